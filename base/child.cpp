@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/child.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace slipway::base {
+namespace {
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+    std::vector<char*> list;
+    list.reserve(strings.size() + 1);
+    for (const auto& text : strings) {
+        list.push_back(const_cast<char*>(text.c_str()));
+    }
+    list.push_back(nullptr);
+    return list;
+}
+
+/// Puts the descriptors where the new program expects them. First away from all target numbers,
+/// then into place, so that no move overwrites one that is still needed.
+bool place_descriptors(std::vector<std::pair<int, int>>& wanted) noexcept {
+    int above = 3;
+    for (const auto& [from, to] : wanted) {
+        above = std::max(above, to + 1);
+    }
+    for (auto& [from, to] : wanted) {
+        from = ::fcntl(from, F_DUPFD_CLOEXEC, above);
+        if (from < 0) {
+            return false;
+        }
+    }
+    for (const auto& [from, to] : wanted) {
+        if (::dup2(from, to) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+Child::Child(Child&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
+
+Child& Child::operator=(Child&& other) noexcept {
+    if (this != &other) {
+        kill_and_reap();
+        pid_ = std::exchange(other.pid_, -1);
+        pidfd_ = std::move(other.pidfd_);
+    }
+    return *this;
+}
+
+Child::~Child() {
+    kill_and_reap();
+}
+
+void Child::kill_and_reap() noexcept {
+    if (pid_ > 0) {
+        ::kill(pid_, SIGKILL);
+        while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+        }
+        pid_ = -1;
+    }
+}
+
+Result<Child> Child::fork(const std::function<int()>& body) {
+    const pid_t pid = ::fork();
+    if (pid < 0) {
+        return fail_errno(Code::system, errno, "cannot create a process");
+    }
+    if (pid == 0) {
+        ::_exit(body());
+    }
+    auto pidfd = open_pidfd(pid);
+    if (!pidfd) {
+        Child half(pid, UniqueFd());
+        return Unexpected(std::move(pidfd).error());
+    }
+    return Child(pid, std::move(*pidfd));
+}
+
+Result<Child> Child::spawn(const Spawn& what) {
+    int report[2] = {-1, -1};
+    if (::pipe2(report, O_CLOEXEC) != 0) {
+        return fail_errno(Code::system, errno, "cannot make a pipe");
+    }
+    UniqueFd report_read(report[0]);
+    UniqueFd report_write(report[1]);
+    // Everything that allocates is done before the fork: the caller may have threads.
+    auto arguments = pointers(what.arguments);
+    auto environment = pointers(what.environment);
+    auto descriptors = what.descriptors;
+    descriptors.reserve(descriptors.size());
+    TRY_ASSIGN(auto child, fork([&] {
+                   // exec keeps the report end only when place_descriptors() has not hit it.
+                   const int safe = ::fcntl(report_write.get(), F_DUPFD_CLOEXEC, 1000);
+                   const int channel = safe >= 0 ? safe : report_write.get();
+                   sigset_t none;
+                   sigemptyset(&none);
+                   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+                   if (place_descriptors(descriptors)) {
+                       ::execve(what.program.c_str(), arguments.data(), environment.data());
+                   }
+                   const int err = errno;
+                   (void)!::write(channel, &err, sizeof err);
+                   return 127;
+               }));
+    report_write.reset();
+    int err = 0;
+    ssize_t got = 0;
+    do {
+        got = ::read(report_read.get(), &err, sizeof err);
+    } while (got < 0 && errno == EINTR);
+    if (got == static_cast<ssize_t>(sizeof err)) {
+        return fail_errno(Code::system, err, "cannot run " + in_quotes(what.program));
+    }
+    return child;
+}
+
+Result<int> Child::wait() {
+    return wait_for(-1);
+}
+
+Result<int> Child::wait_for(int timeout_ms) {
+    if (pid_ <= 0) {
+        return fail(Code::internal, "no child to wait for");
+    }
+    timespec start{};
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    int left = timeout_ms;
+    for (;;) {
+        pollfd waiting{pidfd_.get(), POLLIN, 0};
+        const int ready = ::poll(&waiting, 1, left);
+        if (ready > 0) {
+            break;
+        }
+        if (ready < 0 && errno != EINTR) {
+            return fail_errno(Code::system, errno, "cannot wait for a process");
+        }
+        if (timeout_ms >= 0) {
+            timespec now{};
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            const auto passed =
+                (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+            left = passed >= timeout_ms ? 0 : static_cast<int>(timeout_ms - passed);
+            if (left == 0) {
+                return fail(Code::timed_out, "a process did not end in time");
+            }
+        }
+    }
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0) {
+        if (errno != EINTR) {
+            pid_ = -1; // somebody else reaped it (slurmstepd does); there is no status to be had
+            return fail_errno(Code::system, errno, "cannot reap a process");
+        }
+    }
+    pid_ = -1;
+    return status;
+}
+
+void Child::signal(int number) const noexcept {
+    if (pid_ > 0) {
+        signal_pidfd(pidfd_.get(), number);
+    }
+}
+
+pid_t Child::detach() noexcept {
+    pidfd_.reset();
+    return std::exchange(pid_, -1);
+}
+
+Result<UniqueFd> open_pidfd(pid_t pid) {
+    const long fd = ::syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) {
+        return fail_errno(Code::system, errno, "cannot open a process");
+    }
+    return UniqueFd(static_cast<int>(fd));
+}
+
+bool signal_pidfd(int pidfd, int number) noexcept {
+    return ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) == 0;
+}
+
+int exit_code_of(int wait_status) noexcept {
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+} // namespace slipway::base

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/result.hpp"
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace slipway::base {
+
+/// Splits at every `separator`; "a,,b" gives three pieces, "" gives one empty piece.
+std::vector<std::string_view> split(std::string_view text, char separator);
+
+std::string_view trim(std::string_view text) noexcept; ///< without blanks and tabs at both ends
+
+/// Strict decimal: digits only, no sign, no blanks, no overflow beyond `max`.
+Result<std::uint64_t> parse_u64(std::string_view text, std::uint64_t max = UINT64_MAX);
+
+/// Bytes: "512", "512B", "64KiB", "100MiB", "2GiB", "20TiB"; also K, M, G, T (powers of 1024).
+Result<std::uint64_t> parse_size(std::string_view text);
+
+/// Seconds: "90", "90s", "5m", "2h", "7d".
+Result<std::uint64_t> parse_duration(std::string_view text);
+
+/// "1.5 GiB" for people.
+std::string size_text(std::uint64_t bytes);
+
+/// Control characters, DEL and invalid UTF-8 become \xNN, so that foreign text cannot drive a
+/// terminal or break a log line.
+std::string printable(std::string_view text);
+
+/// 'text' in single quotes and printable, cut after `max` characters with "…".
+std::string in_quotes(std::string_view text, std::size_t max = 200);
+
+/// Fewest single-character edits from a to b (insert, delete, replace, swap neighbours).
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The nearest of `known` when it is near enough to be a slip of the finger, else empty.
+std::string_view did_you_mean(std::string_view wrong, std::span<const std::string_view> known);
+
+/// Lower-case hexadecimal.
+std::string to_hex(std::span<const std::uint8_t> bytes);
+
+} // namespace slipway::base

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language, warnings, sanitizers: two interface targets that every target of ours links.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+    set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+set(SLIPWAY_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target (empty: none)")
+
+add_library(slipway_settings INTERFACE)
+target_include_directories(slipway_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_compile_definitions(slipway_settings INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+# Hidden by default: the plugin is loaded into hosts that export names like `conf` and `fd`.
+target_compile_options(slipway_settings INTERFACE -fvisibility=hidden -fvisibility-inlines-hidden
+    -fno-omit-frame-pointer)
+if(SLIPWAY_SANITIZE)
+    target_compile_options(slipway_settings INTERFACE -fsanitize=${SLIPWAY_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(slipway_settings INTERFACE -fsanitize=${SLIPWAY_SANITIZE})
+else()
+    target_compile_options(slipway_settings INTERFACE -fstack-protector-strong)
+    target_compile_definitions(slipway_settings INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+    target_link_options(slipway_settings INTERFACE -Wl,-z,relro -Wl,-z,now)
+endif()
+
+add_library(slipway_warnings INTERFACE)
+target_compile_options(slipway_warnings INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow
+    -Wnon-virtual-dtor -Wcast-align -Woverloaded-virtual -Wformat=2 -Wundef -Wimplicit-fallthrough)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(slipway_warnings INTERFACE -Wduplicated-cond -Wlogical-op)
+endif()

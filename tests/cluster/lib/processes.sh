@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# Starting and finding the processes of one cluster. Sourced, never run.
+# shellcheck shell=bash
+
+# start_daemon DIR NAME COMMAND…: in its own session, with a clean environment and none of our descriptors
+# (a test runner waits until nobody holds its pipes). Output: DIR/log/NAME.out, pid: DIR/run/NAME.pid.
+start_daemon() {
+    local dir=$1 name=$2
+    shift 2
+    (
+        cd "$dir/log" || exit 1
+        exec </dev/null >"$name.out" 2>&1
+        local fd
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || eval "exec $fd>&-"
+        done
+        # The file must be there before the daemon can be asked for: exec keeps the pid.
+        exec setsid env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin SLURM_CONF="$dir/etc/slurm.conf" \
+            bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$dir/run/$name.pid" "$@"
+    ) &
+    disown
+}
+
+# wait_until SECONDS COMMAND…: polls; the daemons need tens of milliseconds, so it does not sleep long.
+wait_until() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "${EPOCHREALTIME/./}" -lt "$end" ] || return 1
+        sleep 0.02
+    done
+}
+
+port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+daemon_pids() {
+    local file pid
+    for file in "$1"/run/*.pid; do
+        [ -e "$file" ] || continue
+        pid=$(cat "$file")
+        # A pid may have been given to somebody else since: ours has its working directory in the cluster.
+        [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) != "$1"/* ]] || echo "$pid"
+    done
+}
+
+# slurmstepd changes neither its directory nor its open log: both are in the cluster's directory.
+stepd_pids() {
+    local pid
+    for pid in $(pgrep -x slurmstepd || true); do
+        if [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$1"/* ]] ||
+            readlink /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$1/"; then
+            echo "$pid"
+        fi
+    done
+}
+
+cgroup_dirs() {
+    local node
+    for node in $(sed -n 's/^export CLUSTER_NODES="\(.*\)"$/\1/p' "$1/env.sh" 2>/dev/null) \
+        $(cat "$1/run/nodes" 2>/dev/null); do
+        find /sys/fs/cgroup -maxdepth 3 -type d -name "slurm_$node" 2>/dev/null
+    done | sort -u
+}
+
+cgroup_pids() {
+    local dir
+    cgroup_dirs "$1" | while read -r dir; do
+        find "$dir" -name cgroup.procs -exec cat {} + 2>/dev/null
+    done
+}
+
+# Reads pids, prints them and everything below them in the process tree.
+with_descendants() {
+    ps -e -o pid=,ppid= | awk -v roots="$(tr '\n' ' ')" '
+        { parent[$1] = $2 }
+        END {
+            n = split(roots, r, " ")
+            for (i = 1; i <= n; i++) want[r[i]] = 1
+            for (p in parent)
+                for (q = p; q > 1 && q in parent; q = parent[q])
+                    if (q in want) { print p; break }
+        }'
+}
+
+# Everything that runs because of this cluster: daemons, steps, tasks, and what hides in the job cgroups.
+cluster_pids() {
+    { daemon_pids "$1"; stepd_pids "$1"; cgroup_pids "$1"; } | with_descendants | sort -u |
+        grep -vx "$$" || true
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#define CATCH_CONFIG_RUNNER
+#include "tests/support/skip.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <sys/stat.h>
+
+namespace {
+int skipped = 0;
+}
+
+namespace slipway::test {
+
+void skip(const std::string& reason) {
+    ++skipped;
+    std::printf("SKIPPED: %s\n", reason.c_str());
+    SUCCEED("skipped");
+}
+
+std::string samples_dir() {
+    const char* dir = std::getenv("SLIPWAY_SAMPLES");
+    struct stat st {};
+    return dir != nullptr && ::stat(dir, &st) == 0 && S_ISDIR(st.st_mode) ? dir : std::string();
+}
+
+} // namespace slipway::test
+
+int main(int argc, char** argv) {
+    const int failed = Catch::Session().run(argc, argv);
+    if (failed != 0) {
+        return failed < 77 ? failed : 76;
+    }
+    if (skipped == 0) {
+        return 0;
+    }
+    const char* require_all = std::getenv("REQUIRE_ALL");
+    return require_all != nullptr && std::string(require_all) == "1" ? 1 : 77;
+}

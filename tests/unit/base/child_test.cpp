@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/child.hpp"
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <unistd.h>
+
+using namespace slipway::base;
+
+TEST_CASE("exit codes and signals of children") {
+    auto child = Child::fork([] { return 7; });
+    REQUIRE(child);
+    auto status = child->wait();
+    REQUIRE(status);
+    CHECK(exit_code_of(*status) == 7);
+
+    auto sleeper = Child::fork([] {
+        ::pause();
+        return 0;
+    });
+    REQUIRE(sleeper);
+    auto early = sleeper->wait_for(10);
+    REQUIRE_FALSE(early);
+    CHECK(early.error().code == Code::timed_out);
+    sleeper->signal(SIGTERM);
+    status = sleeper->wait();
+    REQUIRE(status);
+    CHECK(exit_code_of(*status) == 128 + SIGTERM);
+}
+
+TEST_CASE("a dropped child is killed and reaped") {
+    pid_t pid = -1;
+    {
+        auto child = Child::fork([] {
+            ::pause();
+            return 0;
+        });
+        REQUIRE(child);
+        pid = child->pid();
+    }
+    CHECK(::kill(pid, 0) == -1);
+}
+
+TEST_CASE("programs get just the descriptors and environment they are given") {
+    // What the test runner itself inherited must not be counted.
+    REQUIRE(::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0);
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    UniqueFd reader(ends[0]);
+    UniqueFd writer(ends[1]);
+    auto child = Child::spawn({"/bin/sh",
+                               {"sh", "-c", "echo $ONLY $HOME >&5; ls /proc/self/fd | wc -l >&5"},
+                               {"ONLY=this", "PATH=/bin:/usr/bin"},
+                               {{writer.get(), 5}}});
+    REQUIRE(child);
+    writer.reset();
+    auto text = read_to_end(reader.get(), 1000);
+    REQUIRE(text);
+    CHECK(*text == "this\n5\n"); // 0, 1, 2, 5 and the one that ls opens
+    CHECK(child->wait());
+}
+
+TEST_CASE("a program that cannot be run is an error, not exit code 127") {
+    auto child = Child::spawn({"/nonexistent/program", {"program"}, {}, {}});
+    REQUIRE_FALSE(child);
+    CHECK(child.error().sys_errno == ENOENT);
+}
