@@ -22,11 +22,13 @@ choose_proctrack() {
 # Debian's packages bring this user; slurmctld runs as it, as it does at a site.
 slurm_user() { if getent passwd slurm >/dev/null; then echo slurm; else echo root; fi; }
 
+# TaskPluginParam=none: nodes claim more cores than there are, so binding happens only where a test asks.
 proctrack_lines() {
     if [ "$1" = cgroup ]; then
         cat <<'END'
 ProctrackType=proctrack/cgroup
 TaskPlugin=task/cgroup,task/affinity
+TaskPluginParam=none
 PrologFlags=Alloc,Contain
 END
     else

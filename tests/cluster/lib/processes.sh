@@ -55,6 +55,14 @@ stepd_pids() {
     done
 }
 
+# Clients that were started for this cluster and would now wait for it in vain.
+client_pids() {
+    local pid
+    for pid in $(pgrep -x 'srun|salloc|sbatch|sattach' || true); do
+        ! grep -qzxF "SLURM_CONF=$1/etc/slurm.conf" "/proc/$pid/environ" 2>/dev/null || echo "$pid"
+    done
+}
+
 cgroup_dirs() {
     local node
     for node in $(sed -n 's/^export CLUSTER_NODES="\(.*\)"$/\1/p' "$1/env.sh" 2>/dev/null) \
@@ -70,21 +78,23 @@ cgroup_pids() {
     done
 }
 
-# Reads pids, prints them and everything below them in the process tree.
+# Reads pids, prints them and everything below them in the process tree; never us or a parent of ours.
 with_descendants() {
-    ps -e -o pid=,ppid= | awk -v roots="$(tr '\n' ' ')" '
+    local roots
+    roots=$(tr '\n' ' ')
+    ps -e -o pid=,ppid= | awk -v roots="$roots" -v self="$$" '
         { parent[$1] = $2 }
         END {
             n = split(roots, r, " ")
-            for (i = 1; i <= n; i++) want[r[i]] = 1
+            for (i = 1; i <= n; i++) if (r[i] > 1) want[r[i]] = 1
+            for (q = self; q in parent; q = parent[q]) ours[q] = 1
             for (p in parent)
-                for (q = p; q > 1 && q in parent; q = parent[q])
-                    if (q in want) { print p; break }
+                for (q = p; q in parent && q + 0 > 1; q = parent[q])
+                    if (q in want) { if (!(p in ours)) print p; break }
         }'
 }
 
 # Everything that runs because of this cluster: daemons, steps, tasks, and what hides in the job cgroups.
 cluster_pids() {
-    { daemon_pids "$1"; stepd_pids "$1"; cgroup_pids "$1"; } | with_descendants | sort -u |
-        grep -vx "$$" || true
+    { daemon_pids "$1"; stepd_pids "$1"; cgroup_pids "$1"; client_pids "$1"; } | with_descendants
 }
