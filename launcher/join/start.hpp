@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/join/join.hpp"
+
+#include <span>
+
+namespace slipway::launcher {
+
+/// What only root knows and root vouches for: Slurm's own facts about the job, never options.
+struct StartFacts {
+    std::string launcher_path; ///< absolute path of slipway-launch (root-owned; from the plugin's site)
+    std::string config_path;   ///< site configuration
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups; ///< supplementary groups of the job
+    int stepd_pidfd = -1;      ///< the launcher ends when this process ends
+    int task_socket = -1;      ///< the tasks' end of the step socket (SO_PASSCRED set)
+    int launcher_socket = -1;  ///< the launcher's end
+    int timeout_ms = 60000;    ///< for the whole start
+};
+
+/// Called by the first task of a step on a node, as root (task_init_privileged), holding the step's
+/// mutex. Double-forks `slipway-launch step --uid U --gid G --step-fd 3 --parent-fd 4 --config PATH`
+/// with an empty environment, stdin/stdout/stderr on /dev/null and every other descriptor closed;
+/// writes the id maps of its user namespace (setgroups=deny first; primary group first, then as many
+/// supplementary groups as fit in 4096 bytes of gid_map); sends the request; opens /dev/fuse inside
+/// the namespace where the user may not; waits for ready or failed. `warn` gets the launcher's
+/// warnings for the user. On success `launcher_pid` has been set. On any error the launcher has been
+/// killed.
+/// slipway-launch inherits the caller's supplementary groups (slurmstepd has set them to the job's).
+base::Result<JoinHandles> start_launcher(const StartFacts& facts, const Request& request,
+                                         const std::function<void(std::string_view)>& warn,
+                                         pid_t& launcher_pid);
+
+/// A later task: asks the running launcher for the same handles.
+base::Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout_ms);
+
+/// Text of gid_map for a user with these groups: identity lines, primary first, no duplicates, cut
+/// at a whole line below 4096 bytes. Pure.
+std::string gid_map_text(gid_t primary, std::span<const gid_t> supplementary);
+
+} // namespace slipway::launcher
