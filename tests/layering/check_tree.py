@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about the tree that a compiler does not check. One rule per run:
+
+includes     every #include of ours crosses only an allowed edge between rooms
+third_party  heavy libraries are included only by the rooms (and adapters) that may use them
+house        SPDX line first, at most 600 lines a file
+coroutines   no closure or braced temporary inside a co_await statement (g++ 12 destroys it twice)
+"""
+import pathlib
+import re
+import sys
+
+# Room -> rooms that it may include. launcher/join is a room of its own: what the plugin may use.
+ALLOWED = {
+    "base": {"base"},
+    "config": {"config", "base"},
+    "image": {"image", "base"},
+    "store": {"store", "image", "base"},
+    "prefetch": {"prefetch", "store", "image", "config", "base"},
+    "launcher/join": {"launcher/join", "base"},
+    "launcher": {"launcher", "launcher/join", "image", "config", "base"},
+    "spank": {"spank", "launcher/join", "base"},
+    "cli": {"cli", "launcher", "launcher/join", "prefetch", "store", "image", "config", "base"},
+}
+ROOMS = ("launcher/join", "base", "config", "image", "store", "prefetch", "launcher", "spank", "cli")
+
+# Library (start of the include) -> where it may appear, as path prefixes.
+THIRD_PARTY = {
+    "yaml-cpp/": ["config/"],
+    "nlohmann/": ["image/", "store/", "prefetch/", "cli/", "launcher/plan"],
+    "curl/": ["prefetch/transfer/"],
+    "boost/": ["prefetch/service/"],
+    "spdlog/": ["prefetch/service/"],
+    "openssl/": ["image/"],
+    "sqfs/": ["prefetch/convert/"],
+    "squashfuse": ["launcher/squashfs_server/"],
+    "isa-l": ["prefetch/convert/"],
+    "zstd.h": ["prefetch/convert/", "prefetch/sources/"],
+    "zlib.h": ["prefetch/convert/", "prefetch/sources/"],
+    "archive.h": ["prefetch/"],
+    "seccomp.h": ["launcher/squashfs_server/", "launcher/"],
+    "slurm/": ["spank/"],
+    "CLI/": ["cli/"],
+    "fmt/": ["base/"],
+    "tl/": ["base/"],
+}
+SOURCE = {".cpp", ".hpp", ".c", ".h"}
+MAX_LINES = 600
+
+
+def room_of(path):
+    for room in ROOMS:
+        if path == room or path.startswith(room + "/"):
+            return room
+    return None
+
+
+def sources(root):
+    for top in ("base", "config", "image", "store", "prefetch", "launcher", "spank", "cli"):
+        for path in sorted((root / top).rglob("*")):
+            if path.suffix in SOURCE:
+                yield path.relative_to(root).as_posix(), path.read_text(errors="replace")
+
+
+def check_includes(root):
+    for name, text in sources(root):
+        room = room_of(name)
+        for number, line in enumerate(text.splitlines(), 1):
+            match = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+            if not match:
+                continue
+            target = room_of(match.group(1))
+            if target is None and not match.group(1).startswith("version"):
+                yield f'{name}:{number}: "{match.group(1)}" does not name a room'
+            elif target is not None and target not in ALLOWED[room]:
+                yield f"{name}:{number}: {room} may not use {target}"
+
+
+def check_third_party(root):
+    for name, text in sources(root):
+        for number, line in enumerate(text.splitlines(), 1):
+            match = re.match(r"\s*#\s*include\s+[<\"]([^>\"]+)[>\"]", line)
+            if not match:
+                continue
+            for library, places in THIRD_PARTY.items():
+                if match.group(1).startswith(library) and not any(name.startswith(p) for p in places):
+                    yield f"{name}:{number}: {library} belongs to {', '.join(places)}"
+
+
+def check_house(root):
+    for top in ("base", "config", "image", "store", "prefetch", "launcher", "spank", "cli", "tests", "contrib"):
+        for path in sorted((root / top).rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if path.suffix not in SOURCE | {".sh", ".bats", ".bash", ".py"} or "/corpus/" in name:
+                continue
+            lines = path.read_text(errors="replace").splitlines()
+            if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:3]):
+                yield f"{name}:1: no SPDX line"
+            if len(lines) > MAX_LINES:
+                yield f"{name}: {len(lines)} lines, more than {MAX_LINES}: a room that wants a wall"
+
+
+def check_coroutines(root):
+    for name, text in sources(root):
+        code = re.sub(r"//[^\n]*", "", text)
+        for match in re.finditer(r"co_await\b[^;]*;", code):
+            statement = match.group(0)
+            if "{" in statement or re.search(r"\[[^\]]*\]\s*[({]", statement):
+                number = code[: match.start()].count("\n") + 1
+                yield f"{name}:{number}: name the temporary before co_await"
+
+
+RULES = {
+    "includes": check_includes,
+    "third_party": check_third_party,
+    "house": check_house,
+    "coroutines": check_coroutines,
+}
+
+
+def main():
+    found = list(RULES[sys.argv[1]](pathlib.Path(sys.argv[2])))
+    print("\n".join(found) if found else f"{sys.argv[1]}: nothing found")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
