@@ -2,6 +2,9 @@
 # Shell functions shared by the scripts in contrib/ and tests/cluster/. Sourced, never run.
 # shellcheck shell=bash
 
+# set -e also inside $(…), where bash forgets it otherwise.
+shopt -s inherit_errexit
+
 SLIPWAY_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export SLIPWAY_ROOT
 

@@ -116,9 +116,9 @@ write_plugstack() {
     fi
 }
 
-# write_env DIR SLOT NODES REGISTRY BUILD: the file that users of the cluster source.
+# write_env DIR SLOT NODES BUILD: the file that users of the cluster source.
 write_env() {
-    local dir=$1 slot=$2 nodes=$3 registry=$4 build=$5 n names=
+    local dir=$1 slot=$2 nodes=$3 build=$4 n names=
     for ((n = 1; n <= nodes; n++)); do names+=" sw${slot}n$n"; done
     cat >"$dir/env.sh" <<END
 export CLUSTER_DIR="$dir"
@@ -127,17 +127,28 @@ export CLUSTER_SLOT="$slot"
 export SLURM_CONF="$dir/etc/slurm.conf"
 export SLIPWAY_CONFIG="$dir/etc/slipway.yaml"
 export SLIPWAY_BUILD="$build"
-export REGISTRY="$registry"
+export REGISTRY=""
 export TEST_USERS="$TEST_USERS"
 export TEST_GROUP="$TEST_GROUP"
 case ":\$PATH:" in *":$build/bin:"*) ;; *) export PATH="$build/bin:\$PATH" ;; esac
 END
 }
 
+# write_slipway_yaml DIR SLOT: the site file. Registries on all ports of the cluster's block may be asked,
+# whether they run yet or not.
 write_slipway_yaml() {
-    local dir=$1 registry=$2
+    local dir=$1 slot=$2 base port
+    base=$(slot_port "$slot" slurmctld)
     cat >"$dir/etc/slipway.yaml" <<END
-store: {path: $dir/store}
+store:
+  path: $dir/store
+service:
+  listen: ["unix:$dir/run/slipwayd.sock"]
+registries:
+  "127.0.0.1:$(slot_port "$slot" registry)": {insecure: true}
+  "127.0.0.1:$(slot_port "$slot" registry-tls)": {ca_file: $dir/registry-tls/ca.pem}
 END
-    : "$registry"
+    for port in 4 5 6 7 8 9; do
+        echo "  \"127.0.0.1:$((base + port))\": {insecure: true}"
+    done >>"$dir/etc/slipway.yaml"
 }

@@ -58,7 +58,7 @@ stepd_pids() {
 # Clients that were started for this cluster and would now wait for it in vain.
 client_pids() {
     local pid
-    for pid in $(pgrep -x 'srun|salloc|sbatch|sattach' || true); do
+    for pid in $(for name in srun salloc sbatch sattach; do pgrep -x $name || true; done); do
         ! grep -qzxF "SLURM_CONF=$1/etc/slurm.conf" "/proc/$pid/environ" 2>/dev/null || echo "$pid"
     done
 }
