@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/format.hpp"
+#include "base/temp_dir.hpp"
+#include "base/text.hpp"
+#include "image/digest.hpp"
+#include "store/files.hpp"
+#include "store/store.hpp"
+
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+namespace slipway::store {
+namespace {
+
+base::Result<std::string> file_digest(const StoredImage& image) {
+    TRY_ASSIGN(const auto file, base::open_file(image.path, O_RDONLY | O_NOFOLLOW));
+    TRY_ASSIGN(const auto digest, image::sha256_of_file(file.get(), 0, image.size));
+    return digest.text();
+}
+
+/// Empty when the image is what its provenance says.
+std::string image_fault(const Store& store, const StoredImage& image, bool read_all_bytes) {
+    const auto provenance = store.provenance(image.id);
+    if (!provenance) {
+        return "its provenance cannot be read: " + provenance.error().message;
+    }
+    if (provenance->id != image.id) {
+        return "its provenance belongs to another image";
+    }
+    if (provenance->output_size != image.size) {
+        return fmt::format("it has {} bytes, its provenance says {}", image.size,
+                           provenance->output_size);
+    }
+    if (read_all_bytes) {
+        const auto digest = file_digest(image);
+        if (!digest) {
+            return digest.error().message;
+        }
+        if (*digest != provenance->output_digest) {
+            return "its content has digest " + *digest + ", its provenance says " +
+                   provenance->output_digest;
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+void Store::check_images(bool repair, bool read_all_bytes,
+                         std::vector<FsckProblem>& problems) const {
+    const auto images = list();
+    if (!images) {
+        problems.push_back({directory("images"), images.error().message, false});
+        return;
+    }
+    for (const auto& image : *images) {
+        auto fault = image_fault(*this, image, read_all_bytes);
+        if (!fault.empty()) {
+            problems.push_back({image.path, std::move(fault), repair && bool(drop(image.id))});
+        }
+    }
+}
+
+void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const {
+    auto litter = [&](const std::string& path, std::string what) {
+        const bool gone = repair && bool(base::remove_tree(path));
+        problems.push_back({path, std::move(what), gone});
+    };
+    // A publisher links provenance moments before the image: young files are left alone.
+    constexpr std::int64_t young_s = 3600;
+    const auto now = ::time(nullptr);
+    for (const auto& name : list_directory(directory("images")).value_or(std::vector<std::string>())) {
+        const auto path = directory("images") + "/" + name;
+        struct stat st {};
+        const bool old = ::lstat(path.c_str(), &st) == 0 && now - st.st_mtime > young_s;
+        const bool image = name.ends_with(".sif") && is_image_id(name.substr(0, name.size() - 4));
+        const bool json = name.ends_with(".json") && is_image_id(name.substr(0, name.size() - 5));
+        if (!image && !json) {
+            litter(path, "does not belong into a store");
+        } else if (json && old && !find(name.substr(0, name.size() - 5))) {
+            litter(path, "provenance without an image");
+        }
+    }
+    for (const auto* part : {"grants", "pins"}) {
+        for (const auto& name : list_directory(directory(part)).value_or(std::vector<std::string>())) {
+            if (!find(name)) {
+                litter(directory(part) + "/" + name, "belongs to no image");
+            }
+        }
+    }
+}
+
+base::Result<std::vector<FsckProblem>> Store::fsck(bool repair, bool read_all_bytes) const {
+    std::vector<FsckProblem> problems;
+    check_images(repair, read_all_bytes, problems);
+    check_orphans(repair, problems);
+    if (repair) {
+        TRY_ASSIGN(const auto swept, sweep());
+        if (swept != 0) {
+            problems.push_back(
+                {directory("tmp"), fmt::format("{} unfinished works of dead processes", swept), true});
+        }
+    }
+    return problems;
+}
+
+} // namespace slipway::store

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/lease.hpp"
+
+#include "base/format.hpp"
+#include "base/log.hpp"
+#include "store/process_id.hpp"
+
+#include <cerrno>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace slipway::store {
+namespace {
+
+constexpr std::size_t max_lease_bytes = 1024;
+
+std::int64_t monotonic_ms() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+std::string lease_text(std::uint64_t beat) {
+    return fmt::format("{} {}\n", ProcessId::self().text(), beat);
+}
+
+} // namespace
+
+struct Lease::Beat {
+    std::string path;
+    std::uint64_t interval_ms = 0;
+    std::string last;
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool stop = false;
+    std::thread thread;
+
+    void run() {
+        std::unique_lock lock(mutex);
+        for (std::uint64_t beat = 1; !stop; ++beat) {
+            wake.wait_for(lock, std::chrono::milliseconds(interval_ms), [&] { return stop; });
+            if (stop) {
+                return;
+            }
+            // Somebody who thought us dead may have taken over; then the file is not ours to write.
+            const auto now = base::read_file(path, max_lease_bytes);
+            if (!now || *now != last) {
+                return;
+            }
+            const auto text = lease_text(beat);
+            auto file = base::open_file(path, O_WRONLY | O_TRUNC | O_NOFOLLOW);
+            if (file && base::write_all(file->get(), text) && file->close()) {
+                last = text;
+            }
+        }
+    }
+
+    ~Beat() {
+        {
+            const std::lock_guard lock(mutex);
+            stop = true;
+        }
+        wake.notify_all();
+        if (thread.joinable()) {
+            thread.join();
+        }
+        const auto now = base::read_file(path, max_lease_bytes);
+        if (now && *now == last) {
+            ::unlink(path.c_str());
+        }
+    }
+};
+
+Lease::Lease(std::unique_ptr<Beat> beat) : beat_(std::move(beat)) {}
+Lease::Lease(Lease&&) noexcept = default;
+Lease& Lease::operator=(Lease&&) noexcept = default;
+Lease::~Lease() = default;
+
+Acquisition::Acquisition(const Store& store, ImageId id)
+    : store_(store), id_(std::move(id)), path_(store.directory("leases") + "/" + id_) {}
+
+base::Result<Turn> Acquisition::poll() {
+    if (auto image = store_.find(id_)) {
+        return Turn(std::move(*image));
+    }
+    TRY_ASSIGN(auto lease, try_take());
+    if (!lease) {
+        const auto holder = ProcessId::parse(last_seen_);
+        return Turn(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
+    }
+    // Whoever held it before may have published between our look and our lease.
+    if (auto image = store_.find(id_)) {
+        return Turn(std::move(*image));
+    }
+    return Turn(std::move(*lease));
+}
+
+base::Result<std::optional<Lease>> Acquisition::try_take() {
+    for (int tries = 0; tries < 16; ++tries) {
+        const int fd =
+            ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd >= 0) {
+            base::UniqueFd file(fd);
+            auto beat = std::make_unique<Lease::Beat>();
+            beat->path = path_;
+            beat->interval_ms = store_.options().lease_beat_ms;
+            beat->last = lease_text(0);
+            TRY(base::write_all(file.get(), beat->last));
+            TRY(file.close());
+            auto* raw = beat.get();
+            beat->thread = std::thread([raw] { raw->run(); });
+            return std::optional<Lease>(Lease(std::move(beat)));
+        }
+        if (errno != EEXIST) {
+            return base::fail_errno(base::Code::store_unusable, errno,
+                                    "cannot write a lease in the store",
+                                    "check that the store's file system is writable");
+        }
+        auto content = base::read_file(path_, max_lease_bytes);
+        if (!content && content.error().sys_errno == ENOENT) {
+            continue; // it was given back just now
+        }
+        if (!content) {
+            return base::Unexpected(std::move(content.error()).context("reading a lease"));
+        }
+        if (!holder_is_dead(*content)) {
+            return std::optional<Lease>();
+        }
+        TRY(break_lease(*content));
+    }
+    return std::optional<Lease>();
+}
+
+bool Acquisition::holder_is_dead(const std::string& content) {
+    const auto now = monotonic_ms();
+    if (content != last_seen_ || last_change_ms_ == 0) {
+        last_seen_ = content;
+        last_change_ms_ = now;
+    }
+    switch (liveness(ProcessId::parse(content))) {
+    case Liveness::dead:
+        return true;
+    case Liveness::alive:
+        return false;
+    case Liveness::unknown:
+        break;
+    }
+    return now - last_change_ms_ > static_cast<std::int64_t>(store_.options().lease_stale_ms);
+}
+
+/// Moves the lease away under a name of ours before removing it: of two observers only one succeeds
+/// for the same file, and the other finds the winner's new lease.
+base::Result<void> Acquisition::break_lease(const std::string& seen) {
+    const auto aside = fmt::format("{}.broken.{}.{}", path_, ::getpid(), monotonic_ms());
+    if (::rename(path_.c_str(), aside.c_str()) != 0) {
+        if (errno == ENOENT) {
+            return {};
+        }
+        return base::fail_errno(base::Code::store_unusable, errno, "cannot break a dead lease");
+    }
+    const auto moved = base::read_file(aside, max_lease_bytes);
+    if (moved && *moved != seen && ::link(aside.c_str(), path_.c_str()) != 0 && errno != EEXIST) {
+        base::log(base::LogLevel::warning, "a lease was broken that had just been renewed");
+    }
+    ::unlink(aside.c_str());
+    return {};
+}
+
+base::Result<Turn> Acquisition::wait(const std::function<void(const Wait&)>& waiting,
+                                     const std::atomic<bool>* cancel, unsigned interval_ms) {
+    for (;;) {
+        if (cancel != nullptr && cancel->load()) {
+            return base::fail(base::Code::interrupted, "interrupted while waiting for an image");
+        }
+        TRY_ASSIGN(auto turn, poll());
+        if (!std::holds_alternative<Wait>(turn)) {
+            return turn;
+        }
+        if (waiting) {
+            waiting(std::get<Wait>(turn));
+        }
+        ::poll(nullptr, 0, static_cast<int>(interval_ms));
+    }
+}
+
+} // namespace slipway::store

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "store/store.hpp"
+
+#include <atomic>
+#include <memory>
+#include <variant>
+
+namespace slipway::store {
+
+/// "I am working on this image": leases/<id>, made with O_EXCL, rewritten by a thread of its holder,
+/// removed with the object. It only saves work: two holders of one lease waste time and harm
+/// nothing, because what is published is decided by content.
+class Lease {
+  public:
+    Lease(Lease&&) noexcept;
+    Lease& operator=(Lease&&) noexcept;
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease();
+
+  private:
+    friend class Acquisition;
+    struct Beat;
+    explicit Lease(std::unique_ptr<Beat> beat);
+    std::unique_ptr<Beat> beat_;
+};
+
+/// What to do about an image that may be missing.
+struct Wait {
+    std::string holder; ///< "host pid" of whoever works on it, for messages
+};
+using Turn = std::variant<StoredImage, Lease, Wait>;
+
+/// One process's way to an image: ask poll() until it gives the image (somebody has finished it) or
+/// the lease (do the work now). Keeps what it saw of the other holder's lease, so that a holder that
+/// has died is noticed: at once when it was on this host, after lease_stale_ms without a change
+/// elsewhere. Not thread-safe.
+class Acquisition {
+  public:
+    Acquisition(const Store& store, ImageId id);
+    base::Result<Turn> poll();
+    /// poll() until it is our turn; calls `waiting` about every `interval_ms`; Code::interrupted
+    /// when `cancel` becomes true.
+    base::Result<Turn> wait(const std::function<void(const Wait&)>& waiting,
+                            const std::atomic<bool>* cancel = nullptr, unsigned interval_ms = 200);
+
+  private:
+    base::Result<std::optional<Lease>> try_take();
+    bool holder_is_dead(const std::string& content);
+    base::Result<void> break_lease(const std::string& seen);
+
+    const Store& store_;
+    ImageId id_;
+    std::string path_;
+    std::string last_seen_;
+    std::int64_t last_change_ms_ = 0; ///< our monotonic clock
+};
+
+} // namespace slipway::store
