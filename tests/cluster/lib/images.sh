@@ -183,6 +183,17 @@ add_layer() {
     rm -rf --one-file-system "$bundle"
 }
 
+# add_raw_layer LAYOUT FUNCTION: FUNCTION DIR makes the members of a layer archive, taken as they are.
+add_raw_layer() {
+    local work=$1.raw
+    mkdir "$work"
+    "$2" "$work"
+    (cd "$work" && find . ! -type d -print0 |
+        tar --owner=0 --group=0 --no-recursion --null --files-from=- -cf "$work.tar")
+    umoci raw add-layer --image "$1:latest" --history.created_by "$2" "$work.tar"
+    rm -rf "$work" "$work.tar"
+}
+
 layer_from_tree() { cp -a --reflink=auto "$2/." "$1/"; }
 
 make_busybox_layout() {
@@ -204,6 +215,7 @@ make_debian_py_layout() {
     add_layer "$1" install_in_tree python3-minimal
     add_layer "$1" layer_with_corners_below
     add_layer "$1" layer_with_corners_above
+    add_raw_layer "$1" corners_of_other_builders
     umoci config --image "$1:latest" --config.entrypoint /usr/local/bin/entry --config.cmd python3 \
         --config.cmd -V --config.env PATH=/usr/local/bin:/usr/bin:/bin --config.env GREETING="hello world" \
         --config.workingdir /srv/work --config.label org.example.test=yes --config.user nobody
@@ -211,7 +223,10 @@ make_debian_py_layout() {
 
 layer_with_corners_below() {
     local d=$1/srv
-    mkdir -p "$d"/{work,whole,opaque,emptied}
+    mkdir -p "$d"/{work,whole,opaque,emptied,marked/deep,target}
+    echo below >"$d/marked/old"
+    echo below >"$d/marked/deep/old"
+    ln -s target "$d/through"
     echo one >"$d/removed"
     echo below >"$d/replaced"
     echo below >"$d/whole/file"
@@ -251,6 +266,21 @@ layer_with_corners_above() {
     rm "$d/to-directory"
     mkdir "$d/to-directory"
     echo above >"$d/to-directory/file"
+}
+
+# What umoci never writes but others do: an opaque marker, names with a leading ./, parents that the
+# archive does not mention (one of them a symbolic link below), a whiteout of nothing, long and odd names.
+corners_of_other_builders() {
+    local d=$1/srv long
+    long=$(printf 'long%.0s' {1..50})
+    mkdir -p "$d/marked" "$d/through" "$d/implicit/parent" "$d/$long/$long"
+    : >"$d/marked/.wh..wh..opq"
+    echo above >"$d/marked/new"
+    echo above >"$d/through/file"
+    echo above >"$d/implicit/parent/file"
+    : >"$d/.wh.never-was-there"
+    echo long >"$d/$long/$long/file"
+    echo odd >"$d"/$'odd \xc3\xa4 "quoted"\nname'
 }
 
 # About 0.7 GB: what a scientist brings.
