@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <ctime>
 
 #include <fcntl.h>
@@ -42,6 +43,22 @@ std::int64_t last_change(const std::string& path) {
         }
     }
     return newest;
+}
+
+/// Whose a work directory is. A process killed between making it and naming itself inside has left
+/// only its directory's name, "<host>.<pid>.<n>".
+Liveness owner_state(const std::string& path, std::string_view name) {
+    if (const auto owner = base::read_file(path + "/owner", 1024)) {
+        return liveness(ProcessId::parse(*owner));
+    }
+    const auto parts = base::split(name, '.');
+    auto self = ProcessId::self();
+    if (parts.size() < 3 || !name.starts_with(self.host + ".")) {
+        return Liveness::unknown;
+    }
+    const auto pid = base::parse_u64(parts[parts.size() - 2], INT32_MAX);
+    return pid && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH ? Liveness::dead
+                                                                            : Liveness::unknown;
 }
 
 /// When an image was last wanted: a grant lasts max_job_time from the moment it was given.
@@ -180,8 +197,7 @@ base::Result<std::size_t> Store::sweep() const {
     std::size_t removed = 0;
     for (const auto& name : names) {
         const auto path = directory("tmp") + "/" + name;
-        const auto owner = base::read_file(path + "/owner", 1024);
-        auto state = owner ? liveness(ProcessId::parse(*owner)) : Liveness::unknown;
+        auto state = owner_state(path, name);
         if (state == Liveness::unknown && now != 0 &&
             now - last_change(path) > static_cast<std::int64_t>(options_.foreign_tmp_stale_s)) {
             state = Liveness::dead;

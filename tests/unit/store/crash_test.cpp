@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kills a publisher between any two store operations, makes every operation fail with "no space
+// left", and meanwhile checks that no reader ever sees half an image.
+#include "store_fixture.hpp"
+
+#include "base/child.hpp"
+#include "base/fd.hpp"
+#include "store/files.hpp"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <csignal>
+#include <thread>
+#include <unistd.h>
+
+using namespace slipway;
+using slipway::test::StoreFixture;
+
+namespace {
+
+const std::string content(300000, 'c');
+
+/// Everything that a publisher does, in one go.
+base::Result<void> whole_story(const store::Store& store) {
+    TRY(StoreFixture::put(store, 1, content));
+    TRY(store.record_ref({"docker://r/i:1", "sha256:1", "linux/amd64", StoreFixture::id_of(1), 1}));
+    return store.grant(StoreFixture::id_of(1), 1000);
+}
+
+/// Reads the image as fast as it can; counts images that are not whole.
+class Reader {
+  public:
+    explicit Reader(const store::Store& store)
+        : thread_([this, &store] {
+              while (!stop_) {
+                  const auto image = store.find(StoreFixture::id_of(1));
+                  if (!image) {
+                      continue;
+                  }
+                  const auto text = base::read_file(image->path, 1U << 20U);
+                  // It may have been removed between the two calls; but never be half there.
+                  if (text && *text != content) {
+                      ++bad_;
+                  }
+              }
+          }) {}
+    ~Reader() { join(); }
+    void join() {
+        stop_ = true;
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+    }
+    int bad() const { return bad_; }
+
+  private:
+    std::atomic<bool> stop_{false};
+    std::atomic<int> bad_{0};
+    std::thread thread_;
+};
+
+int count_steps() {
+    StoreFixture fixture;
+    int steps = 0;
+    fixture.options.before_step = [&](std::string_view) -> base::Result<void> {
+        ++steps;
+        return {};
+    };
+    REQUIRE(whole_story(fixture.open()));
+    return steps;
+}
+
+} // namespace
+
+TEST_CASE("a publisher killed at any step leaves nothing half done") {
+    const int steps = count_steps();
+    REQUIRE(steps >= 10);
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    Reader reader(store);
+    for (int victim = 1; victim <= steps; ++victim) {
+        auto child = base::Child::fork([&] {
+            auto options = fixture.options;
+            int step = 0;
+            options.before_step = [&](std::string_view) -> base::Result<void> {
+                if (++step == victim) {
+                    ::kill(::getpid(), SIGKILL);
+                }
+                return {};
+            };
+            const auto own = store::Store::open(options);
+            return own && whole_story(*own) ? 0 : 1;
+        });
+        REQUIRE(child);
+        const auto status = child->wait();
+        REQUIRE(status);
+        CHECK(base::exit_code_of(*status) == 128 + SIGKILL);
+        // The next publisher succeeds whatever was left, and what was left can be swept away.
+        REQUIRE(whole_story(store));
+        REQUIRE(store.sweep());
+        CHECK(fixture.entries("tmp") == 0);
+        CHECK(store.fsck(true, true)->empty());
+        REQUIRE(store.remove(StoreFixture::id_of(1), true));
+    }
+    ::usleep(10000);
+    reader.join();
+    CHECK(reader.bad() == 0);
+}
+
+TEST_CASE("a failure at any step is reported and changes nothing that readers see") {
+    const int steps = count_steps();
+    for (int victim = 1; victim <= steps; ++victim) {
+        StoreFixture fixture;
+        int step = 0;
+        fixture.options.before_step = [&](std::string_view) -> base::Result<void> {
+            if (++step == victim) {
+                return base::fail_errno(base::Code::out_of_space, ENOSPC, "injected");
+            }
+            return {};
+        };
+        const auto store = fixture.open();
+        const auto result = whole_story(store);
+        REQUIRE_FALSE(result);
+        CHECK(result.error().code == base::Code::out_of_space);
+        CHECK(fixture.entries("tmp") == 0); // work directories go with their owner
+        if (const auto image = store.find(StoreFixture::id_of(1))) {
+            CHECK(base::read_file(image->path, 1U << 20U) == content);
+            CHECK(store.provenance(image->id));
+        }
+    }
+}
+
+TEST_CASE("removal killed at any step leaves an image whole or gone") {
+    for (int victim = 1; victim <= 3; ++victim) {
+        StoreFixture fixture;
+        const auto store = fixture.open();
+        REQUIRE(whole_story(store));
+        auto child = base::Child::fork([&] {
+            auto options = fixture.options;
+            int step = 0;
+            options.before_step = [&](std::string_view) -> base::Result<void> {
+                if (++step == victim) {
+                    ::kill(::getpid(), SIGKILL);
+                }
+                return {};
+            };
+            const auto own = store::Store::open(options);
+            return own && own->remove(StoreFixture::id_of(1), true) ? 0 : 1;
+        });
+        REQUIRE(child);
+        REQUIRE(child->wait());
+        if (store.find(StoreFixture::id_of(1))) {
+            CHECK(store.provenance(StoreFixture::id_of(1)));
+        }
+        REQUIRE(whole_story(store));
+        CHECK(store.fsck(true, true)->empty());
+    }
+}

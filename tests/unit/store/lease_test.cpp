@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store_fixture.hpp"
+
+#include "base/child.hpp"
+#include "base/fd.hpp"
+#include "store/files.hpp"
+#include "store/lease.hpp"
+#include "store/process_id.hpp"
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fcntl.h>
+#include <unistd.h>
+
+using namespace slipway;
+using slipway::test::StoreFixture;
+
+namespace {
+
+bool is_lease(const base::Result<store::Turn>& turn) {
+    return turn && std::holds_alternative<store::Lease>(*turn);
+}
+bool is_wait(const base::Result<store::Turn>& turn) {
+    return turn && std::holds_alternative<store::Wait>(*turn);
+}
+bool is_image(const base::Result<store::Turn>& turn) {
+    return turn && std::holds_alternative<store::StoredImage>(*turn);
+}
+
+} // namespace
+
+TEST_CASE("one works, the other waits and is served") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    store::Acquisition first(store, StoreFixture::id_of(1));
+    store::Acquisition second(store, StoreFixture::id_of(1));
+    {
+        auto turn = first.poll();
+        REQUIRE(is_lease(turn));
+        CHECK(is_wait(second.poll()));
+        REQUIRE(StoreFixture::put(store, 1, "done"));
+        CHECK(is_image(second.poll()));
+    }
+    CHECK(fixture.entries("leases") == 0);
+}
+
+TEST_CASE("a lease that is given back unused is taken by the next") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    store::Acquisition first(store, StoreFixture::id_of(1));
+    store::Acquisition second(store, StoreFixture::id_of(1));
+    { REQUIRE(is_lease(first.poll())); }
+    CHECK(is_lease(second.poll()));
+}
+
+TEST_CASE("a killed holder on this host is noticed at once") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    auto pipe = base::packet_pair();
+    REQUIRE(pipe);
+    auto child = base::Child::fork([&] {
+        store::Acquisition mine(store, StoreFixture::id_of(1));
+        auto turn = mine.poll();
+        (void)base::send_packet(pipe->first.get(), is_lease(turn) ? "yes" : "no");
+        ::pause();
+        return 0;
+    });
+    REQUIRE(child);
+    REQUIRE(base::recv_packet(pipe->second.get(), 10, 5000)->body == "yes");
+    store::Acquisition mine(store, StoreFixture::id_of(1));
+    CHECK(is_wait(mine.poll()));
+    child->signal(SIGKILL);
+    REQUIRE(child->wait());
+    CHECK(is_lease(mine.poll()));
+}
+
+TEST_CASE("a silent holder on another host is stale on our clock, a beating one is not") {
+    StoreFixture fixture;
+    fixture.options.lease_stale_ms = 300;
+    const auto store = fixture.open();
+    const auto path = store.directory("leases") + "/" + StoreFixture::id_of(1);
+    const auto write = [&](const std::string& text) {
+        const auto file = base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        REQUIRE(file);
+        REQUIRE(base::write_all(file->get(), text));
+    };
+    write("elsewhere boot 1 1 0\n");
+    store::Acquisition mine(store, StoreFixture::id_of(1));
+    for (int beat = 1; beat <= 4; ++beat) {
+        CHECK(is_wait(mine.poll()));
+        ::usleep(150000);
+        write("elsewhere boot 1 1 " + std::to_string(beat) + "\n");
+    }
+    CHECK(is_wait(mine.poll()));
+    ::usleep(400000);
+    CHECK(is_lease(mine.poll()));
+}
+
+TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
+    StoreFixture fixture;
+    fixture.options.lease_beat_ms = 20;
+    const auto store = fixture.open();
+    const auto path = store.directory("leases") + "/" + StoreFixture::id_of(1);
+    store::Acquisition mine(store, StoreFixture::id_of(1));
+    auto turn = mine.poll();
+    REQUIRE(is_lease(turn));
+    const auto before = base::read_file(path, 1000);
+    ::usleep(200000);
+    const auto after = base::read_file(path, 1000);
+    CHECK(*before != *after);
+    CHECK(store::liveness(store::ProcessId::parse(*after)) == store::Liveness::alive);
+    const auto file = base::open_file(path, O_WRONLY | O_TRUNC);
+    REQUIRE(base::write_all(file->get(), "elsewhere boot 1 1 7\n"));
+    ::usleep(100000);
+    CHECK(*base::read_file(path, 1000) == "elsewhere boot 1 1 7\n");
+    turn = base::fail(base::Code::internal, "drop the lease");
+    CHECK(base::read_file(path, 1000)); // not ours any more: left alone
+}
+
+TEST_CASE("of many that start together one works") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    std::vector<base::Child> children;
+    for (int i = 0; i < 8; ++i) {
+        auto child = base::Child::fork([&] {
+            store::Acquisition mine(store, StoreFixture::id_of(1));
+            auto turn = mine.wait({}, nullptr, 5);
+            if (!turn) {
+                return 3;
+            }
+            if (std::holds_alternative<store::StoredImage>(*turn)) {
+                return 0;
+            }
+            ::usleep(50000);
+            return StoreFixture::put(store, 1, "once") ? 1 : 3;
+        });
+        REQUIRE(child);
+        children.push_back(std::move(*child));
+    }
+    int workers = 0;
+    for (auto& child : children) {
+        const auto status = child.wait();
+        REQUIRE(status);
+        REQUIRE(base::exit_code_of(*status) != 3);
+        workers += base::exit_code_of(*status);
+    }
+    CHECK(workers == 1);
+}
+
+TEST_CASE("waiting can be cancelled") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    store::Acquisition holder(store, StoreFixture::id_of(1));
+    auto turn = holder.poll();
+    REQUIRE(is_lease(turn));
+    store::Acquisition mine(store, StoreFixture::id_of(1));
+    std::atomic<bool> cancel{false};
+    int calls = 0;
+    const auto result = mine.wait(
+        [&](const store::Wait& wait) {
+            CHECK(wait.holder.find("pid") != std::string::npos);
+            cancel = ++calls == 3;
+        },
+        &cancel, 5);
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == base::Code::interrupted);
+}
+
+TEST_CASE("processes are told apart by boot and start time") {
+    const auto self = store::ProcessId::self();
+    CHECK(store::liveness(self) == store::Liveness::alive);
+    auto older = self;
+    older.start += 1;
+    CHECK(store::liveness(older) == store::Liveness::dead);
+    auto rebooted = self;
+    rebooted.boot = "another";
+    CHECK(store::liveness(rebooted) == store::Liveness::dead);
+    auto elsewhere = self;
+    elsewhere.host = "elsewhere";
+    CHECK(store::liveness(elsewhere) == store::Liveness::unknown);
+    CHECK(store::ProcessId::parse("garbage").host.empty());
+    CHECK(store::ProcessId::parse(self.text()).start == self.start);
+}
