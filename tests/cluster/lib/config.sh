@@ -68,6 +68,7 @@ SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=1024
 SlurmdParameters=config_overrides
 SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,bf_interval=2
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none

@@ -32,6 +32,14 @@ wait_until() {
     done
 }
 
+# ready_or_dead DIR NAME COMMAND…: success as soon as the command succeeds or the daemon has ended; the
+# caller then asks again. So a daemon that refuses its configuration costs no waiting.
+ready_or_dead() {
+    local dir=$1 name=$2
+    shift 2
+    "$@" || { [ -s "$dir/run/$name.pid" ] && ! [ -e "/proc/$(cat "$dir/run/$name.pid")/exe" ]; }
+}
+
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 daemon_pids() {
