@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,6 +41,8 @@ bool place_descriptors(std::vector<std::pair<int, int>>& wanted) noexcept {
             return false;
         }
     }
+    // Libraries make descriptors without O_CLOEXEC (libcurl its wake-up pipe): none may pass.
+    ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     for (const auto& [from, to] : wanted) {
         if (::dup2(from, to) < 0) {
             return false;
