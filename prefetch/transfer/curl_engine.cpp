@@ -1,0 +1,596 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only file that includes libcurl.
+#include "prefetch/transfer/curl_engine.hpp"
+
+#include "base/fd.hpp"
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "prefetch/transfer/transfer.hpp"
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+namespace slipway::prefetch {
+namespace {
+
+using base::Code;
+
+constexpr long slow_bytes_per_second = 64;
+constexpr std::size_t max_header_bytes = 64 * 1024;
+constexpr long curl_buffer = 128 * 1024;
+
+struct EasyDeleter {
+    void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
+};
+struct MultiDeleter {
+    void operator()(CURLM* handle) const noexcept { curl_multi_cleanup(handle); }
+};
+
+/// A header list whose strings are wiped: one of them is the Authorization header.
+class HeaderList {
+  public:
+    HeaderList() = default;
+    HeaderList(const HeaderList&) = delete;
+    HeaderList& operator=(const HeaderList&) = delete;
+    ~HeaderList() {
+        for (auto* item = list_; item != nullptr; item = item->next) {
+            ::explicit_bzero(item->data, std::strlen(item->data));
+        }
+        curl_slist_free_all(list_);
+    }
+    bool add(const char* line) {
+        auto* grown = curl_slist_append(list_, line);
+        if (grown == nullptr) {
+            return false;
+        }
+        list_ = grown;
+        return true;
+    }
+    [[nodiscard]] curl_slist* get() const noexcept { return list_; }
+
+  private:
+    curl_slist* list_ = nullptr;
+};
+
+/// The engine's side of a transfer; only its thread touches it.
+struct Operation {
+    std::shared_ptr<Transfer> transfer;
+    std::unique_ptr<CURL, EasyDeleter> easy;
+    HeaderList headers;
+    std::string ca_bundle;
+    std::array<char, CURL_ERROR_SIZE> message{};
+    AddressPolicy* policy = nullptr;
+    bool public_only = false;
+    bool proxied = false;
+    std::string refused_address; ///< why the socket was not opened
+    bool body_too_long = false;
+    bool headers_too_long = false;
+    std::size_t header_bytes = 0;
+    HttpHead head; ///< being collected
+};
+
+ExchangeFailure cancelled(std::string why) {
+    return {base::Error{Code::interrupted, 0, std::move(why), {}}, false};
+}
+
+void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFailure> failure) {
+    HttpClient::Done callback;
+    base::Result<HttpReply> reply = HttpReply{};
+    {
+        const std::lock_guard lock(transfer->mutex);
+        if (transfer->finished) {
+            return;
+        }
+        transfer->finished = true;
+        transfer->failed = failure.has_value();
+        if (failure) {
+            transfer->failure = std::move(*failure);
+        }
+        callback = std::move(transfer->done_callback);
+        if (callback && transfer->failed) {
+            reply = base::Unexpected(transfer->failure.error);
+        } else if (callback) {
+            reply->head = transfer->head;
+            for (const auto& chunk : transfer->chunks) {
+                reply->body += chunk;
+            }
+        }
+    }
+    transfer->changed.notify_all();
+    if (callback) {
+        callback(std::move(reply));
+    }
+}
+
+// --- callbacks of libcurl -------------------------------------------------------------------
+
+/// The last word on an address: it is the one that connect(2) gets.
+curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address) noexcept {
+    auto& op = *static_cast<Operation*>(user);
+    const auto kind = classify(&address->addr, address->addrlen);
+    const auto& url = op.transfer->request.url;
+    if (op.public_only && !op.proxied && kind != AddressKind::global && !op.policy->trusts(url)) {
+        op.refused_address =
+            fmt::format("{} is at a {} address", url.host_port(), address_kind_name(kind));
+        return CURL_SOCKET_BAD;
+    }
+    op.refused_address.clear(); // another address of the same name may be used
+    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+AddressKind peer_kind(CURL* easy) {
+    const char* address = nullptr;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) != CURLE_OK || address == nullptr ||
+        *address == '\0') {
+        return AddressKind::other;
+    }
+    return classify_text(address);
+}
+
+void publish_head(Operation& op) {
+    long status = 0;
+    curl_easy_getinfo(op.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200) {
+        return; // 100 Continue and its like announce the real head
+    }
+    op.head.status = static_cast<int>(status);
+    op.head.peer = peer_kind(op.easy.get());
+    op.head.proxied = op.proxied;
+    {
+        const std::lock_guard lock(op.transfer->mutex);
+        op.transfer->head = op.head;
+        op.transfer->have_head = true;
+    }
+    op.transfer->changed.notify_all();
+}
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) noexcept {
+    auto& op = *static_cast<Operation*>(user);
+    if (op.head.status != 0) {
+        return size * count; // a trailer after a chunked body
+    }
+    op.header_bytes += size * count;
+    if (op.header_bytes > max_header_bytes) {
+        op.headers_too_long = true;
+        return 0;
+    }
+    std::string_view line(data, size * count);
+    while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) {
+        line.remove_suffix(1);
+    }
+    if (line.rfind("HTTP/", 0) == 0) {
+        op.head.headers.clear();
+    } else if (line.empty()) {
+        publish_head(op);
+    } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
+        op.head.headers.add(base::trim(line.substr(0, colon)), base::trim(line.substr(colon + 1)));
+    }
+    return size * count;
+}
+
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) noexcept {
+    auto& op = *static_cast<Operation*>(user);
+    auto& transfer = *op.transfer;
+    const std::string_view bytes(data, size * count);
+    {
+        const std::lock_guard lock(transfer.mutex);
+        if (transfer.done_callback) {
+            if (transfer.queued + bytes.size() > transfer.request.buffer_bytes) {
+                op.body_too_long = true;
+                return 0;
+            }
+        } else if (transfer.queued > 0 &&
+                   transfer.queued + bytes.size() > transfer.request.buffer_bytes) {
+            transfer.paused = true; // libcurl keeps the bytes and offers them again
+            return CURL_WRITEFUNC_PAUSE;
+        }
+        transfer.put(bytes);
+    }
+    transfer.changed.notify_all();
+    return bytes.size();
+}
+
+// --- what went wrong --------------------------------------------------------------------------
+
+struct CurlMeaning {
+    CURLcode code;
+    Code ours;
+    bool transient;
+    const char* text;
+    const char* hint;
+};
+
+constexpr const char* network_hint = "check the host name, the network and the proxy variables";
+constexpr const char* tls_hint =
+    "if the site uses its own certificates, name them by `ca_file` of the registry in slipway.yaml "
+    "or by SSL_CERT_FILE";
+
+constexpr std::array meanings{
+    CurlMeaning{CURLE_COULDNT_RESOLVE_HOST, Code::source_unreachable, true,
+                "the host name cannot be resolved", network_hint},
+    CurlMeaning{CURLE_COULDNT_RESOLVE_PROXY, Code::source_unreachable, true,
+                "the name of the proxy cannot be resolved", network_hint},
+    CurlMeaning{CURLE_COULDNT_CONNECT, Code::source_unreachable, true, "cannot connect",
+                network_hint},
+    CurlMeaning{CURLE_OPERATION_TIMEDOUT, Code::timed_out, true, "no answer in time", network_hint},
+    CurlMeaning{CURLE_PEER_FAILED_VERIFICATION, Code::source_denied, false,
+                "the certificate of the server cannot be trusted", tls_hint},
+    CurlMeaning{CURLE_SSL_CACERT_BADFILE, Code::source_denied, false,
+                "the file with trusted certificates cannot be used", tls_hint},
+    CurlMeaning{CURLE_SSL_CONNECT_ERROR, Code::source_unreachable, true,
+                "the TLS handshake failed",
+                "a registry that speaks plain http needs `insecure: true` in slipway.yaml"},
+    CurlMeaning{CURLE_PARTIAL_FILE, Code::source_unreachable, true,
+                "the connection ended before the whole body had arrived", ""},
+    CurlMeaning{CURLE_GOT_NOTHING, Code::source_unreachable, true,
+                "the server closed the connection without an answer", ""},
+    CurlMeaning{CURLE_SEND_ERROR, Code::source_unreachable, true, "the connection broke", ""},
+    CurlMeaning{CURLE_RECV_ERROR, Code::source_unreachable, true, "the connection broke", ""},
+    CurlMeaning{CURLE_UNSUPPORTED_PROTOCOL, Code::source_protocol, false,
+                "the server does not speak HTTP", ""},
+    CurlMeaning{CURLE_WEIRD_SERVER_REPLY, Code::source_protocol, true,
+                "the server does not speak HTTP as it should", ""},
+    CurlMeaning{CURLE_OUT_OF_MEMORY, Code::system, false, "out of memory", ""},
+};
+
+ExchangeFailure failure_of(const Operation& op, CURLcode code) {
+    const auto where = op.transfer->request.url.origin();
+    if (!op.refused_address.empty()) {
+        return {base::Error{Code::source_denied, 0,
+                            op.refused_address + ", which this service does not connect to",
+                            "the administrator can allow the host under `registries:` in "
+                            "slipway.yaml"},
+                false};
+    }
+    if (op.body_too_long || op.headers_too_long) {
+        return {base::Error{Code::limit_exceeded, 0,
+                            fmt::format("{}: the {} of the answer is too long", where,
+                                        op.body_too_long ? "body" : "header"),
+                            {}},
+                false};
+    }
+    const char* detail = op.message[0] != '\0' ? op.message.data() : curl_easy_strerror(code);
+    for (const auto& meaning : meanings) {
+        if (meaning.code == code) {
+            return {base::Error{meaning.ours, 0,
+                                fmt::format("{}: {} ({})", where, meaning.text,
+                                            base::printable(detail)),
+                                meaning.hint},
+                    meaning.transient};
+        }
+    }
+    return {base::Error{Code::source_unreachable, 0,
+                        fmt::format("{}: {}", where, base::printable(detail)), {}},
+            false};
+}
+
+// --- setting up one transfer --------------------------------------------------------------------
+
+bool clean_header(std::string_view text) {
+    return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+bool set_headers(Operation& op) {
+    const auto& request = op.transfer->request;
+    for (const auto& [name, value] : request.headers) {
+        if (!clean_header(name) || !clean_header(value) ||
+            !op.headers.add(fmt::format("{}: {}", name, value).c_str())) {
+            return false;
+        }
+    }
+    if (request.method == "POST" && !op.headers.add("Expect:")) {
+        return false; // no waiting for 100 Continue
+    }
+    if (!request.authorization.empty()) {
+        std::string line("Authorization: ");
+        line += request.authorization.reveal();
+        const WipeAtEnd wiping(line);
+        if (!clean_header(line) || !op.headers.add(line.c_str())) {
+            return false;
+        }
+    }
+    return curl_easy_setopt(op.easy.get(), CURLOPT_HTTPHEADER, op.headers.get()) == CURLE_OK;
+}
+
+bool set_certificates(Operation& op, const Environment& environment) {
+    CURL* easy = op.easy.get();
+    const auto& ca_file = op.transfer->request.ca_file;
+    const auto system_file = environment("SSL_CERT_FILE");
+    const auto system_dir = environment("SSL_CERT_DIR");
+    if (!system_dir.empty()) {
+        curl_easy_setopt(easy, CURLOPT_CAPATH, system_dir.c_str());
+    }
+    if (ca_file.empty() || system_file.empty()) {
+        const auto& file = ca_file.empty() ? system_file : ca_file;
+        // CURLOPT_CAPATH keeps the system's folder, so that ca_file adds to what is trusted.
+        return file.empty() || curl_easy_setopt(easy, CURLOPT_CAINFO, file.c_str()) == CURLE_OK;
+    }
+    constexpr std::size_t max_bundle = 8 << 20;
+    auto first = base::read_file(ca_file, max_bundle);
+    auto second = base::read_file(system_file, max_bundle);
+    if (!first || !second) {
+        op.message.fill('\0');
+        return false;
+    }
+    op.ca_bundle = *first + "\n" + *second;
+    curl_blob blob{op.ca_bundle.data(), op.ca_bundle.size(), CURL_BLOB_NOCOPY};
+    return curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK;
+}
+
+void set_method(Operation& op) {
+    const auto& request = op.transfer->request;
+    CURL* easy = op.easy.get();
+    if (request.method == "HEAD") {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (request.method == "POST") {
+        const auto body = request.body.reveal();
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.empty() ? "" : body.data());
+    } else {
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    }
+}
+
+void set_callbacks(Operation& op) {
+    CURL* easy = op.easy.get();
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, op.message.data());
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &op);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &op);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &op);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, &op);
+}
+
+void set_limits(Operation& op) {
+    const auto& request = op.transfer->request;
+    CURL* easy = op.easy.get();
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, slow_bytes_per_second);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, curl_buffer);
+    if (request.max_bytes_per_second != 0) {
+        curl_easy_setopt(easy, CURLOPT_MAX_RECV_SPEED_LARGE,
+                         static_cast<curl_off_t>(request.max_bytes_per_second));
+    }
+    if (request.public_only) {
+        // A connection from the pool may have been made by a request that was allowed more.
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    }
+}
+
+void set_transport(Operation& op, const HttpClient::Options& options) {
+    const auto& request = op.transfer->request;
+    CURL* easy = op.easy.get();
+    const auto proxy = proxy_for(request.url, options.environment);
+    op.proxied = !proxy.empty();
+    curl_easy_setopt(easy, CURLOPT_URL, request.url.text().c_str());
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy.c_str()); // "" keeps libcurl from looking itself
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, options.user_agent.c_str());
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+}
+
+} // namespace
+
+// --- the thread ---------------------------------------------------------------------------------
+
+struct CurlEngine::State {
+    enum class What { add, cancel, unpause };
+    struct Command {
+        What what;
+        std::shared_ptr<Transfer> transfer;
+    };
+
+    explicit State(HttpClient::Options given) : options(std::move(given)) {}
+
+    HttpClient::Options options;
+    std::unique_ptr<CURLM, MultiDeleter> multi;
+    std::unordered_map<Transfer*, std::unique_ptr<Operation>> running; ///< the thread's own
+    std::mutex mutex;
+    std::vector<Command> commands;
+    bool stopping = false;
+    std::thread thread;
+
+    void post(What what, std::shared_ptr<Transfer> transfer);
+    void run();
+    void obey(const Command& command);
+    void begin(const std::shared_ptr<Transfer>& transfer);
+    void end(Transfer* transfer, std::optional<ExchangeFailure> failure);
+    void collect_finished();
+};
+
+void CurlEngine::State::post(What what, std::shared_ptr<Transfer> transfer) {
+    {
+        const std::lock_guard lock(mutex);
+        if (!stopping) {
+            commands.push_back({what, std::move(transfer)});
+        }
+    }
+    if (transfer) {
+        finish(transfer, cancelled("the HTTP client is shutting down"));
+        return;
+    }
+    curl_multi_wakeup(multi.get());
+}
+
+void CurlEngine::State::begin(const std::shared_ptr<Transfer>& transfer) {
+    auto op = std::make_unique<Operation>();
+    op->transfer = transfer;
+    op->easy.reset(curl_easy_init());
+    op->policy = &options.addresses;
+    op->public_only = options.addresses.public_only || transfer->request.public_only;
+    const auto& url = transfer->request.url;
+    if (!op->easy) {
+        finish(transfer, failure_of(*op, CURLE_OUT_OF_MEMORY));
+        return;
+    }
+    set_transport(*op, options);
+    set_method(*op);
+    set_callbacks(*op);
+    set_limits(*op);
+    // Literal addresses are judged here too: behind a proxy no socket of ours goes there.
+    const auto kind = classify_text(url.host);
+    if (op->public_only && kind != AddressKind::global && !options.addresses.trusts(url)) {
+        op->refused_address =
+            fmt::format("{} is a {} address", url.host_port(), address_kind_name(kind));
+        finish(transfer, failure_of(*op, CURLE_COULDNT_CONNECT));
+        return;
+    }
+    if (!set_headers(*op)) {
+        finish(transfer, failure_of(*op, CURLE_BAD_FUNCTION_ARGUMENT));
+        return;
+    }
+    if (!set_certificates(*op, options.environment)) {
+        finish(transfer, failure_of(*op, CURLE_SSL_CACERT_BADFILE));
+        return;
+    }
+    if (curl_multi_add_handle(multi.get(), op->easy.get()) != CURLM_OK) {
+        finish(transfer, failure_of(*op, CURLE_FAILED_INIT));
+        return;
+    }
+    running.emplace(transfer.get(), std::move(op));
+}
+
+void CurlEngine::State::end(Transfer* transfer, std::optional<ExchangeFailure> failure) {
+    const auto found = running.find(transfer);
+    if (found == running.end()) {
+        return;
+    }
+    auto op = std::move(found->second);
+    running.erase(found);
+    curl_multi_remove_handle(multi.get(), op->easy.get());
+    finish(op->transfer, std::move(failure));
+}
+
+void CurlEngine::State::obey(const Command& command) {
+    switch (command.what) {
+    case What::add:
+        begin(command.transfer);
+        break;
+    case What::cancel:
+        end(command.transfer.get(), cancelled("the download was cancelled"));
+        break;
+    case What::unpause:
+        if (const auto found = running.find(command.transfer.get()); found != running.end()) {
+            curl_easy_pause(found->second->easy.get(), CURLPAUSE_CONT);
+        }
+        break;
+    }
+}
+
+void CurlEngine::State::collect_finished() {
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi.get(), &left)) {
+        if (message->msg != CURLMSG_DONE) {
+            continue;
+        }
+        char* user = nullptr;
+        const auto code = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
+        auto& op = *reinterpret_cast<Operation*>(user);
+        std::optional<ExchangeFailure> failure;
+        if (code != CURLE_OK || op.head.status == 0) {
+            failure = failure_of(op, code != CURLE_OK ? code : CURLE_GOT_NOTHING);
+        }
+        end(op.transfer.get(), std::move(failure));
+    }
+}
+
+void CurlEngine::State::run() {
+    for (;;) {
+        std::vector<Command> todo;
+        bool ending = false;
+        {
+            const std::lock_guard lock(mutex);
+            todo.swap(commands);
+            ending = stopping;
+        }
+        if (ending) {
+            for (const auto& command : todo) {
+                if (command.what == What::add) {
+                    finish(command.transfer, cancelled("the HTTP client is shutting down"));
+                }
+            }
+            break;
+        }
+        for (const auto& command : todo) {
+            obey(command);
+        }
+        int still_running = 0;
+        curl_multi_perform(multi.get(), &still_running);
+        collect_finished();
+        curl_multi_poll(multi.get(), nullptr, 0, 10'000, nullptr);
+    }
+    while (!running.empty()) {
+        end(running.begin()->first, cancelled("the HTTP client is shutting down"));
+    }
+}
+
+CurlEngine::CurlEngine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+CurlEngine::~CurlEngine() { shut_down(); }
+
+base::Result<std::unique_ptr<CurlEngine>> CurlEngine::start(HttpClient::Options options) {
+    // Safe in threads since libcurl 7.84; the static keeps it to one call for each process.
+    static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+    auto state = std::make_unique<State>(std::move(options));
+    state->multi.reset(global == CURLE_OK ? curl_multi_init() : nullptr);
+    if (!state->multi) {
+        return base::fail(Code::system, "libcurl cannot be initialised");
+    }
+    curl_multi_setopt(state->multi.get(), CURLMOPT_MAXCONNECTS, 32L);
+    // Signals belong to the main thread; SIGPIPE of a broken TLS connection must not end us.
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    auto* raw = state.get();
+    raw->thread = std::thread([raw] { raw->run(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return std::unique_ptr<CurlEngine>(new CurlEngine(std::move(state)));
+}
+
+void CurlEngine::add(std::shared_ptr<Transfer> transfer) {
+    state_->post(State::What::add, std::move(transfer));
+}
+
+void CurlEngine::cancel(std::shared_ptr<Transfer> transfer) {
+    state_->post(State::What::cancel, std::move(transfer));
+}
+
+void CurlEngine::unpause(std::shared_ptr<Transfer> transfer) {
+    state_->post(State::What::unpause, std::move(transfer));
+}
+
+void CurlEngine::shut_down() noexcept {
+    {
+        const std::lock_guard lock(state_->mutex);
+        state_->stopping = true;
+    }
+    curl_multi_wakeup(state_->multi.get());
+    if (state_->thread.joinable()) {
+        state_->thread.join();
+    }
+}
+
+} // namespace slipway::prefetch
