@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/config.hpp"
+#include "config/schema.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using namespace slipway;
+using config::parse;
+
+namespace {
+
+/// The first error of a text, as a person sees it.
+std::string error_of(std::string_view text) {
+    const auto result = parse(text, "f.yaml");
+    return result ? "accepted" : result.error().one_line();
+}
+
+config::Config good(std::string_view text) {
+    auto result = parse(text, "f.yaml");
+    if (!result) {
+        FAIL(result.error().one_line());
+    }
+    return std::move(*result);
+}
+
+} // namespace
+
+TEST_CASE("a full site file is read into its structs") {
+    const auto config = good(R"(
+store: {path: /shared//slipway/, user_path: "~/.slipway", quota: 20TiB, keep_blobs: yes, max_job_time: 7d}
+service:
+  listen: ["unix:/run/slipway/slipwayd.sock", "tcp:10.0.0.1:7070"]
+  workers: 8
+  max_concurrent_per_user: 2
+registries:
+  docker.io: {mirrors: ["mirror.site:5000"], rate_limit: 100MiB}
+  localhost:5000: {insecure: true}
+  nvcr.io: {username: $oauthtoken, password_file: /etc/slipway/ngc, ca_file: /etc/ssl/ngc.pem}
+convert: {compression: gzip, level: 9, block_size: 256KiB, threads: 3, memory: 1GiB}
+launcher:
+  squashfs_threads: 2
+  mount_home: false
+  mount_tmp: off
+  mount_cwd: no
+  mount_dev: minimal
+  bind: [/scratch, "/apps:/opt/apps:ro"]
+  env: {SITE: lab, MODE: "0755", EMPTY: ""}
+  passwd: false
+  group: false
+  resolv_conf: false
+  tmpfs_size: 128MiB
+slurm: {batch: container, entrypoint: true}
+limits: {image_size: 10GiB, layers: 64, entries: 1000}
+)");
+    CHECK(config.store.path == "/shared/slipway");
+    CHECK(config.store.user_path == "~/.slipway");
+    CHECK(config.store.quota == 20 * 1024 * config::gib);
+    CHECK(config.store.keep_blobs);
+    CHECK(config.store.max_job_time == 7 * 86400);
+    CHECK(config.service.listen ==
+          std::vector<std::string>{"unix:/run/slipway/slipwayd.sock", "tcp:10.0.0.1:7070"});
+    CHECK(config.service.workers == 8);
+    CHECK(config.service.max_concurrent_per_user == 2);
+    CHECK(config.registries.size() == 3);
+    CHECK(config::registry(config, "docker.io").mirrors ==
+          std::vector<std::string>{"mirror.site:5000"});
+    CHECK(config::registry(config, "docker.io").rate_limit == 100 * config::mib);
+    CHECK(config::registry(config, "localhost:5000").insecure);
+    CHECK_FALSE(config::registry(config, "localhost").insecure);
+    CHECK(config::registry(config, "nvcr.io").username == "$oauthtoken");
+    CHECK(config::registry(config, "nvcr.io").password_file == "/etc/slipway/ngc");
+    CHECK(config::registry(config, "nvcr.io").ca_file == "/etc/ssl/ngc.pem");
+    CHECK(config.convert.compression == config::Compression::gzip);
+    CHECK(config.convert.level == 9);
+    CHECK(config.convert.block_size == 256 * config::kib);
+    CHECK(config.convert.threads == 3);
+    CHECK(config.convert.memory == config::gib);
+    CHECK(config.launcher.squashfs_threads == 2);
+    CHECK_FALSE(config.launcher.mount_home);
+    CHECK_FALSE(config.launcher.mount_tmp);
+    CHECK_FALSE(config.launcher.mount_cwd);
+    CHECK(config.launcher.mount_dev == config::DeviceMode::minimal);
+    CHECK(config.launcher.bind == std::vector<std::string>{"/scratch", "/apps:/opt/apps:ro"});
+    CHECK(config.launcher.env ==
+          std::map<std::string, std::string>{{"EMPTY", ""}, {"MODE", "0755"}, {"SITE", "lab"}});
+    CHECK_FALSE(config.launcher.passwd);
+    CHECK_FALSE(config.launcher.group);
+    CHECK_FALSE(config.launcher.resolv_conf);
+    CHECK(config.launcher.tmpfs_size == 128 * config::mib);
+    CHECK(config.slurm.batch == config::BatchMode::container);
+    CHECK(config.slurm.entrypoint);
+    CHECK(config.limits.image_size == 10 * config::gib);
+    CHECK(config.limits.layers == 64);
+    CHECK(config.limits.entries == 1000);
+    CHECK(config.source == "f.yaml");
+    CHECK(config.raw.starts_with("\nstore:"));
+}
+
+TEST_CASE("an empty file, comments and empty sections mean the defaults") {
+    for (const auto* text : {"", "# nothing\n", "---\n", "store:\nslurm:\n  # batch: host\n"}) {
+        const auto config = good(text);
+        CHECK(config::show(config) == config::show(config::Config{}));
+    }
+}
+
+TEST_CASE("mistakes are told with file, line and a way out") {
+    struct Case {
+        const char* text;
+        const char* error;
+    };
+    const Case cases[] = {
+        {"stroe: {}\n",
+         "config-invalid: f.yaml:1: unknown section 'stroe' (hint: did you mean 'store'?)"},
+        {"xyzzy: 1\n", "config-invalid: f.yaml:1: unknown section 'xyzzy' (hint: known are store, "
+                       "service, registries, convert, launcher, slurm, limits)"},
+        {"store:\n  path: /a\n  qouta: 1TiB\n",
+         "config-invalid: f.yaml:3: unknown key 'qouta' in store (hint: did you mean 'quota'?)"},
+        {"slurm: {xyzzy: 1}\n",
+         "config-invalid: f.yaml:1: unknown key 'xyzzy' in slurm (hint: known "
+         "are batch, entrypoint)"},
+        {"registries:\n  quay.io: {insecur: true}\n",
+         "config-invalid: f.yaml:2: unknown key 'insecur' in registries.quay.io (hint: did you "
+         "mean "
+         "'insecure'?)"},
+        {"store: {path: /a}\n\nstore: {quota: 1G}\n",
+         "config-invalid: f.yaml:3: 'store' is given a second time (first in line 1) (hint: keep "
+         "one of them)"},
+        {"store:\n  path: /a\n  path: /b\n", "config-invalid: f.yaml:3: 'path' is given a second "
+                                             "time (first in line 2) (hint: keep one "
+                                             "of them)"},
+        {"policy:\n  default: allow\n",
+         "config-invalid: f.yaml:1: 'policy' is not supported: this version does not enforce "
+         "policy, "
+         "and rules that nobody enforces would be a false comfort (hint: remove 'policy')"},
+        {"launcher:\n  gpu: {nv: auto}\n", "config-invalid: f.yaml:2: 'gpu' is not supported: this "
+                                           "version does not read GPU settings "
+                                           "(hint: remove 'gpu')"},
+        {"store: {path: shared}\n", "config-invalid: f.yaml:1: store.path: 'shared' is not an "
+                                    "absolute path (hint: write a path "
+                                    "that begins with /)"},
+        {"store: {path: /a/../b}\n",
+         "config-invalid: f.yaml:1: store.path: '/a/../b' has a .. in it "
+         "(hint: write the path without ..)"},
+        {"store: {path: }\n",
+         "config-invalid: f.yaml:1: store.path: has no value (hint: write a text)"},
+        {"store:\n  quota: lots\n",
+         "config-invalid: f.yaml:2: store.quota: a number is missing (hint: write a size such as "
+         "512MiB or 20TiB)"},
+        {"store: {quota: 5XiB}\n", "config-invalid: f.yaml:1: store.quota: '5XiB' has an unknown "
+                                   "unit (hint: write a size such "
+                                   "as 512MiB or 20TiB)"},
+        {"limits: {layers: 0100}\n",
+         "config-invalid: f.yaml:1: limits.layers: '0100' begins with 0, which some readers take "
+         "for "
+         "an octal number (hint: write a whole number from 1 to 10000 without leading zeros)"},
+        {"limits: {layers: 0x10}\n",
+         "config-invalid: f.yaml:1: limits.layers: '0x10' begins with 0, which some readers take "
+         "for "
+         "an octal number (hint: write a whole number from 1 to 10000 without leading zeros)"},
+        {"limits: {layers: 0}\n",
+         "config-invalid: f.yaml:1: limits.layers: 0 is out of range (hint: write a whole number "
+         "from 1 to 10000)"},
+        {"launcher: {env: {MASK: 0022}}\n",
+         "config-invalid: f.yaml:1: launcher.env: MASK: '0022' could be taken for an octal or "
+         "hexadecimal number (hint: write it in quotes: \"0022\")"},
+        {"launcher: {env: {1A: x}}\n", "config-invalid: f.yaml:1: launcher.env: '1A' is no name of "
+                                       "an environment variable (hint: "
+                                       "use letters, digits and _ and begin with a letter or _)"},
+        {"launcher: {mount_home: maybe}\n", "config-invalid: f.yaml:1: launcher.mount_home: is "
+                                            "'maybe', not true or false (hint: write "
+                                            "true or false)"},
+        {"launcher: {bind: /scratch}\n",
+         "config-invalid: f.yaml:1: launcher.bind: is not a list (hint: write [a, b], also for a "
+         "single value)"},
+        {"launcher: {bind: [scratch]}\n",
+         "config-invalid: f.yaml:1: launcher.bind: 'scratch' is no bind (hint: write SOURCE, "
+         "SOURCE:TARGET or SOURCE:TARGET:OPTION, with absolute paths and ro or rw as option)"},
+        {"launcher: {bind: [/a, /a]}\n",
+         "config-invalid: f.yaml:1: launcher.bind: names '/a' twice "
+         "(hint: remove one of them)"},
+        {"slurm: {batch: inside}\n", "config-invalid: f.yaml:1: slurm.batch: is 'inside', which is "
+                                     "not one of the choices (hint: "
+                                     "write host or container)"},
+        {"convert: {block_size: 100KiB}\n", "config-invalid: f.yaml:1: convert.block_size: "
+                                            "'100KiB' is not a power of two (hint: write "
+                                            "a power of two from 4KiB to 1MiB)"},
+        {"convert: {block_size: 2MiB}\n",
+         "config-invalid: f.yaml:1: convert.block_size: '2MiB' is out of range (hint: write a size "
+         "from 4KiB to 1MiB)"},
+        {"slurm: {}\nconvert: {compression: gzip, level: 10}\n",
+         "config-invalid: f.yaml:2: convert.level: gzip has levels 1 to 9 (hint: write a level "
+         "from "
+         "1 to 9, or auto)"},
+        {"registries: {\"https://quay.io\": {}}\n",
+         "config-invalid: f.yaml:1: 'https://quay.io' is no registry (hint: write host or "
+         "host:port "
+         "in lower case, without https:// and without a path)"},
+        {"registries: {Quay.io: {}}\n", "config-invalid: f.yaml:1: 'Quay.io' is no registry (hint: "
+                                        "write host or host:port in lower "
+                                        "case, without https:// and without a path)"},
+        {"registries:\n  a.b: {username: me}\n",
+         "config-invalid: f.yaml:2: registries.a.b: username and password_file belong together "
+         "(hint: give both or none)"},
+        {"registries:\n  a.b: {insecure: true, ca_file: /x}\n",
+         "config-invalid: f.yaml:2: registries.a.b: ca_file has no meaning with insecure: true "
+         "(hint: remove insecure to use HTTPS)"},
+        {"service: {listen: []}\n",
+         "config-invalid: f.yaml:1: service.listen: is empty (hint: name "
+         "at least one address)"},
+        {"service: {listen: [\"unix:run\"]}\n",
+         "config-invalid: f.yaml:1: service.listen: 'run' is not an absolute path (hint: write a "
+         "path that begins with /)"},
+        {"service: {listen: [\"tcp:host\"]}\n",
+         "config-invalid: f.yaml:1: service.listen: 'tcp:host' is no address to listen on (hint: "
+         "write unix:/absolute/path or tcp:host:port)"},
+        {"store: {max_job_time: 0}\n",
+         "config-invalid: f.yaml:1: store.max_job_time: must be longer than nothing (hint: write a "
+         "time such as 90s, 5m, 2h or 7d)"},
+        {"store: {user_path: \"$HOME/x\"}\n",
+         "config-invalid: f.yaml:1: store.user_path: '$HOME/x' has a $ without {NAME} (hint: begin "
+         "with / or ~, and use only ${USER}, ${UID} and ${HOME})"},
+        {"- a\n- b\n", "config-invalid: f.yaml:1: the file must hold sections such as 'store:' "
+                       "(hint: see slipway config example)"},
+        {"store: 5\n",
+         "config-invalid: f.yaml:1: 'store' must hold keys of its own (hint: write one "
+         "indented 'key: value' per line below it)"},
+    };
+    for (const auto& c : cases) {
+        INFO(c.text);
+        CHECK(error_of(c.text) == c.error);
+    }
+}
+
+TEST_CASE("YAML that means more than it shows is refused") {
+    CHECK(error_of("store: &a {path: /x}\n").find("f.yaml:1: anchors and aliases") !=
+          std::string::npos);
+    CHECK(error_of("store: {path: &a /x}\n").find("anchors and aliases") != std::string::npos);
+    CHECK(error_of("store: {path: *a}\n").find("f.yaml:1: not valid YAML") != std::string::npos);
+    CHECK(error_of("store: {path: !!str /x}\n").find("the tag") != std::string::npos);
+    CHECK(error_of("store: {quota: !size 1}\n").find("the tag '!size'") != std::string::npos);
+    CHECK(error_of("store: {}\n---\nslurm: {}\n").find("f.yaml:2: a second document") !=
+          std::string::npos);
+    CHECK(error_of("? [a, b]\n: c\n").find("a key must be plain text") != std::string::npos);
+    CHECK(error_of("? \n: c\n").find("a key must be plain text") != std::string::npos);
+    CHECK(error_of("store: {path: /x\n").find("not valid YAML") != std::string::npos);
+    CHECK(error_of("store:\n\tpath: /x\n").find("not valid YAML") != std::string::npos);
+    CHECK(error_of("a: [[[[[[[[[[[[1]]]]]]]]]]]]\n").find("nested deeper than 8 levels") !=
+          std::string::npos);
+    CHECK(error_of("a: " + std::string(100'000, '[')).starts_with("config-invalid: f.yaml:1: "));
+    const std::string many = "launcher: {env: {" + [] {
+        std::string list;
+        for (int i = 0; i < 60'000; ++i) {
+            list += "A" + std::to_string(i) + ": ,";
+        }
+        return list;
+    }() + "}}";
+    CHECK(error_of(many).find("more than 100000 values") != std::string::npos);
+    CHECK(error_of("# " + std::string(1U << 20U, 'x')) ==
+          "limit-exceeded: f.yaml is larger than 1.0 MiB");
+}
+
+TEST_CASE("terminal control in a file does not reach the terminal") {
+    const auto text = error_of("\"st\\x1b[31more\": {}\n");
+    CHECK(text.find('\x1b') == std::string::npos);
+    CHECK(text.find("\\x1b") != std::string::npos);
+}
+
+TEST_CASE("problems() tells every mistake, in the order of the file") {
+    const auto all = config::problems("store: {qota: 1}\nslurm: {batch: x}\npolicy: {}\n", "f");
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].message.starts_with("f:1: "));
+    CHECK(all[1].message.starts_with("f:2: "));
+    CHECK(all[2].message.starts_with("f:3: "));
+    CHECK(config::problems("store: {path: /x}\n", "f").empty());
+}
+
+TEST_CASE("registry names with ports and IPv6 addresses") {
+    for (const auto* host : {"docker.io", "localhost:5000", "10.0.0.1:80", "[::1]:5000", "a-b.c"}) {
+        INFO(host);
+        CHECK(good("registries: {\"" + std::string(host) + "\": {}}\n").registries.size() == 1);
+    }
+    for (const auto* host :
+         {"", ":5000", "a:", "a:0", "a:70000", "a:x", "a/b", "[::1", "a b", "[::1]x"}) {
+        INFO(host);
+        CHECK(error_of("registries: {\"" + std::string(host) + "\": {}}\n") != "accepted");
+    }
+}
+
+TEST_CASE("paths of users") {
+    const config::User user{"ann", "/home/ann", 1001};
+    CHECK(*config::expand("~/.slipway", user) == "/home/ann/.slipway");
+    CHECK(*config::expand("~", user) == "/home/ann");
+    CHECK(*config::expand("/scratch/${USER}/${UID}", user) == "/scratch/ann/1001");
+    CHECK(*config::expand("${HOME}/x", user) == "/home/ann/x");
+    for (const auto* bad :
+         {"", "rel", "~bob/x", "/a/$USER", "/a/${USER", "/a/${PATH}", "/a/../b"}) {
+        INFO(bad);
+        CHECK_FALSE(config::expand(bad, user));
+    }
+    CHECK_FALSE(config::expand("/s/${USER}", {"..", "/h", 1}));
+    CHECK_FALSE(config::expand("/s/${USER}", {"a/b", "/h", 1}));
+
+    config::Config config;
+    CHECK(*config::user_store_path(config, user, "", "") == "/home/ann/.cache/slipway");
+    CHECK(*config::user_store_path(config, user, "", "/xdg") == "/xdg/slipway");
+    CHECK(*config::user_store_path(config, user, "", "xdg") == "/home/ann/.cache/slipway");
+    config.store.user_path = "/scratch/${USER}/s";
+    CHECK(*config::user_store_path(config, user, "", "/xdg") == "/scratch/ann/s");
+    CHECK(*config::user_store_path(config, user, "/mine/", "/xdg") == "/mine");
+    CHECK_FALSE(config::user_store_path(config, user, "mine", ""));
+}
