@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Slipway in five minutes, on a bare Debian 12, as root: installs and builds, brings up a Slurm cluster of
+# two nodes on this machine, runs jobs in containers as an ordinary user, and takes everything down again.
+# What stays: the Debian packages, build/, and the cache of test images in /var/cache/slipway-test.
+set -euo pipefail
+# shellcheck source=contrib/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+CLUSTER=$SLIPWAY_ROOT/tests/cluster
+
+# show COMMAND: prints a command line as the user would type it, runs it as that user, in a shell.
+show() {
+    printf '\n%s$ %s\n' "$USER_NAME" "$1"
+    "$CLUSTER/as" "$USER_NAME" bash -c "$1" 2>&1
+}
+
+take_down() {
+    trap - EXIT
+    heading "Taking everything down"
+    rm -rf "${WORK:-/nonexistent}"
+    "$CLUSTER/down" "$ENV_FILE" && echo "the cluster is gone"
+}
+
+bring_up() {
+    heading "Building (contrib/build.sh)"
+    need_packages build test cluster
+    configure_and_build release
+    heading "Making a Debian image with other people's tools (once; it is kept)"
+    IMAGE=$("$CLUSTER/image" debian)
+    ls -lh "$IMAGE"
+    heading "Bringing up a Slurm cluster of two nodes on this machine"
+    ENV_FILE=$("$CLUSTER/up")
+    trap take_down EXIT
+    trap 'exit 130' INT TERM HUP
+    # shellcheck source=/dev/null
+    . "$ENV_FILE"
+    sinfo
+    USER_NAME=${TEST_USERS%% *}
+    WORK=$(mktemp -d "$CLUSTER_DIR/demo.XXXXXX")
+    chown "$USER_NAME:" "$WORK"
+    cp "$IMAGE" "$WORK/debian.sif"
+    cd "$WORK"
+}
+
+first_jobs() {
+    heading "The host, and the same command inside the image"
+    show 'srun -N1 -n1 python3 -V; srun -N1 -n1 cat /etc/hostname /etc/debian_version'
+    show 'srun -N2 -n4 --container-image=./debian.sif sh -c "hostname; id; head -1 /etc/os-release"'
+    heading "A batch job: the script runs on the host, its steps in the image that the job asked for"
+    cat >"$WORK/job.sh" <<'END'
+#!/bin/sh
+#SBATCH -N2 --container-image=./debian.sif -o job.out
+echo "script on $(hostname), $(ls /.singularity.d 2>/dev/null | wc -l) files in /.singularity.d"
+srun -n2 sh -c 'echo "step 0, task $SLURM_PROCID: $(dpkg -l | grep -c ^ii) packages"'
+srun -n2 sh -c 'echo "step 1, task $SLURM_PROCID: $(findmnt -no FSTYPE,SOURCE / || mount | head -1)"'
+END
+    show 'sbatch --wait job.sh; cat job.out'
+}
+
+at_the_prompt() {
+    heading "The same image without Slurm"
+    show 'slipway exec ./debian.sif head -2 /etc/os-release'
+    show 'slipway exec ./debian.sif sh -c "id; pwd; ls"'
+    heading "What a mistake looks like"
+    show 'srun -n1 --container-image=./debiam.sif true' || true
+}
+
+main() {
+    [ $# -eq 0 ] || { sed -n '3,5s/^# //p' "$0" >&2; exit 2; }
+    need_root "installs packages and starts Slurm's daemons"
+    bring_up
+    first_jobs
+    at_the_prompt
+    take_down
+}
+
+main "$@"
