@@ -20,24 +20,38 @@ struct StartFacts {
     int timeout_ms = 60000;    ///< for the whole start
 };
 
+/// Told once, as soon as the launcher's pid is known and long before it is ready: whoever waits for
+/// the step must be able to end a launcher whose starter was killed half-way.
+using LauncherStarted = std::function<void(pid_t pid)>;
+
 /// Called by the first task of a step on a node, as root (task_init_privileged), holding the step's
 /// mutex. Double-forks `slipway-launch step --uid U --gid G --step-fd 3 --parent-fd 4 --config PATH`
 /// with an empty environment, stdin/stdout/stderr on /dev/null and every other descriptor closed;
 /// writes the id maps of its user namespace (setgroups=deny first; primary group first, then as many
 /// supplementary groups as fit in 4096 bytes of gid_map); sends the request; opens /dev/fuse inside
 /// the namespace where the user may not; waits for ready or failed. `warn` gets the launcher's
-/// warnings for the user. On success `launcher_pid` has been set. On any error the launcher has been
-/// killed.
+/// warnings for the user, printable and one line each. On any error the launcher has been killed and
+/// is gone. Every wait restarts on EINTR and ends with facts.timeout_ms.
+/// The launcher begins a session of its own: no signal meant for the step's process group hits it.
 /// slipway-launch inherits the caller's supplementary groups (slurmstepd has set them to the job's).
 base::Result<JoinHandles> start_launcher(const StartFacts& facts, const Request& request,
                                          const std::function<void(std::string_view)>& warn,
-                                         pid_t& launcher_pid);
+                                         const LauncherStarted& started);
 
-/// A later task: asks the running launcher for the same handles.
+/// A later task: asks the running launcher for the same handles. The pid lets it notice at once that
+/// the launcher has died: slurmstepd and all tasks hold both ends of the socket, so it never closes.
 base::Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout_ms);
 
+/// Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it
+/// names a process for good.
+base::Result<std::uint64_t> process_start_time(pid_t pid);
+
+/// SIGTERM, and SIGKILL when half of the time is over; returns when the process is gone. A pid that is
+/// gone, or has another start time by now, is success. Code::timed_out when it survives even that.
+base::Result<void> stop_process(pid_t pid, std::uint64_t start_time, int timeout_ms);
+
 /// Text of gid_map for a user with these groups: identity lines, primary first, no duplicates, cut
-/// at a whole line below 4096 bytes. Pure.
+/// at a whole line below 4096 bytes and at 340 lines. Pure.
 std::string gid_map_text(gid_t primary, std::span<const gid_t> supplementary);
 
 } // namespace slipway::launcher

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/join/join.hpp"
+
+#include "base/format.hpp"
+#include "base/text.hpp"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::Result;
+
+constexpr std::size_t max_record_bytes = max_request_bytes;
+
+/// The record comes from a process of the user. A file that can still change or shrink, or that is no
+/// file at all, could make root wait or read twice different things.
+Result<std::string> read_record(int fd) {
+    constexpr int needed = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+    struct stat about {};
+    const int seals = ::fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & needed) != needed || ::fstat(fd, &about) != 0) {
+        return base::fail(Code::launcher_failed, "the launcher's answer is not a sealed file",
+                          "install plugin and launcher from the same release");
+    }
+    if (about.st_size < 0 || static_cast<std::size_t>(about.st_size) > max_record_bytes) {
+        return base::fail(Code::limit_exceeded, "the container's environment is too long",
+                          "make the job's or the image's environment smaller");
+    }
+    std::string bytes(static_cast<std::size_t>(about.st_size), '\0');
+    TRY(base::read_exact_at(
+        fd, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}, 0));
+    return bytes;
+}
+
+Result<void> change_directory(const JoinRecord& record,
+                              const std::function<void(std::string_view)>& warn) {
+    if (::chdir(record.cwd.c_str()) == 0) {
+        return {};
+    }
+    const int err = errno;
+    const auto what = fmt::format("cannot enter the working directory {} in the container",
+                                  base::in_quotes(record.cwd));
+    if (record.cwd_was_asked_for) {
+        return base::fail_errno(Code::workdir_missing, err, what,
+                                "name a directory of the image, or mount one there");
+    }
+    if (::chdir("/") != 0) {
+        return base::fail_errno(Code::workdir_missing, errno, "cannot enter '/' in the container");
+    }
+    warn(what + ": " + base::errno_text(err) + "; starting in '/' instead");
+    return {};
+}
+
+Result<void> clear_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2]{};
+    if (::syscall(SYS_capset, &header, none) != 0) {
+        return base::fail_errno(Code::system, errno, "cannot drop capabilities");
+    }
+    __user_cap_data_struct left[2]{};
+    if (::syscall(SYS_capget, &header, left) != 0) {
+        return base::fail_errno(Code::system, errno, "cannot read capabilities back");
+    }
+    for (const auto& set : left) {
+        if ((set.effective | set.permitted | set.inheritable) != 0) {
+            return base::fail(Code::system, "capabilities are left after dropping them");
+        }
+    }
+    return {};
+}
+
+/// Bounding set: a set-uid-root or capability-carrying file of an image must find nothing to regain,
+/// even if no_new_privs were not there. EPERM: the process never had CAP_SETPCAP, and so nothing to
+/// give away. EINVAL: past the last capability of this kernel.
+void clear_bounding_set() {
+    for (unsigned long capability = 0; capability < 64; ++capability) {
+        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+            return;
+        }
+    }
+}
+
+Result<void> verify_ambient_empty() {
+    for (unsigned long capability = 0; capability < 64; ++capability) {
+        const int set = ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0);
+        if (set < 0) {
+            return {}; // past the last capability of this kernel
+        }
+        if (set != 0) {
+            return base::fail(Code::system, "ambient capabilities are left after dropping them");
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+Result<JoinHandles> take_handles(Message&& ready) {
+    TRY_ASSIGN(const auto body, decode_ready(ready.body));
+    if (ready.type != MessageType::ready || ready.fds.size() != body.namespaces.size() + 1) {
+        return base::fail(Code::launcher_failed, "the launcher's answer is incomplete",
+                          "install plugin and launcher from the same release");
+    }
+    JoinHandles handles;
+    TRY_ASSIGN(const auto bytes, read_record(ready.fds.back().get()));
+    TRY_ASSIGN(handles.record, decode_join_record(bytes));
+    for (std::size_t i = 0; i < body.namespaces.size(); ++i) {
+        handles.namespaces.emplace_back(body.namespaces[i], std::move(ready.fds[i]));
+    }
+    return handles;
+}
+
+Result<void> enter(const JoinHandles& handles, const std::function<void(std::string_view)>& warn) {
+    for (const auto& [kind, fd] : handles.namespaces) {
+        // The kind makes the kernel refuse a descriptor that is another namespace, or none.
+        if (::setns(fd.get(), static_cast<int>(kind)) != 0) {
+            return base::fail_errno(Code::launcher_lost, errno, "cannot enter the container",
+                                    "try again; the container's launcher may have been killed");
+        }
+    }
+    TRY(change_directory(handles.record, warn));
+    return drop_privileges_for_good();
+}
+
+Result<void> drop_privileges_for_good() {
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+        return base::fail_errno(Code::system, errno, "cannot clear ambient capabilities");
+    }
+    clear_bounding_set();
+    TRY(clear_capabilities());
+    TRY(verify_ambient_empty());
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+        return base::fail_errno(Code::system, errno, "cannot set no_new_privs");
+    }
+    return {};
+}
+
+} // namespace slipway::launcher

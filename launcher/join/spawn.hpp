@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/join/start.hpp"
+
+#include <time.h>
+
+namespace slipway::launcher {
+
+/// A point in time; what is left until then, for a series of bounded waits.
+class Deadline {
+  public:
+    explicit Deadline(int timeout_ms) noexcept;
+    [[nodiscard]] int remaining_ms() const noexcept; ///< 0 when it has passed
+
+  private:
+    timespec until_{};
+};
+
+/// Waits until the socket can be read (true) or the process has ended (false; what it said before is
+/// read first). A socket of -1 waits for the process alone. Code::timed_out.
+base::Result<bool> wait_for_either(int socket, int pidfd, const Deadline& deadline);
+
+struct Spawned {
+    pid_t pid = -1;
+    base::UniqueFd pidfd;
+};
+
+/// The double fork and execve of start_launcher(): environment empty, session, signal dispositions,
+/// mask, umask and directory fresh, descriptors 0-2 on /dev/null, 3 the step socket, 4 the pidfd of
+/// slurmstepd, nothing else open. The launcher is nobody's child: slurmstepd and the user's command
+/// must not find it among theirs. The pidfd is opened while the pid cannot have been used again.
+base::Result<Spawned> spawn_launcher(const StartFacts& facts, const Deadline& deadline);
+
+} // namespace slipway::launcher
