@@ -66,9 +66,12 @@ struct MetadataParts {
     static MetadataParts all();
 };
 
-/// {"data":{"attributes":{…}},"type":"container"}, tab-indented with a final newline, or compact on
-/// one line without. Only the asked parts; keys sorted.
-std::string metadata_json(const Metadata& metadata, const MetadataParts& parts);
+/// {"data":{"attributes":{…}},"type":"container"}, tab-indented with a final newline. Only the
+/// asked parts; keys sorted. `app` selects one app, which then stands alone under "apps"; Code::
+/// image_not_found when the image has no such app.
+Result<std::string> metadata_json(const Metadata& metadata, const MetadataParts& parts,
+                                  std::string_view app = {});
+/// The same for the whole image on one line without newline: the form of inspect-metadata.json.
 std::string metadata_json_compact(const Metadata& metadata, const MetadataParts& parts);
 
 /// For people: "key: value" lines for labels, texts as they are, environment files with a comment

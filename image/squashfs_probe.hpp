@@ -28,9 +28,8 @@ struct SquashfsInfo {
     std::uint16_t id_count = 0;
     std::uint64_t bytes_used = 0; ///< length of the file system; the file may be padded
 
-    [[nodiscard]] bool has_xattrs() const noexcept { return has_xattrs_; }
-    [[nodiscard]] bool is_exportable() const noexcept { return (flags & 0x80U) != 0; }
-    bool has_xattrs_ = false;
+    [[nodiscard]] bool exportable() const noexcept { return (flags & 0x80U) != 0; }
+    bool xattrs = false; ///< there is an extended attribute table
 };
 
 /// True when `head` begins with SquashFS' magic number.
