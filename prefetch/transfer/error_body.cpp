@@ -70,7 +70,8 @@ Code code_for(int status) {
 std::string hint_for(int status) {
     switch (status) {
     case 401:
-        return "log in with `slipway registry login`, or check the credentials that were used";
+        return "credentials are taken from SLIPWAY_DOCKER_USERNAME and SLIPWAY_DOCKER_PASSWORD or from "
+               "~/.docker/config.json, which `docker login`, `podman login` and `skopeo login` write";
     case 403:
         return "check that the image exists and that the credentials may read it";
     case 404:

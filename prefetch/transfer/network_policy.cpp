@@ -5,7 +5,6 @@
 #include "prefetch/transfer/headers.hpp"
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -215,13 +214,6 @@ bool AddressPolicy::trusts(const Url& url) const {
 
 bool AddressPolicy::allows(const Url& url, AddressKind kind) const {
     return !public_only || kind == AddressKind::global || trusts(url);
-}
-
-Environment process_environment() {
-    return [](const std::string& name) {
-        const char* value = std::getenv(name.c_str());
-        return value == nullptr ? std::string() : std::string(value);
-    };
 }
 
 std::string proxy_for(const Url& url, const Environment& environment) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "prefetch/credentials/environment.hpp"
 #include "prefetch/transfer/url.hpp"
 
-#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -38,10 +38,6 @@ struct AddressPolicy {
     [[nodiscard]] bool trusts(const Url& url) const;
     [[nodiscard]] bool allows(const Url& url, AddressKind kind) const;
 };
-
-/// Reads an environment variable; empty when unset. A function, so that tests need no setenv.
-using Environment = std::function<std::string(const std::string&)>;
-Environment process_environment();
 
 /// Proxy for a URL from http_proxy, https_proxy, all_proxy and no_proxy (lower case is looked at
 /// before upper case; no_proxy takes names with their subdomains, ".suffix", addresses, IPv4

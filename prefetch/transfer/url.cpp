@@ -102,7 +102,8 @@ base::Result<Url> Url::parse(std::string_view text) {
     const auto authority = text.substr(0, slash);
     if (authority.find('@') != std::string_view::npos) {
         return fail(Code::source_protocol, "the URL holds a user name",
-                    "give credentials in an auth file or by `slipway registry login`");
+                    "give credentials in ~/.docker/config.json or by SLIPWAY_DOCKER_USERNAME and "
+                    "SLIPWAY_DOCKER_PASSWORD");
     }
     if (!std::all_of(text.begin(), text.end(), is_url_char)) {
         return fail(Code::source_protocol, "the URL holds characters that URLs must not hold");
