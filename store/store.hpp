@@ -54,7 +54,7 @@ struct StoreOptions {
     std::uint64_t appear_ms = 5000;            ///< how long an image that must be there is looked for
     /// Called with a name before every step that changes the store; an error aborts there. For
     /// crash and fault tests; empty in production.
-    std::function<base::Result<void>(std::string_view step)> before_step;
+    std::function<base::Result<void>(std::string_view step)> before_step{};
 };
 
 struct StoredImage {

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "prefetch/staging/stage_types.hpp"
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace slipway::prefetch::service {
+
+using Clock = std::chrono::steady_clock;
+
+enum class JobState { queued, running, ready, failed };
+std::string_view state_name(JobState state) noexcept;
+
+/// Hears what happens to a job. Owned by its connection; removed from the job before it goes.
+class Listener {
+  public:
+    virtual ~Listener() = default;
+    /// One JSON line without the newline. `last`: ready or failed, nothing follows.
+    virtual void event(const std::string& line, bool last) = 0;
+};
+
+/// One piece of staging work that any number of requests share. Lives on the control thread; the
+/// worker sees only `request` and `cancel`, which are safe to share.
+struct Job {
+    std::string id; ///< 32 hex digits, made from what is asked for: equal requests have equal ids
+    StageRequest request;
+    JobState state = JobState::queued;
+    std::string last_event; ///< what a listener that comes now is told first
+    StagedImage image;      ///< when ready
+    base::Error error;      ///< when failed
+    std::set<Listener*> listeners;
+    bool detached = false; ///< goes on although nobody listens (sbatch)
+    Clock::time_point created, started, finished, last_interest;
+    Clock::time_point last_broadcast;
+    std::shared_ptr<std::atomic<bool>> cancel = std::make_shared<std::atomic<bool>>(false);
+};
+
+struct TableLimits {
+    unsigned workers = 2;
+    unsigned per_user = 4;                       ///< running at once for one user
+    std::size_t queued_per_user = 256;           ///< more are refused with Code::service_busy
+    std::chrono::seconds ready_ttl{60};          ///< a ready tag is answered from memory that long
+    std::chrono::seconds failed_ttl{5};          ///< a failure is remembered that long
+    std::chrono::seconds interest_ttl{30};       ///< nobody listened or asked that long: cancelled
+};
+
+/// All work of the service: who shares it, whose turn it is, who is told. Not thread-safe: belongs
+/// to the control thread. No I/O: what has to run is handed to `start`.
+class JobTable {
+  public:
+    using StartWork = std::function<void(std::shared_ptr<Job>)>;
+    JobTable(TableLimits limits, StartWork start);
+
+    /// The job for this request: an unfinished or still valid one, or a new one.
+    /// Code::service_busy when this user has too much queued already.
+    base::Result<std::shared_ptr<Job>> submit(const StageRequest& request, bool detached,
+                                              Clock::time_point now);
+    std::shared_ptr<Job> find(const std::string& id) const;
+    [[nodiscard]] std::vector<std::shared_ptr<Job>> all() const;
+
+    /// Tells the listener how it stands, and from now on everything else.
+    void listen(Job& job, Listener& listener);
+    void unlisten(Job& job, Listener& listener, Clock::time_point now);
+
+    /// From the worker, by way of the control thread.
+    void progressed(const std::string& id, const StageProgress& progress, Clock::time_point now);
+    void finished(const std::string& id, base::Result<StagedImage> result, Clock::time_point now);
+
+    /// Every second: cancels what nobody wants, forgets what is old.
+    void tick(Clock::time_point now);
+    /// Cancels everything (the service stops).
+    void cancel_all();
+    [[nodiscard]] std::size_t running() const noexcept { return running_; }
+    [[nodiscard]] std::size_t queued() const noexcept;
+
+    static std::string job_id(const StageRequest& request);
+
+  private:
+    void pump(Clock::time_point now);
+    void tell(Job& job, const std::string& line, bool last);
+    void end(Job& job, JobState state, const std::string& line, Clock::time_point now);
+
+    TableLimits limits_;
+    StartWork start_;
+    std::unordered_map<std::string, std::shared_ptr<Job>> jobs_;
+    std::map<uid_t, std::deque<std::string>> queues_; ///< ids, per user, oldest first
+    std::list<uid_t> turns_;                          ///< users with queued work, next first
+    std::map<uid_t, unsigned> running_of_;
+    std::size_t running_ = 0;
+};
+
+/// JSON lines of the API (DESIGN: queued, waiting, resolving, downloading, converting, publishing,
+/// ready, failed).
+std::string progress_line(const StageProgress& progress);
+std::string ready_line(const StagedImage& image);
+std::string failed_line(const base::Error& error);
+
+} // namespace slipway::prefetch::service

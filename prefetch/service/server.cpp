@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prefetch/service/server.hpp"
+
+#include "base/format.hpp"
+#include "base/log.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace slipway::prefetch::service {
+namespace {
+
+namespace net = boost::asio;
+using boost::system::error_code;
+using Protocol = net::local::stream_protocol;
+
+base::Result<Peer> peer_of(Protocol::socket& socket) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+        return base::fail_errno(base::Code::system, errno, "cannot tell who is calling");
+    }
+    return Peer{credentials.uid, credentials.pid};
+}
+
+/// True when somebody answers on the socket file.
+bool is_alive(const std::string& path) {
+    const base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), std::min(path.size() + 1, sizeof address.sun_path));
+    return probe && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
+                              sizeof address) == 0;
+}
+
+} // namespace
+
+struct Server::Impl {
+    // Sessions end with the handlers that `io` holds and still speak to table and counters then:
+    // those come first, so that they are destroyed last.
+    ServerOptions options;
+    store::Store store;
+    StageFunction stage;
+    Metrics metrics;
+    JobTable table;
+    Api api;
+    std::map<uid_t, std::size_t> connections_of;
+    std::size_t connections = 0;
+    bool stopping = false;
+    bool own_socket_file = false;
+    net::io_context io{1};
+    net::thread_pool workers;
+    net::thread_pool disk{1}; ///< short looks at the store, one after the other
+    Protocol::acceptor acceptor{io};
+    net::steady_timer timer{io};
+    net::signal_set signals{io};
+    std::function<void()> every_second;
+
+    Impl(ServerOptions given, store::Store opened, StageFunction stage_function)
+        : options(std::move(given)), store(std::move(opened)), stage(std::move(stage_function)),
+          table(options.table, [this](std::shared_ptr<Job> job) { work(std::move(job)); }),
+          api(table, metrics, store, ::geteuid(),
+              [this](Api::DiskWork task) { on_disk(std::move(task)); }),
+          workers(options.table.workers) {}
+
+    /// One image on one worker thread; what happens is told to the table on the control thread.
+    void work(std::shared_ptr<Job> job) {
+        base::log(base::LogLevel::info,
+                  fmt::format("work {} begins: user {} image {}", job->id, job->request.uid,
+                              base::in_quotes(job->request.reference)));
+        net::post(workers, [this, id = job->id, request = job->request, cancel = job->cancel] {
+            const auto sink = [this, id](const StageProgress& progress) {
+                net::post(io, [this, id, progress] {
+                    table.progressed(id, progress, Clock::now());
+                });
+            };
+            auto result = stage(request, sink, *cancel);
+            net::post(io, [this, id, result = std::move(result)]() mutable {
+                done(id, std::move(result));
+            });
+        });
+    }
+
+    void done(const std::string& id, base::Result<StagedImage> result) {
+        if (result) {
+            auto& counter = result->was_present ? metrics.present : metrics.staged;
+            counter.fetch_add(1);
+            metrics.bytes_out.fetch_add(result->was_present ? 0 : result->size);
+            base::log(base::LogLevel::info,
+                      fmt::format("work {} is ready: image {} digest {}{}", id, result->id,
+                                  result->digest, result->was_present ? " (was there)" : ""));
+        } else {
+            metrics.failed.fetch_add(1);
+            base::log(base::LogLevel::warning,
+                      fmt::format("work {} failed: {}", id, result.error().one_line()));
+        }
+        table.finished(id, std::move(result), Clock::now());
+        if (stopping && table.running() == 0) {
+            io.stop();
+        }
+    }
+
+    void on_disk(Api::DiskWork task) {
+        net::post(disk, [this, task = std::move(task)] {
+            if (auto back = task()) {
+                net::post(io, std::move(back));
+            }
+        });
+    }
+
+    void accept() {
+        acceptor.async_accept([this](error_code error, Protocol::socket socket) {
+            if (error == net::error::operation_aborted) {
+                return;
+            }
+            if (!error) {
+                welcome(std::move(socket));
+                accept();
+                return;
+            }
+            // Out of descriptors: the caller waits in the backlog until some are given back.
+            base::log(base::LogLevel::warning, "cannot accept a connection: " + error.message());
+            auto pause = std::make_shared<net::steady_timer>(io, std::chrono::milliseconds(100));
+            pause->async_wait([this, pause](error_code) { accept(); });
+        });
+    }
+
+    void welcome(Protocol::socket socket) {
+        const auto peer = peer_of(socket);
+        if (!peer) {
+            return;
+        }
+        auto& mine = connections_of[peer->uid];
+        const bool crowded = connections >= options.max_connections ||
+                             (peer->uid != 0 && mine >= options.max_connections_per_user);
+        if (crowded) {
+            static constexpr std::string_view busy =
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            error_code ignored;
+            socket.non_blocking(true, ignored);
+            (void)!::send(socket.native_handle(), busy.data(), busy.size(), MSG_NOSIGNAL);
+            metrics.refused.fetch_add(1);
+            return;
+        }
+        ++mine;
+        ++connections;
+        metrics.connections.store(connections);
+        start_session(std::move(socket), *peer, options.session, api, table,
+                      [this, uid = peer->uid] {
+                          --connections;
+                          metrics.connections.store(connections);
+                          if (--connections_of[uid] == 0) {
+                              connections_of.erase(uid);
+                          }
+                      });
+    }
+
+    void tick() {
+        timer.expires_after(std::chrono::seconds(1));
+        timer.async_wait([this](error_code error) {
+            if (!error) {
+                table.tick(Clock::now());
+                if (every_second) {
+                    every_second();
+                }
+                tick();
+            }
+        });
+    }
+
+    void begin_stop() {
+        if (stopping) {
+            return;
+        }
+        stopping = true;
+        base::log(base::LogLevel::info, "stopping: unfinished work is cancelled and swept");
+        error_code ignored;
+        acceptor.close(ignored);
+        table.cancel_all();
+        if (table.running() == 0) {
+            io.stop();
+            return;
+        }
+        auto limit = std::make_shared<net::steady_timer>(io, options.drain);
+        limit->async_wait([this, limit](error_code) { io.stop(); });
+    }
+};
+
+Server::Server(ServerOptions options, store::Store store, StageFunction stage)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(store), std::move(stage))) {}
+
+Server::~Server() = default;
+
+base::Result<void> Server::listen(int inherited_fd) {
+    error_code error;
+    if (inherited_fd >= 0) {
+        impl_->acceptor.assign(Protocol(), inherited_fd, error);
+    } else {
+        const auto& path = impl_->options.socket_path;
+        if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+            return base::fail(base::Code::config_invalid,
+                              "the socket path " + base::in_quotes(path) + " is too long",
+                              "a Unix socket's path has at most 107 characters");
+        }
+        TRY(base::make_directories(std::string(base::dir_name(path)), 0755));
+        if (is_alive(path)) {
+            return base::fail(base::Code::service_busy,
+                              "another service answers on " + base::in_quotes(path),
+                              "stop it first, or set service.listen");
+        }
+        ::unlink(path.c_str());
+        const auto mask = ::umask(0);
+        impl_->acceptor.open(Protocol(), error);
+        if (!error) {
+            impl_->acceptor.bind(Protocol::endpoint(path), error);
+        }
+        ::umask(mask);
+        if (!error) {
+            impl_->own_socket_file = true;
+            impl_->acceptor.listen(4096, error);
+        }
+    }
+    if (error) {
+        return base::fail_errno(base::Code::service_unreachable, error.value(),
+                                "cannot listen on " + base::in_quotes(impl_->options.socket_path));
+    }
+    return {};
+}
+
+void Server::run(const std::function<void()>& started, const std::function<void()>& every_second) {
+    auto& impl = *impl_;
+    impl.every_second = every_second;
+    impl.signals.add(SIGTERM);
+    impl.signals.add(SIGINT);
+    impl.signals.async_wait([&impl](error_code error, int) {
+        if (!error) {
+            impl.begin_stop();
+        }
+    });
+    impl.accept();
+    impl.tick();
+    net::post(impl.io, started);
+    impl.io.run();
+    impl.table.cancel_all();
+    impl.workers.join();
+    impl.disk.join();
+    if (impl.own_socket_file) {
+        ::unlink(impl.options.socket_path.c_str());
+    }
+}
+
+void Server::stop() {
+    net::post(impl_->io, [this] { impl_->begin_stop(); });
+}
+
+} // namespace slipway::prefetch::service

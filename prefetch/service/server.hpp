@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "prefetch/service/job_table.hpp"
+#include "prefetch/service/session.hpp"
+#include "store/store.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+
+namespace slipway::prefetch::service {
+
+struct ServerOptions {
+    std::string socket_path = "/run/slipway/slipwayd.sock";
+    TableLimits table;
+    SessionLimits session;
+    std::size_t max_connections = 16000;          ///< more are told to come back and closed
+    std::size_t max_connections_per_user = 12000; ///< the same for one uid; root is not limited
+    std::chrono::seconds drain{20}; ///< how long a stopping service waits for its workers
+};
+
+/// The service without its process: listens, shares work, stops. run() blocks until stop() (from
+/// any thread or a signal handler of the io_context) and returns when every worker has ended.
+class Server {
+  public:
+    Server(ServerOptions options, store::Store store, StageFunction stage);
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    /// Binds the socket: the directory must be ours; a dead socket file is replaced, a live one is
+    /// Code::service_busy. `inherited_fd` >= 0: a listening socket from systemd instead.
+    base::Result<void> listen(int inherited_fd = -1);
+    /// `started` is called on the control thread once requests are answered; `every_second` keeps a
+    /// watchdog fed.
+    void run(const std::function<void()>& started, const std::function<void()>& every_second);
+    void stop();
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace slipway::prefetch::service
