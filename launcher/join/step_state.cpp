@@ -41,6 +41,7 @@ struct StepState::Block {
     std::atomic<std::int32_t> launcher_pid;
     std::atomic<std::uint64_t> launcher_start_time;
     std::atomic<std::uint32_t> message_claimed;
+    std::atomic<std::uint32_t> warning_claimed;
     // Written under the lock, before the phase says `failed`.
     std::uint32_t error_code;
     std::int32_t error_errno;
@@ -138,6 +139,10 @@ Error StepState::error() const {
 
 bool StepState::claim_message() noexcept {
     return block_->message_claimed.exchange(1) == 0;
+}
+
+bool StepState::claim_warning() noexcept {
+    return block_->warning_claimed.exchange(1) == 0;
 }
 
 } // namespace slipway::launcher

@@ -64,6 +64,7 @@ class StepState {
     /// True for exactly one caller among all tasks: the one that prints the error of this step on
     /// this node.
     bool claim_message() noexcept;
+    bool claim_warning() noexcept; ///< the same for warnings
 
   private:
     struct Block;

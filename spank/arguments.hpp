@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/result.hpp"
+#include "launcher/join/request.hpp"
+
+#include <span>
+#include <string>
+
+namespace slipway::spank {
+
+/// What the administrator wrote behind the plugin's name in plugstack.conf. Root owns that file, so
+/// these are trusted; they are still checked, because a slip there hits every job.
+struct Arguments {
+    std::string config;        ///< config=/etc/slipway/slipway.yaml
+    std::string launcher;      ///< launcher=/path/of/slipway-launch; empty: find_launcher()
+    std::string option_prefix; ///< option_prefix=pilot- makes --pilot-container-image
+    launcher::Switch batch = launcher::Switch::off; ///< batch=container|host
+};
+
+/// Code::plugin_misconfigured for anything unknown or malformed.
+base::Result<Arguments> parse_arguments(std::span<char* const> arguments);
+
+/// The launcher to run: what plugstack.conf says, else …/libexec/slipway-launch of the build tree that
+/// this plugin is in (recognised by lib/slurm), else the place where it was installed.
+std::string find_program(const Arguments& arguments, const std::string& name);
+
+/// A file that root is about to run: it and every directory above it must belong to root and be
+/// writable by nobody else (directories: or be sticky). Code::plugin_misconfigured.
+base::Result<void> check_root_program(const std::string& path);
+
+} // namespace slipway::spank

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin in slurmstepd, before any task exists. Everything runs as root or with root in reach, and
+// everything that came from the user is treated as hostile: a variable set by hand reaches this side
+// without the checks of the other.
+#include "spank/plugin.hpp"
+
+#include <cerrno>
+
+#include <sys/socket.h>
+
+namespace slipway::spank {
+namespace {
+
+using base::Code;
+using base::Result;
+
+constexpr int stop_timeout_ms = 2000;
+
+} // namespace
+
+int Plugin::finish_remote(SpankApi& api) {
+    if (api.step_id() == extern_step) {
+        return 0;
+    }
+    const auto carrier = api.get_env(carrier_variable);
+    const bool host_side_step = api.step_id() == batch_step || api.step_id() == interactive_step;
+    if (!carrier && host_side_step) {
+        take_inherited(api);
+    }
+    clean_environment(api);
+    if (!carrier && !options_.wants_container()) {
+        return 0;
+    }
+    auto settings = remote_settings(carrier);
+    const auto batch = settings ? settings->batch : Switch::site_default;
+    if (host_side_step && (settings || !carrier) && stays_on_host(batch)) {
+        return 0;
+    }
+    container_requested_ = true;
+    auto prepared =
+        settings ? prepare_step(api, std::move(*settings))
+                 : Result<void>(base::Unexpected(std::move(settings).error()));
+    if (!prepared) {
+        remember(std::move(prepared).error());
+    }
+    return 0;
+}
+
+/// The carrier holds what srun or sbatch has decided. Without one, only Slurm's option variables are
+/// there: set by hand, or by a release that drops other variables.
+Result<Settings> Plugin::remote_settings(const std::optional<std::string>& carrier) const {
+    if (carrier) {
+        return decode_settings(*carrier);
+    }
+    TRY_ASSIGN(auto settings, options_.settings());
+    TRY(check_image_path(settings.image));
+    settings.path = settings.image;
+    return settings;
+}
+
+/// `sbatch --export=NONE` and `--export-file` drop all variables but SLURM_*, and with them the options
+/// of the batch step; what sruns inside inherit is still there.
+void Plugin::take_inherited(const SpankApi& api) {
+    for (const auto& row : option_table()) {
+        const auto value =
+            api.get_env("SLURM_SPANK_" + slurm_option_variable(option_name(row.id)));
+        if (value && !options_.given(row.id)) {
+            options_.take(row.id, value->c_str());
+        }
+    }
+}
+
+/// The batch script and salloc's shell stay outside unless somebody wants them inside; every srun in
+/// them has the container all the same.
+bool Plugin::stays_on_host(Switch batch) const {
+    if (batch == Switch::site_default) {
+        batch = options_.value(OptionId::batch) == "on" ? Switch::on : arguments_.batch;
+    }
+    return batch != Switch::on;
+}
+
+/// What must not reach tasks: an srun inside would take it for options of its own.
+void Plugin::clean_environment(SpankApi& api) const {
+    for (const auto& entry : api.environment()) {
+        const auto name = entry.substr(0, entry.find('='));
+        if (name == carrier_variable || name.starts_with(slurm_option_variable_prefix)) {
+            api.unset_env(name);
+        }
+    }
+}
+
+Result<void> Plugin::prepare_step(SpankApi& api, Settings settings) {
+    // First, so that later errors are printed by one task only.
+    TRY_ASSIGN(state_, launcher::StepState::create());
+    if (failure_) {
+        return base::Unexpected(*failure_);
+    }
+    Step step;
+    step.settings = std::move(settings);
+    TRY_ASSIGN(step.facts.launcher_path, around_.launcher_path(arguments_));
+    step.facts.config_path = arguments_.config;
+    const auto uid = api.uid();
+    const auto gid = api.gid();
+    if (!uid || !gid) {
+        return base::fail(Code::system, "Slurm does not say whose job this is");
+    }
+    step.facts.uid = *uid;
+    step.facts.gid = *gid;
+    step.facts.groups = api.supplementary_groups();
+    step.job_id = api.job_id().value_or(0);
+    step.step_id = api.step_id().value_or(0);
+    TRY_ASSIGN(auto ends, base::packet_pair());
+    step.task_socket = std::move(ends.first);
+    step.launcher_socket = std::move(ends.second);
+    const int on = 1;
+    if (::setsockopt(step.task_socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
+        return base::fail_errno(Code::system, errno, "cannot set up the step socket");
+    }
+    TRY_ASSIGN(step.stepd_pidfd, around_.own_pidfd());
+    step.facts.task_socket = step.task_socket.get();
+    step.facts.launcher_socket = step.launcher_socket.get();
+    step.facts.stepd_pidfd = step.stepd_pidfd.get();
+    step_ = std::move(step);
+    return {};
+}
+
+int Plugin::user_init() {
+    // The first callback in the job's working directory; a job container moves tasks to "/" later.
+    if (step_) {
+        step_->cwd = around_.current_directory();
+    }
+    return 0;
+}
+
+int Plugin::exit(SpankApi& api) {
+    if (api.context() != Context::remote || !state_ || state_->launcher_pid() == 0) {
+        return 0;
+    }
+    // Here and now: a process left behind keeps the step's cgroup from being removed.
+    const auto stopped = around_.stop(state_->launcher_pid(), state_->launcher_start_time(),
+                                      stop_timeout_ms);
+    if (!stopped) {
+        api.log_error("slipway: " + stopped.error().one_line());
+    }
+    return 0;
+}
+
+} // namespace slipway::spank

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spank/surroundings.hpp"
+
+#include "base/child.hpp"
+#include "base/text.hpp"
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::spank {
+namespace {
+
+using base::Result;
+
+class RealSurroundings final : public Surroundings {
+  public:
+    std::optional<std::string> get_env(const std::string& name) const override {
+        const char* value = ::getenv(name.c_str());
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+    }
+    void set_env(const std::string& name, const std::string& value) override {
+        ::setenv(name.c_str(), value.c_str(), 1);
+    }
+    void unset_env(const std::string& name) override { ::unsetenv(name.c_str()); }
+
+    Result<Staged> stage(const Arguments& arguments, const std::string& reference) override {
+        return run_stage_client(find_program(arguments, stage_client), reference);
+    }
+
+    std::string current_directory() const override {
+        std::array<char, PATH_MAX> path{};
+        return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();
+    }
+
+    bool is_regular_file(const std::string& path) const override {
+        struct stat about {};
+        return ::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode);
+    }
+
+    void tell(const std::string& line) override {
+        const auto text = "slipway: " + base::printable(line) + "\n";
+        // Nothing is left to do when even stderr cannot be written.
+        (void)base::write_all(STDERR_FILENO, text);
+    }
+
+    void leave(int exit_code) override { ::_exit(exit_code); }
+
+    std::string node_name() const override {
+        std::array<char, HOST_NAME_MAX + 1> name{};
+        return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+    }
+
+    Result<std::string> launcher_path(const Arguments& arguments) const override {
+        auto path = find_program(arguments, "slipway-launch");
+        TRY(check_root_program(path));
+        return path;
+    }
+
+    Result<base::UniqueFd> own_pidfd() const override { return base::open_pidfd(::getpid()); }
+
+    Result<launcher::JoinHandles> start(const launcher::StartFacts& facts,
+                                        const launcher::Request& request,
+                                        const std::function<void(std::string_view)>& warn,
+                                        const launcher::LauncherStarted& started) override {
+        return launcher::start_launcher(facts, request, warn, started);
+    }
+    Result<launcher::JoinHandles> join(int task_socket, pid_t launcher, int timeout_ms) override {
+        return launcher::ask_to_join(task_socket, launcher, timeout_ms);
+    }
+    Result<void> enter(const launcher::JoinHandles& handles,
+                       const std::function<void(std::string_view)>& warn) override {
+        return launcher::enter(handles, warn);
+    }
+    Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) override {
+        return launcher::stop_process(launcher, start_time, timeout_ms);
+    }
+    Result<std::uint64_t> start_time(pid_t pid) override { return launcher::process_start_time(pid); }
+
+    int can_run(const std::string& path) const override {
+        struct stat about {};
+        if (::stat(path.c_str(), &about) != 0) {
+            return errno;
+        }
+        return S_ISREG(about.st_mode) && ::access(path.c_str(), X_OK) == 0 ? 0 : EACCES;
+    }
+};
+
+} // namespace
+
+Surroundings& real_surroundings() noexcept {
+    // Never destroyed: the plugin may be unloaded at any time, and has no exit handlers.
+    static auto* real = new RealSurroundings;
+    return *real;
+}
+
+} // namespace slipway::spank
