@@ -13,6 +13,15 @@ std::string line_of(const json& object) {
     return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+json image_fields(const StagedImage& image) {
+    return {{"path", image.path},
+            {"reference", image.reference},
+            {"digest", image.digest},
+            {"image", image.id},
+            {"size", image.size},
+            {"was_present", image.was_present}};
+}
+
 } // namespace
 
 std::string progress_line(const StageProgress& progress) {
@@ -26,6 +35,12 @@ std::string progress_line(const StageProgress& progress) {
         break;
     case Phase::resolving:
         line = {{"event", "resolving"}};
+        break;
+    case Phase::resolved:
+        line = {{"event", "resolved"}};
+        if (progress.image) {
+            line.update(image_fields(*progress.image));
+        }
         break;
     case Phase::downloading:
         line = {{"event", "downloading"}, {"bytes", progress.done}, {"total", progress.total}};
@@ -41,13 +56,9 @@ std::string progress_line(const StageProgress& progress) {
 }
 
 std::string ready_line(const StagedImage& image) {
-    return line_of({{"event", "ready"},
-                    {"path", image.path},
-                    {"reference", image.reference},
-                    {"digest", image.digest},
-                    {"image", image.id},
-                    {"size", image.size},
-                    {"was_present", image.was_present}});
+    json line = {{"event", "ready"}};
+    line.update(image_fields(image));
+    return line_of(line);
 }
 
 std::string failed_line(const base::Error& error) {

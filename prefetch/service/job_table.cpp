@@ -172,10 +172,7 @@ void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
     if (!job || job->state != JobState::running) {
         return;
     }
-    --running_;
-    if (--running_of_[job->request.uid] == 0) {
-        running_of_.erase(job->request.uid);
-    }
+    give_back(*job);
     if (result) {
         job->image = std::move(*result);
         end(*job, JobState::ready, ready_line(job->image), now);
@@ -184,6 +181,20 @@ void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
         end(*job, JobState::failed, failed_line(job->error), now);
     }
     pump(now);
+}
+
+void JobTable::give_back(const Job& job) {
+    --running_;
+    if (--running_of_[job.request.uid] == 0) {
+        running_of_.erase(job.request.uid);
+    }
+}
+
+void JobTable::abandoned(const std::string& id) {
+    if (const auto job = find(id); job && job->state == JobState::running) {
+        give_back(*job);
+        job->state = JobState::failed;
+    }
 }
 
 /// Starts what may start: users take turns, nobody runs more than his share.

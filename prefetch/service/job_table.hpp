@@ -76,6 +76,10 @@ class JobTable {
     void progressed(const std::string& id, const StageProgress& progress, Clock::time_point now);
     void finished(const std::string& id, base::Result<StagedImage> result, Clock::time_point now);
 
+    /// The service stops and this work was cancelled for it: nobody is told, so that clients see a
+    /// broken connection, come back to the next service and ask again.
+    void abandoned(const std::string& id);
+
     /// Every second: cancels what nobody wants, forgets what is old.
     void tick(Clock::time_point now);
     /// Cancels everything (the service stops).
@@ -87,6 +91,7 @@ class JobTable {
 
   private:
     void pump(Clock::time_point now);
+    void give_back(const Job& job);
     void tell(Job& job, const std::string& line, bool last);
     void end(Job& job, JobState state, const std::string& line, Clock::time_point now);
 

@@ -108,7 +108,11 @@ struct Server::Impl {
             base::log(base::LogLevel::warning,
                       fmt::format("work {} failed: {}", id, result.error().one_line()));
         }
-        table.finished(id, std::move(result), Clock::now());
+        if (stopping && !result) {
+            table.abandoned(id);
+        } else {
+            table.finished(id, std::move(result), Clock::now());
+        }
         if (stopping && table.running() == 0) {
             io.stop();
         }

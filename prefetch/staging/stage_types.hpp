@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <sys/types.h>
@@ -26,15 +27,6 @@ struct StageRequest {
     uid_t uid = 0; ///< for whom: provenance and the grant
 };
 
-enum class Phase { queued, waiting, resolving, downloading, converting, publishing };
-
-struct StageProgress {
-    Phase phase = Phase::queued;
-    std::uint64_t done = 0;  ///< bytes, or the place in the queue
-    std::uint64_t total = 0; ///< bytes; 0: unknown
-    std::string detail;      ///< who is waited for, which layer; may be empty
-};
-
 struct StagedImage {
     std::string reference; ///< canonical, with the digest: what a job should be pinned to
     std::string digest;    ///< of the manifest
@@ -42,6 +34,17 @@ struct StagedImage {
     std::string path;      ///< of the .sif
     std::uint64_t size = 0;
     bool was_present = false; ///< nothing had to be fetched or converted
+};
+
+enum class Phase { queued, waiting, resolving, resolved, downloading, converting, publishing };
+
+struct StageProgress {
+    Phase phase = Phase::queued;
+    std::uint64_t done = 0;  ///< bytes, or the place in the queue
+    std::uint64_t total = 0; ///< bytes; 0: unknown
+    std::string detail;      ///< who is waited for, which layer; may be empty
+    /// Phase::resolved: what will be ready, and where; the file is not there yet.
+    std::optional<StagedImage> image{};
 };
 
 /// Called from any thread, one call at a time for one request.

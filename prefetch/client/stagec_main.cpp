@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// slipway-stagec [--config FILE] [--detach] REFERENCE: what the Slurm plugin runs for an image that
+// is no file. Asks the service; where there is none, or the image needs the user's own credentials,
+// becomes `slipway-images stage`, which does the work in the user's own process. Prints "path=…" and
+// "pinned=…" on stdout, progress and errors on stderr. Links no network library: it runs in front of
+// every srun of a job.
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "config/config.hpp"
+#include "prefetch/client/service_client.hpp"
+#include "prefetch/staging/progress_printer.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+namespace {
+
+using namespace slipway;
+
+struct Arguments {
+    std::string config;
+    std::string reference;
+    bool detach = false;
+};
+
+void print_error(const base::Error& error) {
+    const auto line = "slipway: error: " + error.one_line() + "\n";
+    (void)base::write_all(STDERR_FILENO, line);
+}
+
+base::Result<Arguments> parse(int argc, char** argv) {
+    Arguments arguments;
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--detach") {
+            arguments.detach = true;
+        } else if (word == "--config" && i + 1 < argc) {
+            arguments.config = argv[++i];
+        } else if (arguments.reference.empty() && !word.starts_with("--")) {
+            arguments.reference = word;
+        } else {
+            return base::fail(base::Code::usage, "unexpected argument " + base::in_quotes(word));
+        }
+    }
+    if (arguments.reference.empty()) {
+        return base::fail(base::Code::usage, "no image was named");
+    }
+    return arguments;
+}
+
+/// Path of the socket, "" when the site has none.
+std::string socket_of(const config::Config& config) {
+    constexpr std::string_view scheme = "unix:";
+    for (const auto& address : config.service.listen) {
+        if (address.starts_with(scheme)) {
+            return address.substr(scheme.size());
+        }
+    }
+    return {};
+}
+
+/// slipway-images lies next to this program.
+std::string images_program() {
+    std::array<char, 4096> path{};
+    const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+    const std::string self(path.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
+    return base::join_path(base::dir_name(self), "slipway-images");
+}
+
+/// Becomes `slipway-images stage`; returns only when that cannot be run.
+int stage_here(const Arguments& arguments) {
+    const auto program = images_program();
+    std::vector<std::string> words{"slipway-images", "stage", "--print-keys"};
+    if (!arguments.config.empty()) {
+        words.insert(words.end(), {"--config", arguments.config});
+    }
+    words.insert(words.end(), {"--", arguments.reference});
+    std::vector<char*> pointers;
+    for (auto& word : words) {
+        pointers.push_back(word.data());
+    }
+    pointers.push_back(nullptr);
+    ::execv(program.c_str(), pointers.data());
+    print_error({base::Code::not_staged, errno,
+                 "cannot run " + base::in_quotes(program) + ": " + base::errno_text(errno),
+                 "reinstall Slipway: a part of it is missing"});
+    return static_cast<int>(base::ExitCode::setup);
+}
+
+int stage(const Arguments& arguments) {
+    const auto config = config::load(config::Reader::user, arguments.config);
+    if (!config) {
+        print_error(config.error());
+        return static_cast<int>(base::exit_code_for(config.error().code));
+    }
+    prefetch::client::ServiceCall call;
+    call.socket_path = socket_of(*config);
+    call.request.reference = arguments.reference;
+    call.detach = arguments.detach;
+    if (call.socket_path.empty()) {
+        return stage_here(arguments);
+    }
+    prefetch::ProgressPrinter printer(STDERR_FILENO, prefetch::style_for(STDERR_FILENO),
+                                      arguments.reference);
+    const std::atomic<bool> cancel{false}; // Ctrl-C ends this process, and with it our interest
+    const auto image = prefetch::client::stage_through_service(
+        call, [&](const prefetch::StageProgress& progress) { printer.show(progress); }, cancel);
+    if (image) {
+        printer.done(*image);
+        (void)base::write_all(STDOUT_FILENO,
+                              fmt::format("path={}\npinned={}\n", image->path, image->reference));
+        return 0;
+    }
+    printer.clear();
+    const auto& error = image.error();
+    const bool no_service =
+        error.code == base::Code::service_unreachable && error.sys_errno == ENOENT;
+    // Denied to the site's credentials: the user's own, if there are any, stay in this process.
+    if (no_service || error.code == base::Code::source_denied ||
+        error.code == base::Code::unsupported) {
+        return stage_here(arguments);
+    }
+    print_error(error);
+    return static_cast<int>(base::exit_code_for(error.code));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const auto arguments = parse(argc, argv);
+    if (!arguments) {
+        print_error(arguments.error());
+        return static_cast<int>(base::ExitCode::usage);
+    }
+    return stage(*arguments);
+}
