@@ -100,7 +100,11 @@ std::string_view without_slashes(std::string_view rest) noexcept {
 /// "sha1:0123…": looks meant as a digest, also with an algorithm that we do not know.
 bool looks_like_digest(std::string_view text) noexcept {
     const auto colon = text.find(':');
-    const auto hex = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+    if (colon == std::string_view::npos ||
+        text.substr(0, colon).find_first_of("/@#") != std::string_view::npos) {
+        return false;
+    }
+    const auto hex = text.substr(colon + 1);
     return text.starts_with("sha256:") || text.starts_with("sha512:") ||
            (hex.size() >= 32 &&
             hex.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos);

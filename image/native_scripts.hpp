@@ -137,7 +137,9 @@ fi
 inline constexpr std::string_view environment_libraries = R"sh(#!/bin/sh
 # Libraries of the host (GPU drivers) are bound into .singularity.d/libs.
 LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs"
-PS1="${PS1:-Singularity> }"
+case "${PS1:-}" in
+    "" | "# " | "\$ ") PS1="Singularity> " ;; # unset, or what sh itself sets
+esac
 export LD_LIBRARY_PATH PS1
 )sh";
 
