@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/container.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "launcher/environment.hpp"
+#include "launcher/executor.hpp"
+#include "launcher/join/join.hpp"
+#include "launcher/namespaces.hpp"
+#include "launcher/planner.hpp"
+#include "launcher/shell_runner.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::fail_errno;
+using base::in_quotes;
+using base::Result;
+using base::Unexpected;
+using base::UniqueFd;
+
+constexpr int environment_scripts_timeout_ms = 10'000;
+
+Result<UserFacts> user_of(const Request& request) {
+    TRY_ASSIGN(auto user, look_up_user());
+    if (user.name.empty()) {
+        // A node without the user's entry (no LDAP on it, say) still has what the job brought.
+        for (const auto& item : request.environment) {
+            if (item.starts_with("HOME=/") && user.home == "/") {
+                user.home = item.substr(5);
+            }
+        }
+    }
+    return user;
+}
+
+/// First of the candidates that is a directory that the user can enter.
+Result<std::string> choose_cwd(const Plan& plan, const Warn& warn) {
+    if (::chdir(plan.cwd.c_str()) == 0) {
+        return plan.cwd;
+    }
+    const int err = errno;
+    if (plan.cwd_asked_for) {
+        return fail_errno(Code::workdir_missing, err,
+                          fmt::format("cannot enter the working directory {} in the container",
+                                      in_quotes(plan.cwd)),
+                          "name a directory of the image, or mount one there");
+    }
+    const std::string next = ::chdir(plan.home.c_str()) == 0 ? plan.home : "/";
+    if (next == "/" && ::chdir("/") != 0) {
+        return fail_errno(Code::workdir_missing, errno, "cannot enter '/' in the container");
+    }
+    warn(fmt::format("cannot enter the current directory {} in the container ({}); using {} instead",
+                     in_quotes(plan.cwd), base::errno_text(err), in_quotes(next)));
+    return next;
+}
+
+std::vector<std::string> user_targets(const Plan& plan) {
+    std::vector<std::string> targets;
+    for (const auto& operation : plan.operations) {
+        if (operation.origin == Origin::user) {
+            targets.push_back(operation.target);
+        }
+    }
+    return targets;
+}
+
+Result<Plan> plan_for(const Request& request, const config::Config& config, const UserFacts& user,
+                      const MountedRoot& mounted, MountableHost& host, const Warn& warn) {
+    const MountedImage view(mounted.mount.get());
+    TRY_ASSIGN(auto plan, make_plan({request, config.launcher, user, view, host}));
+    for (const auto& warning : plan.warnings) {
+        warn(warning);
+    }
+    return plan;
+}
+
+UniqueFd open_null() {
+    return UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+} // namespace
+
+Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
+                                       const RootImage& root, const BuildOptions& options) {
+    TRY_ASSIGN(const auto user, user_of(request));
+    TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
+    TRY_ASSIGN(auto mounted, mount_root(root, options.root));
+    Plan plan;
+    {
+        MountableHost host;
+        TRY_ASSIGN(plan, plan_for(request, config, user, mounted, host, options.warn));
+        TRY(execute_plan(plan, std::move(mounted.mount), host, options.warn));
+    }
+    BuiltContainer built;
+    built.server = std::move(mounted.server);
+    built.record.image_name = request.reference.empty() ? root.path : request.reference;
+    TRY_ASSIGN(built.record.cwd, choose_cwd(plan, options.warn));
+    built.record.cwd_was_asked_for = plan.cwd_asked_for;
+    TRY_ASSIGN(const auto inside, base::open_file("/", O_PATH | O_DIRECTORY));
+    const MountedImage view(inside.get());
+    const ContainerNames names{root.path, request.reference, plan.home, user_targets(plan)};
+    TRY_ASSIGN(auto environment,
+               make_environment({request, config.launcher.env, names, view,
+                                 shell_runner(proc.get(), environment_scripts_timeout_ms)}));
+    for (const auto& warning : environment.warnings) {
+        options.warn(warning);
+    }
+    built.record.environment = std::move(environment.changes);
+    return built;
+}
+
+Result<InsideContainer> enter_container(const Request& request, const config::Config& config,
+                                        const Warn& warn) {
+    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    const auto null = open_null();
+    TRY(enter_own_user_namespace());
+    BuildOptions options;
+    options.warn = warn;
+    options.root.server_threads = config.launcher.squashfs_threads;
+    options.root.null_fd = null.get();
+    TRY_ASSIGN(auto built, build_container(request, config, root, options));
+    TRY(drop_privileges_for_good());
+    InsideContainer inside;
+    inside.cwd = built.record.cwd;
+    std::map<std::string_view, const std::optional<std::string>*> changed;
+    for (const auto& change : built.record.environment) {
+        changed[change.name] = &change.value;
+    }
+    for (const auto& item : request.environment) {
+        if (!changed.contains(std::string_view(item).substr(0, item.find('=')))) {
+            inside.environment.push_back(item);
+        }
+    }
+    for (const auto& [name, value] : changed) {
+        if (*value) {
+            inside.environment.push_back(fmt::format("{}={}", name, **value));
+        }
+    }
+    return inside;
+}
+
+Result<Plan> plan_container(const Request& request, const config::Config& config, const Warn& warn) {
+    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    const auto null = open_null();
+    TRY_ASSIGN(const auto user, user_of(request));
+    TRY(enter_own_user_namespace());
+    MountRootOptions options;
+    options.null_fd = null.get();
+    TRY_ASSIGN(const auto mounted, mount_root(root, options));
+    MountableHost host;
+    return plan_for(request, config, user, mounted, host, warn);
+}
+
+} // namespace slipway::launcher

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/executor.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "launcher/mount_calls.hpp"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::in_quotes;
+using base::Result;
+using base::Unexpected;
+using base::UniqueFd;
+
+/// Makes a directory or an empty file `path` below `dir`, with its parents; what exists is kept.
+/// Every step stays below `dir` and follows no symlink, except where `in_root` asks to resolve them
+/// inside it.
+Result<void> make_point(int dir, const std::string& path, EntryKind kind, bool in_root) {
+    const auto parts = base::components(path);
+    const std::uint64_t resolve =
+        (in_root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS;
+    std::string parent = ".";
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        TRY_ASSIGN(const auto at, base::open_resolved(dir, parent, O_PATH | O_DIRECTORY, resolve));
+        const bool last = i + 1 == parts.size();
+        int made = 0;
+        if (last && kind == EntryKind::file) {
+            const UniqueFd file(::openat(at.get(), parts[i].c_str(),
+                                         O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644));
+            made = file ? 0 : -1;
+        } else {
+            made = ::mkdirat(at.get(), parts[i].c_str(), 0755);
+        }
+        if (made != 0 && errno != EEXIST) {
+            return fail_errno(Code::mount_failed, errno,
+                              fmt::format("cannot make the mount point {}", in_quotes(path)));
+        }
+        parent = base::join_path(parent, parts[i]);
+    }
+    return {};
+}
+
+class Executor {
+  public:
+    Executor(const Plan& plan, UniqueFd image, const MountableHost& host,
+             const std::function<void(std::string_view)>& warn)
+        : plan_(plan), image_(std::move(image)), host_(host), warn_(warn) {}
+
+    Result<void> run();
+
+  private:
+    Result<void> make_stage();
+    Result<UniqueFd> stage_directory(const std::string& name);
+    Result<void> make_root();
+    Result<void> make_writable_root();
+    Result<void> add_underlay(const Underlay& layer);
+    Result<void> rebuild(const Underlay& layer, int image_dir, int skeleton);
+    Result<UniqueFd> layer_over(const Underlay& layer, int image_dir, int skeleton);
+    Result<void> apply(const Operation& operation);
+    Result<UniqueFd> mount_for(const Operation& operation);
+    Result<UniqueFd> file_for(const Operation& operation);
+    Result<void> make_link(const Operation& operation);
+    Result<UniqueFd> target_of(const Operation& operation);
+
+    const Plan& plan_;
+    UniqueFd image_;
+    const MountableHost& host_;
+    const std::function<void(std::string_view)>& warn_;
+    UniqueFd stage_; ///< tmpfs for mount points and generated files; out of sight after the end
+    UniqueFd root_;  ///< the container's root, attached in the stage
+    int counter_ = 0;
+};
+
+/// Somewhere to put things together. Any directory of the host will do: it is covered in this
+/// namespace only, and all host paths that are needed have been opened already.
+Result<void> Executor::make_stage() {
+    TRY_ASSIGN(stage_, new_filesystem("tmpfs", {{"mode", "0755"}, {"size", "64m"}}, {}));
+    base::Error last;
+    for (const char* place : {"/tmp", "/mnt", "/var", "/opt", "/usr"}) {
+        const UniqueFd target(::open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!target) {
+            continue;
+        }
+        auto done = attach(stage_.get(), target.get(), place);
+        if (done) {
+            return done;
+        }
+        last = std::move(done).error();
+    }
+    return Unexpected(std::move(last).context("no place to put the container together"));
+}
+
+Result<UniqueFd> Executor::stage_directory(const std::string& name) {
+    if (::mkdirat(stage_.get(), name.c_str(), 0755) != 0) {
+        return fail_errno(Code::mount_failed, errno, "cannot make a directory in a new tmpfs");
+    }
+    return base::open_at(stage_.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Result<void> Executor::make_root() {
+    TRY_ASSIGN(const auto place, stage_directory("image"));
+    TRY(attach(image_.get(), place.get(), "the image"));
+    if (plan_.writable) {
+        return make_writable_root();
+    }
+    TRY_ASSIGN(root_, base::duplicate(image_.get()));
+    for (const auto& layer : plan_.underlays) {
+        auto done = add_underlay(layer);
+        if (!done) {
+            return Unexpected(std::move(done).error().context(
+                fmt::format("cannot make mount points in {}", in_quotes(layer.target))));
+        }
+    }
+    return {};
+}
+
+Result<void> Executor::make_writable_root() {
+    TRY_ASSIGN(const auto memory,
+               new_filesystem("tmpfs", {{"mode", "0755"}, {"size", std::to_string(plan_.writable_size)}},
+                              {}));
+    TRY_ASSIGN(const auto memory_place, stage_directory("memory"));
+    TRY(attach(memory.get(), memory_place.get(), "memory for changes"));
+    if (::mkdirat(memory.get(), "upper", 0755) != 0 || ::mkdirat(memory.get(), "work", 0755) != 0) {
+        return fail_errno(Code::mount_failed, errno, "cannot prepare memory for changes");
+    }
+    TRY_ASSIGN(const auto upper, base::open_at(memory.get(), "upper", O_PATH | O_DIRECTORY));
+    TRY_ASSIGN(const auto work, base::open_at(memory.get(), "work", O_PATH | O_DIRECTORY));
+    auto overlay =
+        new_filesystem("overlay",
+                       {{"lowerdir", fmt::format("/proc/self/fd/{}", image_.get())},
+                        {"upperdir", fmt::format("/proc/self/fd/{}", upper.get())},
+                        {"workdir", fmt::format("/proc/self/fd/{}", work.get())},
+                        {"userxattr", ""}},
+                       {});
+    if (!overlay) {
+        return Unexpected(std::move(overlay)
+                              .error()
+                              .context("cannot make the root directory writable")
+                              .with_hint("a writable root needs overlayfs in user namespaces (Linux "
+                                         "5.11, better 6.6); bind a directory to write to instead"));
+    }
+    TRY_ASSIGN(const auto place, stage_directory("root"));
+    TRY(attach(overlay->get(), place.get(), "the root directory"));
+    root_ = std::move(*overlay);
+    return {};
+}
+
+Result<void> Executor::add_underlay(const Underlay& layer) {
+    const bool is_root = layer.target == "/";
+    TRY_ASSIGN(const auto image_dir,
+               base::open_in_root(image_.get(), layer.target, O_PATH | O_DIRECTORY));
+    const bool rebuilt = layer.method == Underlay::Method::rebuilt;
+    UniqueFd skeleton;
+    if (rebuilt) {
+        TRY_ASSIGN(skeleton, new_filesystem("tmpfs", {{"mode", "0755"}, {"size", "16m"}}, {}));
+        TRY_ASSIGN(const auto place, stage_directory(fmt::format("layer{}", counter_++)));
+        TRY(attach(skeleton.get(), place.get(), layer.target));
+    } else {
+        TRY_ASSIGN(skeleton, stage_directory(fmt::format("layer{}", counter_++)));
+    }
+    for (const auto& [path, kind] : layer.make) {
+        TRY(make_point(skeleton.get(), path, kind, false));
+    }
+    UniqueFd finished;
+    if (rebuilt) {
+        TRY(rebuild(layer, image_dir.get(), skeleton.get()));
+        TRY(make_readonly(skeleton.get(), layer.target));
+        finished = std::move(skeleton);
+    } else {
+        TRY_ASSIGN(finished, layer_over(layer, image_dir.get(), skeleton.get()));
+    }
+    if (is_root) {
+        root_ = std::move(finished);
+        return {};
+    }
+    TRY_ASSIGN(const auto target,
+               base::open_in_root(root_.get(), layer.target, O_PATH | O_DIRECTORY));
+    // A rebuilt one was attached already, so that things could be mounted in it: it moves.
+    return attach(finished.get(), target.get(), layer.target);
+}
+
+/// Brings the image's own entries back into a tmpfs that replaces their directory.
+Result<void> Executor::rebuild(const Underlay& layer, int image_dir, int skeleton) {
+    for (const auto& [name, entry] : layer.keep) {
+        if (entry.kind == EntryKind::symlink) {
+            if (::symlinkat(entry.link.c_str(), skeleton, name.c_str()) != 0) {
+                return fail_errno(Code::mount_failed, errno,
+                                  fmt::format("cannot make the symlink {}", in_quotes(name)));
+            }
+            continue;
+        }
+        TRY(make_point(skeleton, name, entry.kind, false));
+        TRY_ASSIGN(const auto original,
+                   base::open_at(image_dir, name, O_PATH | O_NOFOLLOW));
+        TRY_ASSIGN(const auto copy, clone_tree(original.get(), name));
+        TRY_ASSIGN(const auto point, base::open_at(skeleton, name, O_PATH | O_NOFOLLOW));
+        TRY(attach(copy.get(), point.get(), name));
+    }
+    return {};
+}
+
+Result<UniqueFd> Executor::layer_over(const Underlay& layer, int image_dir, int skeleton) {
+    auto overlay = new_filesystem(
+        "overlay",
+        {{"lowerdir", fmt::format("/proc/self/fd/{}:/proc/self/fd/{}", skeleton, image_dir)}},
+        {.readonly = true});
+    if (!overlay) {
+        return Unexpected(std::move(overlay).error().with_hint(
+            fmt::format("mount on something that the image has below {}", in_quotes(layer.target))));
+    }
+    return overlay;
+}
+
+Result<UniqueFd> Executor::target_of(const Operation& operation) {
+    if (operation.create != Create::nothing) {
+        TRY(make_point(root_.get(), operation.target,
+                       operation.create == Create::directory ? EntryKind::directory
+                                                             : EntryKind::file,
+                       true));
+    }
+    auto target = base::open_resolved(root_.get(), operation.target, O_PATH,
+                                      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    if (!target) {
+        const int err = target.error().sys_errno;
+        return fail_errno(Code::mount_target_invalid, err,
+                          fmt::format("cannot mount on {}", in_quotes(operation.target)),
+                          err == ENOENT ? "make it on the host, where its directory comes from" : "");
+    }
+    return target;
+}
+
+/// Generated content lives in a file of the stage.
+Result<UniqueFd> Executor::file_for(const Operation& operation) {
+    const auto name = fmt::format("file{}", counter_++);
+    TRY_ASSIGN(auto file, base::open_at(stage_.get(), name, O_CREAT | O_EXCL | O_WRONLY,
+                                        static_cast<mode_t>(operation.mode)));
+    TRY(base::write_all(file.get(), operation.content));
+    return clone_tree(file.get(), operation.target);
+}
+
+Result<UniqueFd> Executor::mount_for(const Operation& operation) {
+    const MountFlags flags{operation.readonly, operation.nodev, operation.noexec,
+                           operation.private_propagation};
+    switch (operation.kind) {
+    case Operation::Kind::bind: {
+        const int tree = host_.descriptor(operation.handle);
+        TRY(restrict_tree(tree, flags, operation.source));
+        return base::duplicate(tree);
+    }
+    case Operation::Kind::tmpfs:
+        return new_filesystem("tmpfs",
+                              {{"mode", fmt::format("{:o}", operation.mode)},
+                               {"size", std::to_string(operation.size)}},
+                              flags);
+    case Operation::Kind::devpts:
+        return new_filesystem("devpts", {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
+                              flags);
+    case Operation::Kind::file: {
+        TRY_ASSIGN(auto tree, file_for(operation));
+        TRY(restrict_tree(tree.get(), flags, operation.target));
+        return tree;
+    }
+    case Operation::Kind::symlink: break;
+    }
+    return fail(Code::internal, "an operation without a mount");
+}
+
+Result<void> Executor::make_link(const Operation& operation) {
+    TRY_ASSIGN(const auto parent,
+               base::open_in_root(root_.get(), std::string(base::dir_name(operation.target)),
+                                  O_PATH | O_DIRECTORY));
+    const std::string name(base::base_name(operation.target));
+    if (::symlinkat(operation.source.c_str(), parent.get(), name.c_str()) != 0) {
+        return fail_errno(Code::mount_failed, errno,
+                          fmt::format("cannot make the symlink {}", in_quotes(operation.target)));
+    }
+    return {};
+}
+
+Result<void> Executor::apply(const Operation& operation) {
+    if (operation.kind == Operation::Kind::symlink) {
+        return make_link(operation);
+    }
+    TRY_ASSIGN(const auto target, target_of(operation));
+    TRY_ASSIGN(const auto mount, mount_for(operation));
+    return attach(mount.get(), target.get(), operation.target);
+}
+
+Result<void> Executor::run() {
+    TRY(make_stage());
+    TRY(make_root());
+    for (const auto& operation : plan_.operations) {
+        auto done = apply(operation);
+        if (done) {
+            continue;
+        }
+        if (operation.origin == Origin::user) {
+            return done;
+        }
+        warn_(fmt::format("{} is missing in the container: {}", in_quotes(operation.target),
+                          done.error().message));
+    }
+    return change_root(root_.get());
+}
+
+} // namespace
+
+Result<void> execute_plan(const Plan& plan, UniqueFd image, const MountableHost& host,
+                          const std::function<void(std::string_view)>& warn) {
+    return Executor(plan, std::move(image), host, warn).run();
+}
+
+} // namespace slipway::launcher

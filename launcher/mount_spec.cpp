@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/mount_spec.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::fail;
+using base::in_quotes;
+using base::Result;
+
+constexpr std::size_t max_mounts_in_one_argument = 256;
+
+base::Unexpected bad(std::string_view written, const std::string& why, std::string hint = {}) {
+    return fail(Code::mount_invalid, fmt::format("mount {}: {}", in_quotes(written), why),
+                std::move(hint));
+}
+
+Result<void> check_text(std::string_view text) {
+    for (const char c : text) {
+        if (static_cast<unsigned char>(c) < 0x20 && c != '\n') {
+            return bad(text, "control characters are not allowed");
+        }
+    }
+    return {};
+}
+
+/// What a flag word of any spelling does.
+enum class Effect : std::uint8_t { nothing, readonly, readwrite, noexec, make_private };
+struct Flag {
+    std::string_view name;
+    Effect effect;
+};
+
+constexpr std::array pyxis_flags{
+    Flag{"ro", Effect::readonly},         Flag{"rw", Effect::readwrite},
+    Flag{"bind", Effect::nothing},        Flag{"rbind", Effect::nothing},
+    Flag{"nosuid", Effect::nothing},      Flag{"nodev", Effect::nothing},
+    Flag{"noexec", Effect::noexec},       Flag{"slave", Effect::nothing},
+    Flag{"rslave", Effect::nothing},      Flag{"private", Effect::make_private},
+    Flag{"rprivate", Effect::make_private}, Flag{"x-create=auto", Effect::nothing},
+    Flag{"x-create=dir", Effect::nothing}, Flag{"x-create=file", Effect::nothing},
+    Flag{"nofail", Effect::nothing},
+};
+constexpr std::array bind_flags{
+    Flag{"ro", Effect::readonly},
+    Flag{"rw", Effect::readwrite},
+};
+
+Result<void> apply_flag(std::span<const Flag> known, std::string_view word, MountSpec& spec) {
+    for (const auto& flag : known) {
+        if (flag.name != word) {
+            continue;
+        }
+        switch (flag.effect) {
+        case Effect::nothing: break;
+        case Effect::readonly: spec.readonly = true; break;
+        case Effect::readwrite: spec.readonly = false; break;
+        case Effect::noexec: spec.noexec = true; break;
+        case Effect::make_private: spec.private_propagation = true; break;
+        }
+        return {};
+    }
+    std::vector<std::string_view> names;
+    for (const auto& flag : known) {
+        names.push_back(flag.name);
+    }
+    const auto nearest = base::did_you_mean(word, names);
+    return bad(spec.written, fmt::format("{} is not a valid bind option", in_quotes(word)),
+               nearest.empty() ? "known options: ro, rw"
+                               : fmt::format("did you mean {}?", in_quotes(nearest)));
+}
+
+Result<void> finish(MountSpec& spec, std::string_view cwd) {
+    if (spec.kind == MountSpec::Kind::bind) {
+        if (spec.source.empty()) {
+            return bad(spec.written, "the source is empty");
+        }
+        if (spec.source.front() != '/') {
+            spec.source = base::join_path(cwd, spec.source);
+        }
+        // ".." stays: after a symlink it means something else than text can tell.
+    }
+    TRY(check_target(spec.target, spec.written));
+    spec.target = base::clean_path(spec.target);
+    return {};
+}
+
+Result<void> check_count(std::string_view text, std::size_t count) {
+    if (count > max_mounts_in_one_argument) {
+        return fail(Code::limit_exceeded,
+                    fmt::format("more than {} mounts in one argument {}",
+                                max_mounts_in_one_argument, in_quotes(text, 60)));
+    }
+    return {};
+}
+
+// ---- pyxis ---------------------------------------------------------------------------------
+
+Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd) {
+    MountSpec spec;
+    spec.written = entry;
+    const auto parts = base::split(entry, ':');
+    if (parts.size() > 3) {
+        return bad(entry, "more than three fields", "write SRC:DST or SRC:DST:FLAG+FLAG");
+    }
+    spec.source = parts[0];
+    spec.target = parts.size() > 1 ? parts[1] : parts[0];
+    if (spec.source == "umount") {
+        return fail(Code::unsupported,
+                    fmt::format("mount {}: taking a mount away is not supported", in_quotes(entry)));
+    }
+    if (spec.source == "tmpfs") {
+        if (parts.size() < 2) {
+            return bad(entry, "a tmpfs needs a place", "write tmpfs:/path");
+        }
+        spec.kind = MountSpec::Kind::tmpfs;
+        spec.source.clear();
+    } else if (!spec.source.empty() && spec.source.front() != '/' && spec.source != "." &&
+               !spec.source.starts_with("./") && spec.source != ".." &&
+               !spec.source.starts_with("../")) {
+        return bad(entry, fmt::format("the source {} is not a path", in_quotes(spec.source)),
+                   spec.source.starts_with("~") ? "write $HOME instead of ~"
+                                                : "write an absolute path, or one that starts with ./");
+    }
+    if (parts.size() == 3) {
+        for (const auto word : base::split(parts[2], '+')) {
+            TRY(apply_flag(pyxis_flags, word, spec));
+        }
+    }
+    TRY(finish(spec, cwd));
+    return spec;
+}
+
+Result<std::vector<MountSpec>> parse_pyxis(std::string_view text, std::string_view cwd) {
+    std::vector<MountSpec> specs;
+    for (const auto entry : base::split(text, ',')) {
+        if (entry.empty()) {
+            return bad(text, "an empty entry between two commas");
+        }
+        TRY_ASSIGN(auto spec, parse_pyxis_entry(entry, cwd));
+        specs.push_back(std::move(spec));
+        TRY(check_count(text, specs.size()));
+    }
+    return specs;
+}
+
+// ---- --bind --------------------------------------------------------------------------------
+
+/// A piece between separators, with its escapes taken away, and which separator ended it.
+struct Token {
+    std::string text;
+    char end = '\0';
+};
+
+std::vector<Token> bind_tokens(std::string_view text) {
+    std::vector<Token> tokens(1);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '\\' && i + 1 < text.size() && (text[i + 1] == ',' || text[i + 1] == ':')) {
+            tokens.back().text += text[++i];
+        } else if (c == ',' || c == ':') {
+            tokens.back().end = c;
+            tokens.emplace_back();
+        } else {
+            tokens.back().text += c;
+        }
+    }
+    return tokens;
+}
+
+bool is_bind_option(std::string_view word) {
+    return word == "ro" || word == "rw" || word.starts_with("image-src=") || word.starts_with("id=");
+}
+
+Result<void> apply_bind_option(std::string_view word, MountSpec& spec) {
+    if (word.starts_with("image-src=") || word.starts_with("id=")) {
+        return fail(Code::unsupported,
+                    fmt::format("mount {}: binds from an image file are not supported yet",
+                                in_quotes(spec.written)));
+    }
+    return apply_flag(bind_flags, word, spec);
+}
+
+/// One spec from tokens[at] on; moves `at` behind it.
+Result<MountSpec> parse_bind_spec(const std::vector<Token>& tokens, std::size_t& at,
+                                  std::string_view text, std::string_view cwd) {
+    MountSpec spec;
+    spec.written = text;
+    spec.source = tokens[at].text;
+    spec.target = spec.source;
+    bool more = tokens[at].end == ':';
+    bool relative_default = true;
+    ++at;
+    if (more) {
+        if (!tokens[at].text.empty() || tokens[at].end != ':') {
+            spec.target = tokens[at].text;
+            relative_default = false;
+        }
+        more = tokens[at].end == ':';
+        ++at;
+    }
+    if (more) {
+        TRY(apply_bind_option(tokens[at].text, spec));
+        char end = tokens[at].end;
+        ++at;
+        // A comma goes on with options only when an option follows; else it starts a new spec.
+        while (end == ',' && at < tokens.size() && is_bind_option(tokens[at].text) &&
+               tokens[at].end != ':') {
+            TRY(apply_bind_option(tokens[at].text, spec));
+            end = tokens[at].end;
+            ++at;
+        }
+        if (end == ':') {
+            return bad(text, "more than three fields", "write src[:dst[:ro]]");
+        }
+    }
+    if (spec.source.empty()) {
+        return bad(text, "the source is empty");
+    }
+    if (relative_default && spec.source.front() != '/') {
+        spec.target = base::clean_path(base::join_path(cwd, spec.source));
+    }
+    TRY(finish(spec, cwd));
+    return spec;
+}
+
+Result<std::vector<MountSpec>> parse_bind(std::string_view text, std::string_view cwd) {
+    const auto tokens = bind_tokens(text);
+    std::vector<MountSpec> specs;
+    for (std::size_t at = 0; at < tokens.size();) {
+        const bool trailing_comma = at + 1 == tokens.size() && at > 0 && tokens[at].text.empty() &&
+                                    tokens[at - 1].end == ',';
+        if (trailing_comma) {
+            break;
+        }
+        TRY_ASSIGN(auto spec, parse_bind_spec(tokens, at, text, cwd));
+        specs.push_back(std::move(spec));
+        TRY(check_count(text, specs.size()));
+    }
+    return specs;
+}
+
+// ---- --mount -------------------------------------------------------------------------------
+
+/// One CSV record (RFC 4180) from text[at] on; moves `at` behind its newline.
+Result<std::vector<std::string>> csv_record(std::string_view text, std::size_t& at) {
+    std::vector<std::string> fields(1);
+    while (at < text.size()) {
+        const char c = text[at++];
+        if (c == '"' && fields.back().empty()) {
+            for (;;) {
+                if (at >= text.size()) {
+                    return bad(text, "a double quote is not closed");
+                }
+                const char q = text[at++];
+                if (q != '"') {
+                    fields.back() += q;
+                } else if (at < text.size() && text[at] == '"') {
+                    fields.back() += text[at++];
+                } else {
+                    break;
+                }
+            }
+            if (at < text.size() && text[at] != ',' && text[at] != '\n') {
+                return bad(text, "text after a closing double quote");
+            }
+        } else if (c == '"') {
+            return bad(text, "a double quote inside a plain field",
+                       "quote the whole field: \"source=/a,b\"");
+        } else if (c == ',') {
+            fields.emplace_back();
+        } else if (c == '\n') {
+            break;
+        } else {
+            fields.back() += c;
+        }
+    }
+    return fields;
+}
+
+Result<void> apply_mount_field(std::string_view field, std::string_view text, MountSpec& spec) {
+    const auto equals = field.find('=');
+    const auto key = field.substr(0, equals);
+    const bool has_value = equals != std::string_view::npos;
+    const auto value = has_value ? field.substr(equals + 1) : std::string_view();
+    if (key == "type") {
+        return value == "bind" ? Result<void>()
+                               : bad(text, fmt::format("unsupported mount type {}, only 'bind' is "
+                                                       "supported",
+                                                       in_quotes(value)));
+    }
+    if (key == "source" || key == "src") {
+        spec.source = value;
+        return value.empty() ? bad(text, "the source is empty") : Result<void>();
+    }
+    if (key == "destination" || key == "dst" || key == "target") {
+        spec.target = value;
+        return value.empty() ? bad(text, "the destination is empty") : Result<void>();
+    }
+    if (key == "ro" || key == "readonly") {
+        spec.readonly = true;
+        return has_value ? bad(text, fmt::format("{} takes no value", key)) : Result<void>();
+    }
+    if (key == "image-src" || key == "id") {
+        return fail(Code::unsupported,
+                    fmt::format("mount {}: binds from an image file are not supported yet",
+                                in_quotes(text)));
+    }
+    static constexpr std::array<std::string_view, 8> known{
+        "type", "source", "src", "destination", "dst", "target", "ro", "readonly"};
+    const auto nearest = base::did_you_mean(key, known);
+    return bad(text, fmt::format("unknown key {}", in_quotes(key)),
+               nearest.empty() ? "known keys: type, source, destination, ro"
+                               : fmt::format("did you mean {}?", in_quotes(nearest)));
+}
+
+Result<std::vector<MountSpec>> parse_csv(std::string_view text, std::string_view cwd) {
+    std::vector<MountSpec> specs;
+    for (std::size_t at = 0; at < text.size();) {
+        TRY_ASSIGN(const auto fields, csv_record(text, at));
+        if (fields.size() == 1 && fields[0].empty()) {
+            continue;
+        }
+        MountSpec spec;
+        spec.written = text;
+        for (const auto& field : fields) {
+            TRY(apply_mount_field(field, text, spec));
+        }
+        if (spec.source.empty()) {
+            return bad(text, "no source given", "write type=bind,source=/a,destination=/b");
+        }
+        if (spec.target.empty()) {
+            return bad(text, "no destination given", "write type=bind,source=/a,destination=/b");
+        }
+        TRY(finish(spec, cwd));
+        specs.push_back(std::move(spec));
+        TRY(check_count(text, specs.size()));
+    }
+    return specs;
+}
+
+} // namespace
+
+Result<void> check_target(std::string_view target, std::string_view written) {
+    const auto refuse = [&](std::string_view why) {
+        return fail(Code::mount_target_invalid,
+                    fmt::format("mount {}: destination {} {}", in_quotes(written),
+                                in_quotes(target), why));
+    };
+    if (target.empty() || target.front() != '/') {
+        return refuse("must be an absolute path");
+    }
+    if (base::has_dotdot(target)) {
+        return refuse("must not contain '..'");
+    }
+    const auto clean = base::clean_path(target);
+    if (clean == "/") {
+        return refuse("would hide the whole container");
+    }
+    if (clean == "/dev" || clean == "/sys" || base::is_beneath(clean, "/proc")) {
+        return refuse("is the system's own");
+    }
+    return {};
+}
+
+Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request, std::string_view cwd) {
+    TRY(check_text(request.text));
+    if (base::trim(request.text).empty()) {
+        return bad(request.text, "it is empty");
+    }
+    switch (request.syntax) {
+    case MountSyntax::pyxis: return parse_pyxis(request.text, cwd);
+    case MountSyntax::bind: return parse_bind(request.text, cwd);
+    case MountSyntax::mount_csv: return parse_csv(request.text, cwd);
+    }
+    return fail(Code::internal, "unknown spelling of a mount");
+}
+
+} // namespace slipway::launcher

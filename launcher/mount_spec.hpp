@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/join/request.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The three spellings in which users ask for a mount, brought to one form. Pure text work: nothing
+/// here looks at a file system.
+namespace slipway::launcher {
+
+/// One mount that somebody asked for.
+struct MountSpec {
+    enum class Kind : std::uint8_t { bind, tmpfs };
+    Kind kind = Kind::bind;
+    std::string source;               ///< absolute host path; empty for tmpfs
+    std::string target;               ///< absolute, clean, without ".."
+    bool readonly = false;
+    bool noexec = false;
+    bool private_propagation = false; ///< later mounts of the host do not appear
+    std::string written;              ///< as the user wrote it, for messages
+};
+
+/// Takes one argument apart, which may hold several mounts. `cwd` (absolute) is what relative
+/// sources of the Singularity spellings are taken against.
+///
+/// pyxis      SRC:DST[:FLAG+FLAG],…   SRC is a path or "tmpfs"; "SRC" alone means SRC:SRC
+/// bind       src[:dst[:opt[,opt]]],… reference native-image.md 8.2; `\,` and `\:` are escapes
+/// mount_csv  type=bind,source=…,destination=…[,ro], RFC 4180 quoting, one mount a line
+///
+/// Code::mount_invalid for bad syntax and unknown flags (with the nearest known one),
+/// Code::mount_target_invalid for targets that no container may have, Code::unsupported for image
+/// binds.
+base::Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request,
+                                                  std::string_view cwd);
+
+/// Refuses targets that would take the container apart: relative ones, ones with "..", "/", "/proc"
+/// and what lies below it, "/sys" and "/dev" themselves. `written` goes into the message.
+base::Result<void> check_target(std::string_view target, std::string_view written);
+
+} // namespace slipway::launcher

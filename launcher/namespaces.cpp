@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/namespaces.hpp"
+
+#include "base/fd.hpp"
+#include "base/format.hpp"
+#include "base/text.hpp"
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::Result;
+using base::Unexpected;
+
+/// A setting that can forbid user namespaces, and the value with which it does.
+struct Guard {
+    const char* file;
+    const char* forbidding;
+    const char* advice;
+};
+constexpr std::array guards{
+    Guard{"/proc/sys/user/max_user_namespaces", "0",
+          "the kernel setting user.max_user_namespaces is 0; the administrator can raise it"},
+    Guard{"/proc/sys/kernel/unprivileged_userns_clone", "0",
+          "the kernel setting kernel.unprivileged_userns_clone is 0; the administrator can set it "
+          "to 1"},
+    Guard{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+          "the kernel setting kernel.apparmor_restrict_unprivileged_userns is 1; the administrator "
+          "can allow slipway with an AppArmor profile or set it to 0"},
+    Guard{"/proc/sys/user/max_mnt_namespaces", "0",
+          "the kernel setting user.max_mnt_namespaces is 0; the administrator can raise it"},
+};
+
+std::string advice_for(int err) {
+    for (const auto& guard : guards) {
+        const auto text = base::read_file(guard.file, 64);
+        if (text && base::trim(base::split(*text, '\n').front()) == guard.forbidding) {
+            return guard.advice;
+        }
+    }
+    if (err == ENOSPC || err == EUSERS) {
+        return "too many user namespaces are in use or nested; the kernel setting is "
+               "user.max_user_namespaces";
+    }
+    return "user namespaces may be forbidden here by a security module, a chroot or an outer "
+           "container";
+}
+
+Result<void> write_map(const char* file, const std::string& text) {
+    auto fd = base::open_file(file, O_WRONLY);
+    if (!fd) {
+        return Unexpected(userns_error(fd.error().sys_errno, "cannot map the user"));
+    }
+    if (::write(fd->get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+        return Unexpected(userns_error(errno, "cannot map the user"));
+    }
+    return {};
+}
+
+} // namespace
+
+base::Error userns_error(int err, std::string_view what) {
+    return base::Error{Code::userns_unavailable, err,
+                       fmt::format("{}: {}", what, base::errno_text(err)), advice_for(err)};
+}
+
+Result<void> enter_own_user_namespace() {
+    const uid_t uid = ::geteuid();
+    const gid_t gid = ::getegid();
+    if (::unshare(CLONE_NEWUSER) != 0) {
+        return Unexpected(userns_error(errno, "cannot create a user namespace"));
+    }
+    TRY(write_map("/proc/self/setgroups", "deny"));
+    TRY(write_map("/proc/self/uid_map", fmt::format("{} {} 1\n", uid, uid)));
+    TRY(write_map("/proc/self/gid_map", fmt::format("{} {} 1\n", gid, gid)));
+    if (::geteuid() != uid || ::getegid() != gid) {
+        return base::fail(Code::system, "the user is somebody else after entering a user namespace");
+    }
+    return {};
+}
+
+Result<void> enter_own_mount_namespace() {
+    if (::unshare(CLONE_NEWNS) != 0) {
+        return Unexpected(userns_error(errno, "cannot create a mount namespace"));
+    }
+    return {};
+}
+
+} // namespace slipway::launcher

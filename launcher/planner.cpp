@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/planner.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "launcher/mount_spec.hpp"
+#include "launcher/targets.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::fail;
+using base::in_quotes;
+using base::Result;
+using base::Unexpected;
+
+constexpr std::size_t max_identity_file = 4U << 20U;
+/// A current directory that is one of these is not bound: it would hide the image's own.
+constexpr std::array<std::string_view, 9> never_cwd{"/",    "/etc", "/bin",  "/mnt", "/usr",
+                                                    "/var", "/opt", "/sbin", "/lib"};
+
+class Planner {
+  public:
+    explicit Planner(const PlannerInput& input)
+        : in_(input), request_(input.request),
+          writable_(request_.writable == Switch::on),
+          contained_(request_.containment != Containment::none),
+          targets_(input.image, writable_) {}
+
+    Result<Plan> make();
+
+  private:
+    struct Bind {
+        std::string source;
+        std::string target;
+        Origin origin = Origin::system;
+        std::string written; ///< for messages
+        bool readonly = false;
+        bool noexec = false;
+        bool nodev = true;
+        bool private_propagation = false;
+        bool replace_link = false;
+        bool only_if_present = false; ///< a missing source is no reason for a word
+    };
+
+    Result<void> read_home();
+    Result<void> add_kernel_directories();
+    Result<void> add_minimal_dev();
+    Result<void> add_temporary_directories();
+    Result<void> add_home();
+    Result<void> add_etc_files();
+    Result<void> add_site_binds();
+    Result<void> add_scratch();
+    Result<void> add_user_mounts();
+    Result<void> add_cwd();
+    Result<void> add_required_files();
+    void choose_cwd();
+
+    Result<void> add_bind(const Bind& bind);
+    Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
+                           const std::string& written, bool nodev = true);
+    Result<void> add_file(const std::string& target, std::string content);
+    void push(Operation operation);
+    Result<void> settle(Origin origin, Result<void> outcome);
+    [[nodiscard]] bool unwanted(std::string_view name) const;
+    [[nodiscard]] bool host_path_visible(const std::string& path) const;
+
+    const PlannerInput& in_;
+    const Request& request_;
+    bool writable_;
+    bool contained_;
+    Targets targets_;
+    Plan plan_;
+    std::string home_source_;
+    bool home_given_ = false;
+};
+
+bool Planner::unwanted(std::string_view name) const {
+    return std::find(request_.no_mount.begin(), request_.no_mount.end(), name) !=
+           request_.no_mount.end();
+}
+
+/// Errors of what the user asked for stop the start; others become warnings.
+Result<void> Planner::settle(Origin origin, Result<void> outcome) {
+    if (outcome || origin == Origin::user) {
+        return outcome;
+    }
+    plan_.warnings.push_back(fmt::format("{} (left out)", outcome.error().message));
+    return {};
+}
+
+void Planner::push(Operation operation) {
+    targets_.cover(operation);
+    plan_.operations.push_back(std::move(operation));
+}
+
+Result<void> Planner::add_bind(const Bind& bind) {
+    auto entry = in_.host.open(bind.source);
+    if (!entry) {
+        const bool absent = entry.error().code == Code::mount_source_missing;
+        if (bind.only_if_present && absent) {
+            return {};
+        }
+        auto error = std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
+        return settle(bind.origin,
+                      Unexpected(std::move(error).with_hint("check the path on the compute node")));
+    }
+    if (!entry->readable) {
+        return settle(bind.origin, fail(Code::mount_source_missing,
+                                        fmt::format("mount {}: no permission to use {}",
+                                                    in_quotes(bind.written), in_quotes(bind.source)),
+                                        "ask its owner for access"));
+    }
+    auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
+    if (!place) {
+        return settle(bind.origin, Unexpected(std::move(place).error().context(
+                                       fmt::format("mount {}", in_quotes(bind.written)))));
+    }
+    Operation operation;
+    operation.kind = Operation::Kind::bind;
+    operation.origin = bind.origin;
+    operation.target = std::move(place->path);
+    operation.source = bind.source;
+    operation.handle = entry->handle;
+    operation.shape = entry->kind;
+    operation.readonly = bind.readonly;
+    operation.noexec = bind.noexec;
+    operation.nodev = bind.nodev && !entry->device && !base::is_beneath(bind.source, "/dev");
+    operation.private_propagation = bind.private_propagation;
+    operation.create = place->create;
+    push(std::move(operation));
+    return {};
+}
+
+Result<void> Planner::add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
+                                const std::string& written, bool nodev) {
+    auto place = targets_.place(target, EntryKind::directory);
+    if (!place) {
+        return settle(origin, Unexpected(std::move(place).error().context(
+                                  fmt::format("mount {}", in_quotes(written)))));
+    }
+    Operation operation;
+    operation.kind = Operation::Kind::tmpfs;
+    operation.origin = origin;
+    operation.target = std::move(place->path);
+    operation.create = place->create;
+    operation.mode = mode;
+    operation.size = in_.site.tmpfs_size;
+    operation.nodev = nodev;
+    push(std::move(operation));
+    return {};
+}
+
+Result<void> Planner::add_file(const std::string& target, std::string content) {
+    auto place = targets_.place(target, EntryKind::file, true);
+    if (!place) {
+        return settle(Origin::system, Unexpected(std::move(place).error().context(
+                                          fmt::format("mount {}", in_quotes(target)))));
+    }
+    Operation operation;
+    operation.kind = Operation::Kind::file;
+    operation.target = std::move(place->path);
+    operation.create = place->create;
+    operation.shape = EntryKind::file;
+    operation.readonly = true;
+    operation.mode = 0644;
+    operation.content = std::move(content);
+    push(std::move(operation));
+    return {};
+}
+
+/// --home SRC[:DST], else the passwd home at its own path.
+Result<void> Planner::read_home() {
+    home_source_ = in_.user.home;
+    plan_.home = in_.user.home;
+    if (request_.home.empty()) {
+        return {};
+    }
+    const auto parts = base::split(request_.home, ':');
+    if (parts.size() > 2 || parts[0].empty()) {
+        return fail(Code::option_invalid,
+                    fmt::format("home {} has too many or too few parts", in_quotes(request_.home)),
+                    "write SRC or SRC:DST");
+    }
+    home_given_ = true;
+    home_source_ = parts[0].front() == '/' ? std::string(parts[0])
+                                           : base::join_path(request_.cwd, parts[0]);
+    plan_.home = parts.size() == 2 ? std::string(parts[1]) : base::clean_path(home_source_);
+    TRY(check_target(plan_.home, request_.home));
+    plan_.home = base::clean_path(plan_.home);
+    return {};
+}
+
+Result<void> Planner::add_kernel_directories() {
+    if (!unwanted("proc")) {
+        TRY(add_bind({.source = "/proc", .target = "/proc", .written = "/proc"}));
+    }
+    if (!unwanted("sys")) {
+        TRY(add_bind({.source = "/sys", .target = "/sys", .written = "/sys"}));
+    }
+    if (unwanted("dev")) {
+        return {};
+    }
+    if (contained_ || in_.site.mount_dev == config::DeviceMode::minimal) {
+        return add_minimal_dev();
+    }
+    return add_bind({.source = "/dev", .target = "/dev", .written = "/dev", .nodev = false});
+}
+
+Result<void> Planner::add_minimal_dev() {
+    TRY(add_tmpfs("/dev", 0755, Origin::system, "/dev"));
+    for (const char* name : {"null", "zero", "full", "random", "urandom", "tty"}) {
+        const auto path = fmt::format("/dev/{}", name);
+        TRY(add_bind({.source = path, .target = path, .written = path, .only_if_present = true}));
+    }
+    static constexpr std::array<std::pair<const char*, const char*>, 5> links{{
+        {"/dev/fd", "/proc/self/fd"},
+        {"/dev/stdin", "/proc/self/fd/0"},
+        {"/dev/stdout", "/proc/self/fd/1"},
+        {"/dev/stderr", "/proc/self/fd/2"},
+        {"/dev/ptmx", "pts/ptmx"},
+    }};
+    for (const auto& [path, link] : links) {
+        Operation operation;
+        operation.kind = Operation::Kind::symlink;
+        operation.target = path;
+        operation.source = link;
+        operation.shape = EntryKind::file;
+        push(std::move(operation));
+    }
+    TRY(add_tmpfs("/dev/shm", 01777, Origin::system, "/dev/shm"));
+    TRY(add_bind({.source = "/dev/mqueue", .target = "/dev/mqueue", .written = "/dev/mqueue",
+                  .only_if_present = true}));
+    if (!unwanted("devpts")) {
+        Operation pts;
+        pts.kind = Operation::Kind::devpts;
+        pts.target = "/dev/pts";
+        pts.create = Create::directory;
+        pts.nodev = false;
+        push(std::move(pts));
+    }
+    return {};
+}
+
+Result<void> Planner::add_temporary_directories() {
+    if (unwanted("tmp")) {
+        return {};
+    }
+    TRY_ASSIGN(const auto var_tmp, targets_.canonical("/var/tmp"));
+    for (const char* path : {"/tmp", "/var/tmp"}) {
+        if (std::string_view(path) == "/var/tmp" && var_tmp == "/tmp") {
+            continue; // the image has a symlink: one mount serves both
+        }
+        if (contained_) {
+            TRY(add_tmpfs(path, 01777, Origin::system, path));
+        } else if (in_.site.mount_tmp) {
+            TRY(add_bind({.source = path, .target = path, .written = path}));
+        }
+    }
+    return {};
+}
+
+bool Planner::host_path_visible(const std::string& path) const {
+    const auto* cover = targets_.covering(path);
+    return cover != nullptr && cover->kind == Operation::Kind::bind && cover->source == cover->target;
+}
+
+Result<void> Planner::add_home() {
+    const bool wanted = request_.mount_home == Switch::on ||
+                        (request_.mount_home == Switch::site_default && in_.site.mount_home) ||
+                        home_given_;
+    if (!wanted || request_.mount_home == Switch::off || unwanted("home")) {
+        return {};
+    }
+    if (plan_.home == "/") {
+        plan_.warnings.emplace_back("the home directory is '/', which is not mounted");
+        return {};
+    }
+    if (contained_ && !home_given_ && request_.mount_home != Switch::on) {
+        return add_tmpfs(plan_.home, 0700, Origin::system, plan_.home);
+    }
+    if (home_source_ == plan_.home && host_path_visible(plan_.home)) {
+        return {};
+    }
+    const bool asked = home_given_ || request_.mount_home == Switch::on;
+    return add_bind({.source = home_source_,
+                     .target = plan_.home,
+                     .origin = asked ? Origin::user : Origin::system,
+                     .written = request_.home.empty() ? plan_.home : request_.home});
+}
+
+Result<void> Planner::add_etc_files() {
+    for (const char* path : {"/etc/hosts", "/etc/localtime"}) {
+        if (!unwanted("bind-paths") && !unwanted(path)) {
+            TRY(add_bind({.source = path, .target = path, .written = path, .readonly = true,
+                          .replace_link = true, .only_if_present = true}));
+        }
+    }
+    if (in_.site.resolv_conf && !unwanted("/etc/resolv.conf")) {
+        TRY(add_bind({.source = "/etc/resolv.conf", .target = "/etc/resolv.conf",
+                      .written = "/etc/resolv.conf", .readonly = true, .replace_link = true,
+                      .only_if_present = true}));
+    }
+    if (in_.site.passwd && !unwanted("/etc/passwd")) {
+        const auto text = in_.image.read("/etc/passwd", max_identity_file).value_or(
+            "root:x:0:0:root:/root:/bin/sh\n");
+        TRY(add_file("/etc/passwd", passwd_text(text, in_.user, plan_.home)));
+    }
+    if (in_.site.group && !unwanted("/etc/group")) {
+        const auto text =
+            in_.image.read("/etc/group", max_identity_file).value_or("root:x:0:\n");
+        TRY(add_file("/etc/group", group_text(text, in_.user)));
+    }
+    return {};
+}
+
+Result<void> Planner::add_site_binds() {
+    if (contained_ || unwanted("bind-paths")) {
+        return {};
+    }
+    for (const auto& text : in_.site.bind) {
+        auto specs = parse_mounts({MountSyntax::bind, text}, "/");
+        if (!specs) {
+            TRY(settle(Origin::site, Unexpected(std::move(specs).error())));
+            continue;
+        }
+        for (const auto& spec : *specs) {
+            if (!unwanted(spec.target)) {
+                TRY(add_bind({.source = spec.source, .target = spec.target, .origin = Origin::site,
+                              .written = text, .readonly = spec.readonly}));
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> Planner::add_scratch() {
+    for (const auto& path : request_.scratch) {
+        TRY(check_target(path, path));
+        TRY(add_tmpfs(base::clean_path(path), 0755, Origin::user, path));
+    }
+    return {};
+}
+
+Result<void> Planner::add_user_mounts() {
+    for (const auto& mount : request_.mounts) {
+        TRY_ASSIGN(const auto specs, parse_mounts(mount, request_.cwd));
+        for (const auto& spec : specs) {
+            if (spec.kind == MountSpec::Kind::tmpfs) {
+                TRY(add_tmpfs(spec.target, 0755, Origin::user, spec.written));
+                continue;
+            }
+            TRY(add_bind({.source = spec.source, .target = spec.target, .origin = Origin::user,
+                          .written = spec.written, .readonly = spec.readonly,
+                          .noexec = spec.noexec,
+                          .private_propagation = spec.private_propagation}));
+        }
+    }
+    return {};
+}
+
+Result<void> Planner::add_cwd() {
+    const auto& cwd = request_.cwd;
+    if (contained_ || !in_.site.mount_cwd || unwanted("cwd") || cwd.empty() || cwd.front() != '/' ||
+        std::find(never_cwd.begin(), never_cwd.end(), cwd) != never_cwd.end() || cwd == "/lib64" ||
+        base::is_beneath(cwd, "/sys") || base::is_beneath(cwd, "/proc") ||
+        base::is_beneath(cwd, "/dev")) {
+        return {};
+    }
+    const auto canonical = targets_.canonical(cwd);
+    if (!canonical || *canonical != base::clean_path(cwd) || targets_.covering(cwd) != nullptr) {
+        return {}; // a symlink elsewhere in the image, or shown (or hidden on purpose) already
+    }
+    auto entry = in_.host.open(cwd);
+    auto place = entry && entry->kind == EntryKind::directory && entry->readable
+                     ? targets_.place(cwd, EntryKind::directory)
+                     : Result<Targets::Place>(fail(Code::mount_source_missing, ""));
+    if (!place) {
+        return {}; // choose_cwd()'s second and third try will be said where they are taken
+    }
+    Operation operation;
+    operation.target = std::move(place->path);
+    operation.source = cwd;
+    operation.handle = entry->handle;
+    operation.create = place->create;
+    push(std::move(operation));
+    return {};
+}
+
+Result<void> Planner::add_required_files() {
+    for (const auto& path : request_.required_files) {
+        TRY(check_target(path, path));
+        if (!host_path_visible(path)) {
+            TRY(add_bind({.source = path, .target = path, .origin = Origin::user, .written = path,
+                          .readonly = true}));
+        }
+    }
+    return {};
+}
+
+void Planner::choose_cwd() {
+    plan_.cwd_asked_for = !request_.workdir.empty();
+    plan_.cwd = plan_.cwd_asked_for ? request_.workdir
+                : contained_        ? plan_.home
+                                    : request_.cwd;
+    if (plan_.cwd.empty() || plan_.cwd.front() != '/') {
+        plan_.cwd = base::join_path("/", plan_.cwd);
+    }
+}
+
+Result<Plan> Planner::make() {
+    plan_.writable = writable_;
+    plan_.writable_size = in_.site.tmpfs_size;
+    TRY(read_home());
+    TRY(add_kernel_directories());
+    TRY(add_temporary_directories());
+    TRY(add_home());
+    TRY(add_etc_files());
+    TRY(add_site_binds());
+    TRY(add_scratch());
+    TRY(add_user_mounts());
+    TRY(add_cwd());
+    TRY(add_required_files());
+    TRY_ASSIGN(plan_.underlays, targets_.underlays());
+    choose_cwd();
+    return std::move(plan_);
+}
+
+} // namespace
+
+Result<Plan> make_plan(const PlannerInput& input) {
+    return Planner(input).make();
+}
+
+} // namespace slipway::launcher

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/config.hpp"
+#include "launcher/identity.hpp"
+#include "launcher/join/request.hpp"
+#include "launcher/plan.hpp"
+
+namespace slipway::launcher {
+
+struct PlannerInput {
+    const Request& request;
+    const config::LauncherConfig& site;
+    const UserFacts& user;
+    const ImageView& image;
+    HostView& host;
+};
+
+/// Decides what the container looks like (reference native-image.md 8). Order of the mounts, later
+/// ones on top: /proc, /sys, /dev, /tmp and /var/tmp, home, /etc files, the site's binds, scratch
+/// directories, the user's mounts in the order given, the current directory, required files.
+///
+/// Targets are resolved inside the image, symlinks included, so nothing can land outside. What
+/// cannot be had is an error when the user asked for it and a warning otherwise. Code::
+/// mount_source_missing, Code::mount_target_invalid, Code::mount_invalid.
+base::Result<Plan> make_plan(const PlannerInput& input);
+
+} // namespace slipway::launcher

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/root_image.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "image/architecture.hpp"
+#include "launcher/mount_calls.hpp"
+#include "launcher/namespaces.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Child;
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::in_quotes;
+using base::Result;
+using base::Unexpected;
+using base::UniqueFd;
+
+constexpr const char* fuse_path = "/dev/fuse";
+
+struct Server {
+    Child child;    ///< when it dies with us
+    UniqueFd start; ///< a byte written here lets it begin; closing it ends it
+};
+
+/// Runs in the new process; never comes back.
+[[noreturn]] void become_server(const RootImage& root, const ServerOptions& options, int null_fd) {
+    // Not in the caller's directory, session or pipes: none of them may be kept busy.
+    if (::setsid() < 0 || ::chdir("/") != 0) {
+        ::_exit(static_cast<int>(ServerExit::sandbox));
+    }
+    for (int number = 0; number <= 2 && null_fd >= 0; ++number) {
+        ::dup2(null_fd, number);
+    }
+    serve(*root.squashfs, options);
+}
+
+Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_options,
+                           ServerOptions options) {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+        return fail_errno(Code::system, errno, "cannot make a pipe");
+    }
+    UniqueFd wait_end(ends[0]);
+    Server server{{}, UniqueFd(ends[1])};
+    options.start_fd = wait_end.get();
+    const pid_t parent = ::getpid();
+    if (mount_options.server_dies_with_us) {
+        TRY_ASSIGN(server.child, Child::fork([&]() -> int {
+                       server.start.reset();
+                       // The death signal comes for a parent that ends from now on; one that ended
+                       // before is seen by getppid().
+                       if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) {
+                           return static_cast<int>(ServerExit::sandbox);
+                       }
+                       become_server(root, options, mount_options.null_fd);
+                   }));
+        return server;
+    }
+    // Two forks: the server must not be a child of the user's command, which may wait for children.
+    TRY_ASSIGN(auto middle, Child::fork([&]() -> int {
+                   server.start.reset();
+                   const pid_t pid = ::fork();
+                   if (pid == 0) {
+                       become_server(root, options, mount_options.null_fd);
+                   }
+                   return pid > 0 ? 0 : 1;
+               }));
+    TRY_ASSIGN(const int status, middle.wait());
+    if (status != 0) {
+        return fail(Code::system, "cannot create the process that serves the image",
+                    "too many processes or too little memory on this node");
+    }
+    return server;
+}
+
+Result<UniqueFd> mount_fuse(int fuse_fd) {
+    auto mount = new_filesystem("fuse",
+                                {{"source", "slipway"},
+                                 {"ro", ""},
+                                 {"fd", std::to_string(fuse_fd)},
+                                 {"rootmode", "40000"},
+                                 {"user_id", std::to_string(::geteuid())},
+                                 {"group_id", std::to_string(::getegid())},
+                                 {"allow_other", ""},
+                                 {"default_permissions", ""}},
+                                {.readonly = true});
+    if (mount) {
+        return mount;
+    }
+    auto error = std::move(mount).error();
+    if (error.sys_errno == ENODEV) {
+        return fail_errno(Code::fuse_unavailable, ENODEV, "cannot mount the image",
+                          "the kernel module fuse is not loaded; the administrator can load it");
+    }
+    if (error.sys_errno == EPERM || error.sys_errno == EACCES) {
+        return Unexpected(userns_error(error.sys_errno, "cannot mount the image"));
+    }
+    return Unexpected(std::move(error));
+}
+
+Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions& options) {
+    TRY_ASSIGN(const auto fuse, options.open_fuse());
+    ServerOptions server_options;
+    server_options.fuse_fd = fuse.get();
+    server_options.image_fd = root.image.fd.get();
+    server_options.threads = options.server_threads;
+    server_options.report_uid = ::geteuid();
+    server_options.report_gid = ::getegid();
+    TRY_ASSIGN(auto server, fork_server(root, options, server_options));
+    TRY(enter_own_mount_namespace());
+    MountedRoot mounted;
+    TRY_ASSIGN(mounted.mount, mount_fuse(fuse.get()));
+    if (::write(server.start.get(), "", 1) != 1) {
+        return fail_errno(Code::launcher_failed, errno, "the process that serves the image is gone",
+                          "look for a killed process slipway in the system log");
+    }
+    mounted.server = std::move(server.child);
+    return mounted;
+}
+
+Result<MountedRoot> mount_directory(const RootImage& root) {
+    TRY(enter_own_mount_namespace());
+    MountedRoot mounted;
+    // The descriptor belongs to the mount namespace that was left: only a path can be cloned here.
+    auto tree = clone_tree(root.path);
+    if (!tree) {
+        return Unexpected(std::move(tree).error());
+    }
+    struct stat opened {};
+    struct stat cloned {};
+    if (::fstat(root.image.fd.get(), &opened) != 0 || ::fstat(tree->get(), &cloned) != 0 ||
+        opened.st_dev != cloned.st_dev || opened.st_ino != cloned.st_ino) {
+        return fail(Code::image_not_found,
+                    fmt::format("the image {} was replaced just now", in_quotes(root.path)),
+                    "try again");
+    }
+    TRY(restrict_tree(tree->get(), {.readonly = true}, root.path));
+    mounted.mount = std::move(*tree);
+    return mounted;
+}
+
+} // namespace
+
+Result<RootImage> open_root_image(const std::string& path, const std::string& cwd) {
+    RootImage root;
+    root.path = !path.empty() && path.front() == '/' ? path : base::join_path(cwd, path);
+    TRY_ASSIGN(root.image, image::open_image(root.path));
+    TRY(image::require_runnable(root.image.file, path, image::host_architecture()));
+    if (root.image.file.kind != image::ImageKind::directory) {
+        auto squashfs = open_squashfs(root.image.fd.get(), root.image.file.root_offset,
+                                      root.image.file.root_size);
+        if (!squashfs) {
+            return Unexpected(
+                std::move(squashfs).error().context(fmt::format("image {}", in_quotes(path))));
+        }
+        root.squashfs = std::move(*squashfs);
+    }
+    return root;
+}
+
+Result<UniqueFd> open_fuse_device() {
+    UniqueFd fd(::open(fuse_path, O_RDWR | O_CLOEXEC));
+    if (fd) {
+        return fd;
+    }
+    const int err = errno;
+    const char* hint = err == ENOENT || err == ENODEV || err == ENXIO
+                           ? "the kernel module fuse is not loaded; the administrator can load it"
+                           : "the administrator can allow it with chmod 0666 /dev/fuse";
+    return fail_errno(Code::fuse_unavailable, err, fmt::format("cannot open {}", fuse_path), hint);
+}
+
+Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options) {
+    return root.squashfs ? mount_squashfs(root, options) : mount_directory(root);
+}
+
+} // namespace slipway::launcher

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/child.hpp"
+#include "image/open_image.hpp"
+#include "launcher/squashfs_server/server.hpp"
+
+#include <functional>
+#include <string>
+
+namespace slipway::launcher {
+
+/// The image of a container: opened once, used by descriptor from then on.
+struct RootImage {
+    std::string path; ///< absolute
+    image::OpenImage image;
+    SquashfsImagePtr squashfs; ///< empty for a directory
+};
+
+/// Opens the image with the caller's rights and checks that it can run here, before anything is set
+/// up. `cwd` is what a relative path is taken against. Errors as in image/open_image.hpp and
+/// squashfs_server/server.hpp.
+base::Result<RootImage> open_root_image(const std::string& path, const std::string& cwd);
+
+/// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.
+base::Result<base::UniqueFd> open_fuse_device();
+
+struct MountRootOptions {
+    std::function<base::Result<base::UniqueFd>()> open_fuse = open_fuse_device;
+    unsigned server_threads = 0; ///< 0: as many as there are processors
+    /// true: the server dies with this process. false: it lives until the mount is gone, is nobody's
+    /// child, and this process may exec the user's command.
+    bool server_dies_with_us = false;
+    int null_fd = -1; ///< /dev/null, for the server's standard descriptors
+};
+
+struct MountedRoot {
+    base::UniqueFd mount; ///< detached, nosuid,nodev; read-only unless it is a directory to be covered
+    base::Child server;   ///< only when it dies with us
+};
+
+/// Enters a new mount namespace and mounts the image there, detached. Must be called inside the
+/// container's user namespace, single-threaded. The server of a SquashFS image is forked before the
+/// mount namespace is made: if it lived in there, the mount could never end.
+base::Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options);
+
+} // namespace slipway::launcher

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/shell_runner.hpp"
+
+#include "base/child.hpp"
+#include "base/fd.hpp"
+#include "base/format.hpp"
+#include "launcher/join/join.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::Result;
+using base::UniqueFd;
+
+constexpr std::size_t max_environment_bytes = 2U << 20U;
+constexpr int channel_number = 9; ///< a single digit: POSIX shells redirect no others
+
+/// Appended to the script: a fresh shell whose initial environment is exactly what was exported. It
+/// says that it is there and waits to be killed.
+constexpr const char* report = "exec /bin/sh -c 'echo >&9; read slipway_wait <&9'\n";
+
+[[noreturn]] void run_in_child(const std::string& text, const std::vector<std::string>& environment,
+                               int channel) {
+    ::setsid(); // a group of its own: everything that the scripts leave behind is killed with it
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    std::vector<char*> variables;
+    for (const auto& item : environment) {
+        variables.push_back(const_cast<char*>(item.c_str()));
+    }
+    variables.push_back(nullptr);
+    const char* const arguments[] = {"sh", "-c", text.c_str(), nullptr};
+    if (drop_privileges_for_good() && (!null || ::dup2(null.get(), 0) == 0) && ::dup2(2, 1) == 1 &&
+        ::dup2(channel, channel_number) == channel_number) {
+        ::execve("/bin/sh", const_cast<char* const*>(arguments), variables.data());
+    }
+    ::_exit(127);
+}
+
+/// Waits until the second shell speaks. End of file: the scripts ended the first one.
+Result<void> wait_for_report(int channel, int timeout_ms) {
+    pollfd waiting{channel, POLLIN, 0};
+    int ready = 0;
+    do {
+        ready = ::poll(&waiting, 1, timeout_ms);
+    } while (ready < 0 && errno == EINTR);
+    if (ready == 0) {
+        return fail(Code::timed_out,
+                    fmt::format("the image's environment scripts did not end within {} s",
+                                timeout_ms / 1000),
+                    "look at the scripts in /.singularity.d/env of the image");
+    }
+    char byte = 0;
+    if (ready < 0 || ::read(channel, &byte, 1) != 1) {
+        return fail(Code::launcher_failed, "the image's environment scripts ended early",
+                    "a script in /.singularity.d/env of the image fails or calls exit");
+    }
+    return {};
+}
+
+Result<std::map<std::string, std::string>> read_environment(int proc_fd, pid_t pid) {
+    TRY_ASSIGN(const auto file, base::open_at(proc_fd, fmt::format("{}/environ", pid), O_RDONLY));
+    TRY_ASSIGN(const auto text, base::read_to_end(file.get(), max_environment_bytes));
+    std::map<std::string, std::string> variables;
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\0', at), text.size());
+        const auto item = text.substr(at, end - at);
+        if (const auto equals = item.find('='); equals != std::string::npos && equals != 0) {
+            variables.emplace(item.substr(0, equals), item.substr(equals + 1));
+        }
+        at = end + 1;
+    }
+    return variables;
+}
+
+} // namespace
+
+ShellRunner shell_runner(int proc_fd, int timeout_ms) {
+    return [proc_fd, timeout_ms](const std::string& script,
+                                 const std::vector<std::string>& environment)
+               -> Result<std::map<std::string, std::string>> {
+        int ends[2] = {-1, -1};
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+            return fail_errno(Code::system, errno, "cannot make a socket");
+        }
+        const UniqueFd here(ends[0]);
+        UniqueFd there(ends[1]);
+        const auto text = script + report;
+        TRY_ASSIGN(auto child, base::Child::fork([&]() -> int {
+                       run_in_child(text, environment, there.get());
+                   }));
+        there.reset();
+        auto result = [&]() -> Result<std::map<std::string, std::string>> {
+            TRY(wait_for_report(here.get(), timeout_ms));
+            return read_environment(proc_fd, child.pid());
+        }();
+        ::kill(-child.pid(), SIGKILL); // the child's destructor kills and reaps the shell itself
+        return result;
+    };
+}
+
+} // namespace slipway::launcher

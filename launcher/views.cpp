@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/views.hpp"
+
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "launcher/mount_calls.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <memory>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::in_quotes;
+using base::Result;
+using base::UniqueFd;
+
+EntryKind kind_of(mode_t mode) noexcept {
+    return S_ISDIR(mode) ? EntryKind::directory
+           : S_ISLNK(mode) ? EntryKind::symlink
+                           : EntryKind::file;
+}
+
+/// "/" becomes ".": openat2 takes a path below the directory descriptor.
+std::string relative(const std::string& path) {
+    return path.size() <= 1 ? "." : path.substr(1);
+}
+
+Result<UniqueFd> open_strictly(int root, const std::string& path, std::uint64_t flags) {
+    return base::open_resolved(root, relative(path), flags | O_NOFOLLOW,
+                               RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+Result<std::string> read_link(int dir, const char* name) {
+    char buffer[PATH_MAX];
+    const ssize_t length = ::readlinkat(dir, name, buffer, sizeof buffer);
+    if (length < 0) {
+        return fail_errno(Code::io, errno, fmt::format("cannot read the symlink {}", in_quotes(name)));
+    }
+    return std::string(buffer, static_cast<std::size_t>(length));
+}
+
+/// The user's own rights, without the capabilities that this process has for mounting.
+bool user_may(int fd, int mode) noexcept {
+    return ::syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH) == 0;
+}
+
+} // namespace
+
+Result<Entry> MountedImage::lookup(const std::string& path) const {
+    auto fd = open_strictly(root_, path, O_PATH);
+    if (!fd) {
+        const int err = fd.error().sys_errno;
+        if (err == ENOENT || err == ENOTDIR) {
+            return Entry{};
+        }
+        return base::Unexpected(std::move(fd).error().context("looking into the image"));
+    }
+    struct stat st {};
+    if (::fstat(fd->get(), &st) != 0) {
+        return fail_errno(Code::io, errno, fmt::format("cannot look at {} in the image", in_quotes(path)));
+    }
+    Entry entry{kind_of(st.st_mode), {}};
+    if (entry.kind == EntryKind::symlink) {
+        TRY_ASSIGN(entry.link, read_link(fd->get(), ""));
+    }
+    return entry;
+}
+
+Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std::string& path,
+                                                                      std::size_t max) const {
+    TRY_ASSIGN(auto fd, open_strictly(root_, path, O_RDONLY | O_DIRECTORY));
+    const std::unique_ptr<DIR, decltype([](DIR* dir) { ::closedir(dir); })> dir(
+        ::fdopendir(fd.get()));
+    if (!dir) {
+        return fail_errno(Code::io, errno, fmt::format("cannot list {} in the image", in_quotes(path)));
+    }
+    (void)fd.release();
+    std::vector<std::pair<std::string, Entry>> names;
+    for (;;) {
+        errno = 0;
+        const dirent* item = ::readdir(dir.get());
+        if (item == nullptr) {
+            break;
+        }
+        const std::string name = item->d_name;
+        if (name == "." || name == "..") {
+            continue;
+        }
+        if (names.size() == max) {
+            return fail(Code::limit_exceeded, fmt::format("{} has more than {} entries",
+                                                          in_quotes(path), max));
+        }
+        struct stat st {};
+        st.st_mode = DTTOIF(item->d_type);
+        if (item->d_type == DT_UNKNOWN &&
+            ::fstatat(::dirfd(dir.get()), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            return fail_errno(Code::io, errno,
+                              fmt::format("cannot look at {} in {} of the image", in_quotes(name),
+                                          in_quotes(path)));
+        }
+        Entry entry{kind_of(st.st_mode), {}};
+        if (entry.kind == EntryKind::symlink) {
+            TRY_ASSIGN(entry.link, read_link(::dirfd(dir.get()), name.c_str()));
+        }
+        names.emplace_back(name, std::move(entry));
+    }
+    if (errno != 0) {
+        return fail_errno(Code::io, errno, fmt::format("cannot list {} in the image", in_quotes(path)));
+    }
+    std::sort(names.begin(), names.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    return names;
+}
+
+std::optional<std::string> MountedImage::read(const std::string& path, std::size_t max) const {
+    auto fd = open_strictly(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    struct stat st {};
+    if (!fd || ::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+        return std::nullopt;
+    }
+    auto content = base::read_to_end(fd->get(), max);
+    if (!content) {
+        return std::nullopt;
+    }
+    return std::move(*content);
+}
+
+Result<HostEntry> MountableHost::open(const std::string& path) {
+    auto tree = clone_tree(path);
+    if (!tree) {
+        return base::Unexpected(std::move(tree).error());
+    }
+    struct stat st {};
+    if (::fstat(tree->get(), &st) != 0) {
+        return fail_errno(Code::mount_source_missing, errno,
+                          fmt::format("cannot look at {}", in_quotes(path)));
+    }
+    HostEntry entry;
+    entry.kind = kind_of(st.st_mode);
+    entry.device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+    // A directory that may only be passed through, or a file that may only be written or run, is
+    // still of use; one with which nothing can be done is a mistake that should be said at once.
+    entry.readable = user_may(tree->get(), R_OK) || user_may(tree->get(), X_OK) ||
+                     user_may(tree->get(), W_OK);
+    entry.handle = static_cast<int>(trees_.size());
+    trees_.push_back(std::move(*tree));
+    return entry;
+}
+
+int MountableHost::descriptor(int handle) const noexcept {
+    return handle >= 0 && static_cast<std::size_t>(handle) < trees_.size()
+               ? trees_[static_cast<std::size_t>(handle)].get()
+               : -1;
+}
+
+} // namespace slipway::launcher

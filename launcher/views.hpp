@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/fd.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// The planner's two windows on the world, so that tests can paint their own.
+namespace slipway::launcher {
+
+enum class EntryKind : std::uint8_t { missing, directory, file, symlink };
+
+struct Entry {
+    EntryKind kind = EntryKind::missing; ///< devices, sockets and FIFOs count as files
+    std::string link;                    ///< where a symlink points
+};
+
+/// The image's tree. Paths are absolute, clean, and no component but the last may be a symlink: the
+/// planner resolves symlinks itself, always inside the image.
+class ImageView {
+  public:
+    virtual ~ImageView() = default;
+    [[nodiscard]] virtual base::Result<Entry> lookup(const std::string& path) const = 0;
+    /// Names and kinds in a directory; Code::limit_exceeded when there are more than `max`.
+    [[nodiscard]] virtual base::Result<std::vector<std::pair<std::string, Entry>>>
+    list(const std::string& path, std::size_t max) const = 0;
+    /// A regular file of at most `max` bytes; nothing when it is missing, not regular or bigger.
+    [[nodiscard]] virtual std::optional<std::string> read(const std::string& path,
+                                                          std::size_t max) const = 0;
+};
+
+/// What the host has to offer for binds.
+struct HostEntry {
+    int handle = -1; ///< for HostView::descriptor()
+    EntryKind kind = EntryKind::missing; ///< directory or file (symlinks are followed)
+    bool device = false;                 ///< a character or block device
+    bool readable = true; ///< false: the user can neither read it nor look into it
+};
+
+class HostView {
+  public:
+    virtual ~HostView() = default;
+    /// Opens a path with the user's rights, once: what is mounted later is what was seen here.
+    /// Code::mount_source_missing with the errno and a message without the path's purpose.
+    [[nodiscard]] virtual base::Result<HostEntry> open(const std::string& path) = 0;
+};
+
+/// The real image: looks below a directory descriptor (the mounted but perhaps not yet attached
+/// root). Never leaves it, whatever symlinks are in there.
+class MountedImage final : public ImageView {
+  public:
+    explicit MountedImage(int root_fd) noexcept : root_(root_fd) {}
+    [[nodiscard]] base::Result<Entry> lookup(const std::string& path) const override;
+    [[nodiscard]] base::Result<std::vector<std::pair<std::string, Entry>>>
+    list(const std::string& path, std::size_t max) const override;
+    [[nodiscard]] std::optional<std::string> read(const std::string& path,
+                                                  std::size_t max) const override;
+
+  private:
+    int root_; ///< borrowed
+};
+
+/// The real host: every path becomes a detached recursive clone of what is mounted there
+/// (open_tree(2)), automounts included. Needs CAP_SYS_ADMIN in the namespace that owns the current
+/// mount namespace.
+class MountableHost final : public HostView {
+  public:
+    [[nodiscard]] base::Result<HostEntry> open(const std::string& path) override;
+    /// The clone behind a handle; still owned by this object.
+    [[nodiscard]] int descriptor(int handle) const noexcept;
+
+  private:
+    std::vector<base::UniqueFd> trees_;
+};
+
+} // namespace slipway::launcher

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// run_in_container [--uid U] [OPTION VALUE]… IMAGE COMMAND [ARGUMENT]…: the prompt's door without
+// the command line around it, for tests that need exact requests.
+#include "base/text.hpp"
+#include "launcher/container.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include <grp.h>
+#include <unistd.h>
+
+namespace {
+
+using slipway::base::Error;
+using slipway::launcher::Request;
+
+int complain(const Error& error) {
+    std::fprintf(stderr, "slipway: error: %s\n", error.one_line().c_str());
+    return static_cast<int>(slipway::base::exit_code_for(error.code));
+}
+
+bool apply(Request& request, const std::string& name, const std::string& value) {
+    using namespace slipway::launcher;
+    if (name == "--bind") {
+        request.mounts.push_back({MountSyntax::bind, value});
+    } else if (name == "--mounts") {
+        request.mounts.push_back({MountSyntax::pyxis, value});
+    } else if (name == "--scratch") {
+        request.scratch.push_back(value);
+    } else if (name == "--no-mount") {
+        request.no_mount.push_back(value);
+    } else if (name == "--workdir") {
+        request.workdir = value;
+    } else if (name == "--home") {
+        request.home = value;
+    } else if (name == "--required") {
+        request.required_files.push_back(value);
+    } else if (name == "--keep") {
+        request.keep_environment.push_back(value);
+    } else if (name == "--env") {
+        const auto equals = value.find('=');
+        request.set_environment.emplace_back(value.substr(0, equals), value.substr(equals + 1));
+    } else if (name == "--writable") {
+        request.writable = value == "1" ? Switch::on : Switch::off;
+    } else if (name == "--contain") {
+        request.containment = value == "all" ? Containment::contain_all : Containment::contain;
+    } else if (name == "--mount-home") {
+        request.mount_home = value == "1" ? Switch::on : Switch::off;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Request request;
+    std::string config_path;
+    int at = 1;
+    for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
+        const std::string name = argv[at];
+        const std::string value = argv[at + 1];
+        if (name == "--uid") {
+            const auto uid = static_cast<uid_t>(std::stoul(value));
+            if (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 ||
+                ::setresuid(uid, uid, uid) != 0) {
+                std::perror("cannot become the user");
+                return 1;
+            }
+        } else if (name == "--config") {
+            config_path = value;
+        } else if (!apply(request, name, value)) {
+            std::fprintf(stderr, "unknown option %s\n", name.c_str());
+            return 1;
+        }
+    }
+    if (at + 1 >= argc) {
+        return 1;
+    }
+    request.image = argv[at];
+    request.reference = argv[at];
+    char* cwd = ::getcwd(nullptr, 0);
+    request.cwd = cwd == nullptr ? "/" : cwd;
+    for (char** item = environ; *item != nullptr; ++item) {
+        request.environment.emplace_back(*item);
+    }
+    slipway::config::Config config;
+    if (!config_path.empty()) {
+        auto text = slipway::base::read_file(config_path, 1U << 20U);
+        auto parsed = text ? slipway::config::parse(*text, config_path)
+                           : slipway::base::Unexpected(text.error());
+        if (!parsed) {
+            return complain(parsed.error());
+        }
+        config = std::move(*parsed);
+    }
+    const auto warn = [](std::string_view line) {
+        std::fprintf(stderr, "slipway: warning: %.*s\n", static_cast<int>(line.size()), line.data());
+    };
+    if (std::getenv("SLIPWAY_TEST_PLAN") != nullptr) {
+        auto plan = slipway::launcher::plan_container(request, config, warn);
+        if (!plan) {
+            return complain(plan.error());
+        }
+        std::fputs(slipway::launcher::plan_text(*plan).c_str(), stdout);
+        return 0;
+    }
+    auto inside = slipway::launcher::enter_container(request, config, warn);
+    if (!inside) {
+        return complain(inside.error());
+    }
+    return complain(slipway::launcher::exec_inside({argv + at + 1, argv + argc}, inside->environment));
+}
