@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kills a publisher between any two store operations, makes every operation fail with "no space
 // left", and meanwhile checks that no reader ever sees half an image.
-#include "store_fixture.hpp"
-
 #include "base/child.hpp"
 #include "base/fd.hpp"
 #include "store/files.hpp"
+#include "store_fixture.hpp"
 
 #include <catch2/catch.hpp>
-#include <cerrno>
-#include <csignal>
 #include <poll.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 using namespace slipway;
 using slipway::test::StoreFixture;
@@ -27,8 +27,9 @@ base::Result<void> whole_story(const store::Store& store) {
     return store.grant(StoreFixture::id_of(1), 1000);
 }
 
-/// Reads the image as fast as it can; counts images that are not whole. A process, not a thread: the
-/// tests fork publishers, and a fork beside a running thread may copy an allocator lock that is held.
+/// Reads the image as fast as it can; counts images that are not whole. A process, not a thread:
+/// the tests fork publishers, and a fork beside a running thread may copy an allocator lock that is
+/// held.
 class Reader {
   public:
     explicit Reader(const store::Store& store) {
