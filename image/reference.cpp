@@ -185,6 +185,11 @@ Result<Reference> complete(std::string_view whole, Reference out) {
                    "registries are written host or host:port");
     }
     out.registry = canonical_registry(out.registry);
+    // enroot's "myhost#team/x": without the port, the canonical text would be read as a name on
+    // Docker Hub.
+    if (!names_registry(out.registry)) {
+        out.registry += ":443";
+    }
     if (!is_path(out.path)) {
         return explain_path(whole, out.path);
     }

@@ -136,7 +136,7 @@ TEST_CASE("enroot's spellings are understood") {
     const std::vector<Row> rows = {
         {"nvcr.io#nvidia/pytorch:24.05-py3", "nvcr.io/nvidia/pytorch:24.05-py3"},
         {"localhost:5000#x", "localhost:5000/x:latest"},
-        {"myhost#team/img:1", "myhost/team/img:1"},
+        {"myhost#team/img:1", "myhost:443/team/img:1"},
         {"docker.io#alpine", "docker.io/library/alpine:latest"},
         {"reg.example#a.b/c", "reg.example/a.b/c:latest"},
         {"reg.example#x@" + digest, "reg.example/x@" + digest},
