@@ -3,12 +3,12 @@
 
 #include "spank/options.hpp"
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace slipway::spank {
 
@@ -32,8 +32,8 @@ inline constexpr std::uint32_t interactive_step = 0xfffffffa;
 /// logs a failing callback on the node side, and runs the command without the container.
 using OptionCallback = int (*)(int value, const char* argument, int remote);
 
-/// The part of Slurm that the plugin uses, thin enough that a test can stand in for it. Valid during
-/// one callback. Nothing here fails loudly: what Slurm refuses to say is empty.
+/// The part of Slurm that the plugin uses, thin enough that a test can stand in for it. Valid
+/// during one callback. Nothing here fails loudly: what Slurm refuses to say is empty.
 class SpankApi {
   public:
     virtual ~SpankApi() = default;
@@ -55,8 +55,9 @@ class SpankApi {
     virtual bool set_env(const std::string& name, const std::string& value) = 0;
     virtual void unset_env(const std::string& name) = 0;
 
-    /// The extra environment that Slurm keeps with a job; sbatch and salloc pass it on to every srun
-    /// inside as SLURM_SPANK_<name>. Only while local options are being finished (crashes elsewhere).
+    /// The extra environment that Slurm keeps with a job; sbatch and salloc pass it on to every
+    /// srun inside as SLURM_SPANK_<name>. Only while local options are being finished (crashes
+    /// elsewhere).
     virtual void set_job_control(const std::string& name, const std::string& value) = 0;
     virtual void unset_job_control(const std::string& name) = 0;
 

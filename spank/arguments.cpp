@@ -4,13 +4,13 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <string_view>
-
 #include <dlfcn.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
 
 namespace slipway::spank {
 namespace {
@@ -92,9 +92,8 @@ Result<Arguments> parse_arguments(std::span<char* const> arguments) {
 
 std::string find_program(const Arguments& arguments, const std::string& name) {
     if (!arguments.launcher.empty()) {
-        return name == launcher_name
-                   ? arguments.launcher
-                   : base::join_path(base::dir_name(arguments.launcher), name);
+        return name == launcher_name ? arguments.launcher
+                                     : base::join_path(base::dir_name(arguments.launcher), name);
     }
     constexpr std::string_view build_tree = "/lib/slurm";
     const auto own = own_directory();
@@ -128,9 +127,10 @@ Result<void> check_root_program(const std::string& path) {
         const bool safe = ::stat(directory.c_str(), &about) == 0 && about.st_uid == 0 &&
                           ((about.st_mode & others) == 0 || (about.st_mode & S_ISVTX) != 0);
         if (!safe) {
-            return misconfigured(base::in_quotes(directory) +
-                                 " is not a directory that only root can change; the launcher in it "
-                                 "will not be run");
+            return misconfigured(
+                base::in_quotes(directory) +
+                " is not a directory that only root can change; the launcher in it "
+                "will not be run");
         }
         if (directory == "/") {
             return {};

@@ -21,8 +21,8 @@ struct Arguments {
 /// Code::plugin_misconfigured for anything unknown or malformed.
 base::Result<Arguments> parse_arguments(std::span<char* const> arguments);
 
-/// The launcher to run: what plugstack.conf says, else …/libexec/slipway-launch of the build tree that
-/// this plugin is in (recognised by lib/slurm), else the place where it was installed.
+/// The launcher to run: what plugstack.conf says, else …/libexec/slipway-launch of the build tree
+/// that this plugin is in (recognised by lib/slurm), else the place where it was installed.
 std::string find_program(const Arguments& arguments, const std::string& name);
 
 /// A file that root is about to run: it and every directory above it must belong to root and be

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions that Slurm looks up. Nothing but guards: no exception may reach Slurm's C code, and no
-// exception may let a command run outside its container.
+// The functions that Slurm looks up. Nothing but guards: no exception may reach Slurm's C code, and
+// no exception may let a command run outside its container.
 #include "spank/plugin.hpp"
 #include "spank/slurm_api.hpp"
 
+#include <unistd.h>
+
 #include <exception>
 #include <string>
-
-#include <unistd.h>
 
 extern "C" {
 #include <slurm/spank.h>
@@ -24,14 +24,15 @@ Plugin& plugin() {
 
 void remember_failure(const char* what) noexcept {
     try {
-        plugin().remember({base::Code::internal, 0, std::string("in the plugin: ") + what,
-                           "please report this"});
+        plugin().remember(
+            {base::Code::internal, 0, std::string("in the plugin: ") + what, "please report this"});
     } catch (...) {
         slurm_error("slipway: out of memory");
     }
 }
 
-template <typename Body> int guard(Body body) noexcept {
+template <typename Body>
+int guard(Body body) noexcept {
     try {
         return body();
     } catch (const std::exception& exception) {
@@ -43,7 +44,8 @@ template <typename Body> int guard(Body body) noexcept {
 }
 
 /// Where failing is still possible and safe, an exception ends the task or the submission.
-template <typename Body> int guard_or_fail(Body body) noexcept {
+template <typename Body>
+int guard_or_fail(Body body) noexcept {
     try {
         return body();
     } catch (...) {

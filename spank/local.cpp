@@ -70,10 +70,11 @@ Result<void> Plugin::hand_on(SpankApi& api) {
     }
     if (published_ && *published_ != text) {
         // Slurm keeps one value per option for the whole command, so the last would hit them all.
-        return base::fail(Code::option_conflict,
-                          "the components of this heterogeneous job ask for different containers",
-                          "give all components the same container options, or start each by its own "
-                          "srun --het-group=N");
+        return base::fail(
+            Code::option_conflict,
+            "the components of this heterogeneous job ask for different containers",
+            "give all components the same container options, or start each by its own "
+            "srun --het-group=N");
     }
     published_ = std::move(text);
     return {};
@@ -83,11 +84,13 @@ Result<void> Plugin::hand_on(SpankApi& api) {
 /// (option_prefix=) leaves the latter to pyxis.
 void Plugin::take_variables() {
     const bool beside_pyxis = !arguments_.option_prefix.empty();
-    const bool home = options_.given(OptionId::mount_home) || options_.given(OptionId::no_mount_home);
+    const bool home =
+        options_.given(OptionId::mount_home) || options_.given(OptionId::no_mount_home);
     const bool root = options_.given(OptionId::writable) || options_.given(OptionId::readonly);
     for (const auto& row : option_table()) {
-        const bool decided = options_.given(row.id) || (row.id == OptionId::mount_home && home) ||
-                             ((row.id == OptionId::writable || row.id == OptionId::readonly) && root);
+        const bool decided =
+            options_.given(row.id) || (row.id == OptionId::mount_home && home) ||
+            ((row.id == OptionId::writable || row.id == OptionId::readonly) && root);
         if (row.variable == nullptr || decided) {
             continue;
         }
@@ -131,7 +134,8 @@ Result<Settings> Plugin::local_settings() {
 }
 
 Result<void> Plugin::resolve_image(Settings& settings) {
-    const bool local_file = looks_like_path(settings.image) || around_.is_regular_file(settings.image);
+    const bool local_file =
+        looks_like_path(settings.image) || around_.is_regular_file(settings.image);
     if (!local_file) {
         if (!staged_ || staged_reference_ != settings.image) {
             TRY_ASSIGN(staged_, around_.stage(arguments_, settings.image));

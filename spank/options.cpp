@@ -32,11 +32,13 @@ constexpr std::array<OptionRow, option_count> table{{
     {OptionId::environment, "container-env", "NAME[,NAME...]", false,
      "[slipway] keep these variables as they are outside, whatever the image sets", "ENV"},
     {OptionId::writable, "container-writable", "on|off", true,
-     "[slipway] let the tasks change the container's files; changes are lost at the end", "WRITABLE"},
+     "[slipway] let the tasks change the container's files; changes are lost at the end",
+     "WRITABLE"},
     {OptionId::readonly, "container-readonly", "on|off", true,
      "[slipway] keep the container's files read-only", "READONLY"},
     {OptionId::batch, "container-batch", "on|off", true,
-     "[slipway] run the batch script (or salloc's shell) itself in the container, not only the srun "
+     "[slipway] run the batch script (or salloc's shell) itself in the container, not only the "
+     "srun "
      "commands in it",
      "BATCH"},
 }};
@@ -88,7 +90,8 @@ Result<void> check_mounts(OptionId id, std::string_view value) {
 
 bool is_variable_name(std::string_view name) noexcept {
     const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9');
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+               (c >= '0' && c <= '9');
     };
     return !name.empty() && !(name.front() >= '0' && name.front() <= '9') &&
            std::all_of(name.begin(), name.end(), allowed);
@@ -97,9 +100,10 @@ bool is_variable_name(std::string_view name) noexcept {
 Result<void> check_names(OptionId id, std::string_view value) {
     for (const auto name : base::split(value, ',')) {
         if (!is_variable_name(name)) {
-            return invalid(id, value,
-                           fmt::format("{} is not the name of a variable", base::in_quotes(name, 80)),
-                           "write names with commas between them, without values");
+            return invalid(
+                id, value,
+                fmt::format("{} is not the name of a variable", base::in_quotes(name, 80)),
+                "write names with commas between them, without values");
         }
     }
     return {};
@@ -369,8 +373,9 @@ std::string slurm_option_variable(const std::string& option_name) {
 Result<void> check_image_path(std::string_view path) {
     TRY(check_text(OptionId::image, path));
     if (path.empty() || path.front() != '/') {
-        return invalid(OptionId::image, path, "not an absolute path",
-                       "set the image with --container-image on the command line of srun or sbatch");
+        return invalid(
+            OptionId::image, path, "not an absolute path",
+            "set the image with --container-image on the command line of srun or sbatch");
     }
     return {};
 }

@@ -30,13 +30,13 @@ enum class OptionId : std::uint8_t {
 };
 inline constexpr std::size_t option_count = 9;
 
-/// Longest option value. Slurm copies values into environments of root's programs; near 128 KiB those
-/// can no longer be started, and a failing prolog drains the node.
+/// Longest option value. Slurm copies values into environments of root's programs; near 128 KiB
+/// those can no longer be started, and a failing prolog drains the node.
 inline constexpr std::size_t max_option_bytes = 4096;
 
-/// One option of srun, sbatch and salloc. No option is bare (without any argument): Slurm hands those
-/// on as "(null)" and leaves them in the environment of tasks, where they would switch the option on
-/// in an srun inside.
+/// One option of srun, sbatch and salloc. No option is bare (without any argument): Slurm hands
+/// those on as "(null)" and leaves them in the environment of tasks, where they would switch the
+/// option on in an srun inside.
 struct OptionRow {
     OptionId id;
     const char* name;       ///< without "--" and without the site's prefix
@@ -63,12 +63,12 @@ struct Settings {
     [[nodiscard]] bool wants_container() const noexcept { return !image.empty(); }
 };
 
-/// Collects values as they come, from any side, and trusts none of them. The last value of an option
-/// wins; of two options that contradict each other the later one.
+/// Collects values as they come, from any side, and trusts none of them. The last value of an
+/// option wins; of two options that contradict each other the later one.
 class Options {
   public:
-    /// Never fails: an unusable value is remembered as the option's error until a later value of the
-    /// same option replaces it. Values longer than max_option_bytes are not kept.
+    /// Never fails: an unusable value is remembered as the option's error until a later value of
+    /// the same option replaces it. Values longer than max_option_bytes are not kept.
     void take(OptionId id, std::string_view value);
     /// As Slurm calls it: null, "" and "(null)" mean that the option came without an argument.
     void take(OptionId id, const char* argument);
@@ -102,13 +102,14 @@ base::Result<bool> parse_switch(std::string_view text);
 std::vector<std::pair<OptionId, std::string>> canonical_options(const Settings& settings,
                                                                 const std::string& image);
 
-/// Settings as one word of printable characters (and back), for the job's environment. `path` first,
-/// then the canonical options. Decoding trusts nothing and checks every value as an option again.
+/// Settings as one word of printable characters (and back), for the job's environment. `path`
+/// first, then the canonical options. Decoding trusts nothing and checks every value as an option
+/// again.
 std::string encode_settings(const Settings& settings);
 base::Result<Settings> decode_settings(std::string_view text);
 
-/// Name of the variable that carries encode_settings() from srun or sbatch to the node. It begins with
-/// SLURM_ because only such variables survive --export=NONE.
+/// Name of the variable that carries encode_settings() from srun or sbatch to the node. It begins
+/// with SLURM_ because only such variables survive --export=NONE.
 inline constexpr const char* carrier_variable = "SLURM_SLIPWAY_SETTINGS";
 
 /// "_SLURM_SPANK_OPTION_slipway_container_image" for the option of that name (with prefix).

@@ -29,8 +29,9 @@ std::string Plugin::option_name(OptionId id) const {
     const std::string name(row_of(id).name);
     constexpr std::string_view no = "no-";
     // --no-pilot-container-mount-home reads better than --pilot-no-container-mount-home.
-    return name.starts_with(no) ? std::string(no) + arguments_.option_prefix + name.substr(no.size())
-                                : arguments_.option_prefix + name;
+    return name.starts_with(no)
+               ? std::string(no) + arguments_.option_prefix + name.substr(no.size())
+               : arguments_.option_prefix + name;
 }
 
 void Plugin::option(int value, const char* argument) {

@@ -24,11 +24,11 @@ struct Step {
 };
 
 /// The plugin, one object per process (and, by fork, per task). Every callback gives Slurm's return
-/// value. On the node side that is always 0: what fails before a task exists would drain the node, be
-/// ignored, or hang srun, depending on callback and release. The error is kept, and the task itself
-/// ends in task_init with a message, so that nothing ever runs outside the container that asked for
-/// one; not even where plugstack.conf says `optional`. On the submitting side an error ends the
-/// program before anything is submitted, for the same reason.
+/// value. On the node side that is always 0: what fails before a task exists would drain the node,
+/// be ignored, or hang srun, depending on callback and release. The error is kept, and the task
+/// itself ends in task_init with a message, so that nothing ever runs outside the container that
+/// asked for one; not even where plugstack.conf says `optional`. On the submitting side an error
+/// ends the program before anything is submitted, for the same reason.
 class Plugin {
   public:
     explicit Plugin(Surroundings& around) noexcept : around_(around) {}
@@ -57,8 +57,8 @@ class Plugin {
 
     // remote.cpp
     int finish_remote(SpankApi& api);
-    [[nodiscard]] base::Result<Settings> remote_settings(
-        const std::optional<std::string>& carrier) const;
+    [[nodiscard]] base::Result<Settings>
+    remote_settings(const std::optional<std::string>& carrier) const;
     void take_inherited(const SpankApi& api);
     base::Result<void> prepare_step(SpankApi& api, Settings settings);
     void clean_environment(SpankApi& api) const;
@@ -76,8 +76,8 @@ class Plugin {
     Arguments arguments_;
     std::optional<base::Error> failure_;
     Options options_;
-    /// Set once the local side is finished: encoded settings, "" for no container. All components of
-    /// a heterogeneous job must come to the same.
+    /// Set once the local side is finished: encoded settings, "" for no container. All components
+    /// of a heterogeneous job must come to the same.
     std::optional<std::string> published_;
     std::optional<Staged> staged_;
     std::string staged_reference_;

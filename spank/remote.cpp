@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plugin in slurmstepd, before any task exists. Everything runs as root or with root in reach, and
-// everything that came from the user is treated as hostile: a variable set by hand reaches this side
-// without the checks of the other.
+// The plugin in slurmstepd, before any task exists. Everything runs as root or with root in reach,
+// and everything that came from the user is treated as hostile: a variable set by hand reaches this
+// side without the checks of the other.
 #include "spank/plugin.hpp"
 
-#include <cerrno>
-
 #include <sys/socket.h>
+
+#include <cerrno>
 
 namespace slipway::spank {
 namespace {
@@ -37,17 +37,16 @@ int Plugin::finish_remote(SpankApi& api) {
         return 0;
     }
     container_requested_ = true;
-    auto prepared =
-        settings ? prepare_step(api, std::move(*settings))
-                 : Result<void>(base::Unexpected(std::move(settings).error()));
+    auto prepared = settings ? prepare_step(api, std::move(*settings))
+                             : Result<void>(base::Unexpected(std::move(settings).error()));
     if (!prepared) {
         remember(std::move(prepared).error());
     }
     return 0;
 }
 
-/// The carrier holds what srun or sbatch has decided. Without one, only Slurm's option variables are
-/// there: set by hand, or by a release that drops other variables.
+/// The carrier holds what srun or sbatch has decided. Without one, only Slurm's option variables
+/// are there: set by hand, or by a release that drops other variables.
 Result<Settings> Plugin::remote_settings(const std::optional<std::string>& carrier) const {
     if (carrier) {
         return decode_settings(*carrier);
@@ -58,20 +57,19 @@ Result<Settings> Plugin::remote_settings(const std::optional<std::string>& carri
     return settings;
 }
 
-/// `sbatch --export=NONE` and `--export-file` drop all variables but SLURM_*, and with them the options
-/// of the batch step; what sruns inside inherit is still there.
+/// `sbatch --export=NONE` and `--export-file` drop all variables but SLURM_*, and with them the
+/// options of the batch step; what sruns inside inherit is still there.
 void Plugin::take_inherited(const SpankApi& api) {
     for (const auto& row : option_table()) {
-        const auto value =
-            api.get_env("SLURM_SPANK_" + slurm_option_variable(option_name(row.id)));
+        const auto value = api.get_env("SLURM_SPANK_" + slurm_option_variable(option_name(row.id)));
         if (value && !options_.given(row.id)) {
             options_.take(row.id, value->c_str());
         }
     }
 }
 
-/// The batch script and salloc's shell stay outside unless somebody wants them inside; every srun in
-/// them has the container all the same.
+/// The batch script and salloc's shell stay outside unless somebody wants them inside; every srun
+/// in them has the container all the same.
 bool Plugin::stays_on_host(Switch batch) const {
     if (batch == Switch::site_default) {
         batch = options_.value(OptionId::batch) == "on" ? Switch::on : arguments_.batch;
@@ -137,8 +135,8 @@ int Plugin::exit(SpankApi& api) {
         return 0;
     }
     // Here and now: a process left behind keeps the step's cgroup from being removed.
-    const auto stopped = around_.stop(state_->launcher_pid(), state_->launcher_start_time(),
-                                      stop_timeout_ms);
+    const auto stopped =
+        around_.stop(state_->launcher_pid(), state_->launcher_start_time(), stop_timeout_ms);
     if (!stopped) {
         api.log_error("slipway: " + stopped.error().one_line());
     }

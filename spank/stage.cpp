@@ -4,12 +4,12 @@
 #include "spank/options.hpp"
 #include "spank/surroundings.hpp"
 
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::spank {
 namespace {
@@ -88,8 +88,8 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& r
     std::string name(stage_client);
     std::string argument(reference);
     char* const argv[] = {name.data(), argument.data(), nullptr};
-    TRY_ASSIGN(auto child, base::Child::fork(
-                               [&] { return exec_client(program.c_str(), argv, writer.get()); }));
+    TRY_ASSIGN(auto child,
+               base::Child::fork([&] { return exec_client(program.c_str(), argv, writer.get()); }));
     writer.reset();
     auto answer = base::read_to_end(reader.get(), max_answer);
     if (!answer) {

@@ -27,7 +27,8 @@ class Surroundings {
     virtual void unset_env(const std::string& name) = 0;
     /// Runs the staging client and waits for it; its progress goes to stderr. Code::not_staged with
     /// the message already told when it has failed and said why itself.
-    virtual base::Result<Staged> stage(const Arguments& arguments, const std::string& reference) = 0;
+    virtual base::Result<Staged> stage(const Arguments& arguments,
+                                       const std::string& reference) = 0;
 
     [[nodiscard]] virtual std::string current_directory() const = 0; ///< empty when there is none
     [[nodiscard]] virtual bool is_regular_file(const std::string& path) const = 0;
@@ -41,10 +42,10 @@ class Surroundings {
     /// Absolute path of a launcher that root may run.
     virtual base::Result<std::string> launcher_path(const Arguments& arguments) const = 0;
     virtual base::Result<base::UniqueFd> own_pidfd() const = 0;
-    virtual base::Result<launcher::JoinHandles> start(
-        const launcher::StartFacts& facts, const launcher::Request& request,
-        const std::function<void(std::string_view)>& warn,
-        const launcher::LauncherStarted& started) = 0;
+    virtual base::Result<launcher::JoinHandles>
+    start(const launcher::StartFacts& facts, const launcher::Request& request,
+          const std::function<void(std::string_view)>& warn,
+          const launcher::LauncherStarted& started) = 0;
     virtual base::Result<launcher::JoinHandles> join(int task_socket, pid_t launcher,
                                                      int timeout_ms) = 0;
     virtual base::Result<void> enter(const launcher::JoinHandles& handles,

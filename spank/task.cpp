@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plugin in a task: a fork of slurmstepd with one thread, root at first and the user in task_init.
+// The plugin in a task: a fork of slurmstepd with one thread, root at first and the user in
+// task_init.
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "spank/plugin.hpp"
@@ -18,8 +19,8 @@ constexpr int set_up_failed = 1;
 /// Longer than a start may take, so that tasks hear the starter's error and not their own time-out.
 constexpr int lock_margin_ms = 10000;
 
-/// srun --multi-prog: the arguments are the configuration file's name and its text, and every task has
-/// a command of its own that Slurm does not tell.
+/// srun --multi-prog: the arguments are the configuration file's name and its text, and every task
+/// has a command of its own that Slurm does not tell.
 bool is_multi_prog(const std::vector<std::string>& arguments) {
     return arguments.size() >= 2 && arguments[1].find('\n') != std::string::npos;
 }
@@ -154,7 +155,8 @@ Result<void> Plugin::enter_container(SpankApi& api) {
         if (!change.value) {
             api.unset_env(change.name);
         } else if (!api.set_env(change.name, *change.value)) {
-            return base::fail(Code::system, "cannot set the variable " + base::in_quotes(change.name));
+            return base::fail(Code::system,
+                              "cannot set the variable " + base::in_quotes(change.name));
         }
     }
     explain_missing_command(api);
@@ -162,9 +164,9 @@ Result<void> Plugin::enter_container(SpankApi& api) {
     return {};
 }
 
-/// Slurm is about to say "execve(): x: No such file or directory" and to give the right exit code; this
-/// adds where it was looked for, which is not where the user typed the command. It decides nothing:
-/// a TaskProlog may still change PATH.
+/// Slurm is about to say "execve(): x: No such file or directory" and to give the right exit code;
+/// this adds where it was looked for, which is not where the user typed the command. It decides
+/// nothing: a TaskProlog may still change PATH.
 void Plugin::explain_missing_command(const SpankApi& api) {
     const auto arguments = api.arguments();
     if (arguments.empty() || arguments.front().empty() || arguments.front().ends_with('/') ||
@@ -188,8 +190,8 @@ void Plugin::explain_missing_command(const SpankApi& api) {
     auto error =
         err == EACCES
             ? Error{Code::command_not_found, err,
-                    fmt::format("{} in the container {} cannot be executed", base::in_quotes(command),
-                                base::in_quotes(image)),
+                    fmt::format("{} in the container {} cannot be executed",
+                                base::in_quotes(command), base::in_quotes(image)),
                     "check its permissions, and that its directory is not mounted noexec"}
             : Error{Code::command_not_found, err,
                     fmt::format("there is no {} in the container {} (PATH there: {})",

@@ -36,7 +36,8 @@ bool read_bool(Cursor& in) {
     return value == 1;
 }
 
-template <typename Enum> Enum read_enum(Cursor& in, Enum last) {
+template <typename Enum>
+Enum read_enum(Cursor& in, Enum last) {
     const auto value = in.u8();
     if (value > static_cast<std::uint8_t>(last)) {
         in.fail();
@@ -47,7 +48,8 @@ template <typename Enum> Enum read_enum(Cursor& in, Enum last) {
 
 /// A count and that many elements. Every element takes at least a byte, so a hostile count ends at
 /// the end of the input and reserves nothing.
-template <typename Element, typename Read> std::vector<Element> read_list(Cursor& in, Read read) {
+template <typename Element, typename Read>
+std::vector<Element> read_list(Cursor& in, Read read) {
     std::vector<Element> list;
     for (std::uint32_t left = in.u32(); left > 0 && in.ok(); --left) {
         list.push_back(read(in));

@@ -4,8 +4,6 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <cerrno>
-
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -13,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -22,8 +22,8 @@ using base::Result;
 
 constexpr std::size_t max_record_bytes = max_request_bytes;
 
-/// The record comes from a process of the user. A file that can still change or shrink, or that is no
-/// file at all, could make root wait or read twice different things.
+/// The record comes from a process of the user. A file that can still change or shrink, or that is
+/// no file at all, could make root wait or read twice different things.
 Result<std::string> read_record(int fd) {
     constexpr int needed = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
     struct stat about {};
@@ -37,8 +37,7 @@ Result<std::string> read_record(int fd) {
                           "make the job's or the image's environment smaller");
     }
     std::string bytes(static_cast<std::size_t>(about.st_size), '\0');
-    TRY(base::read_exact_at(
-        fd, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}, 0));
+    TRY(base::read_exact_at(fd, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}, 0));
     return bytes;
 }
 
@@ -79,9 +78,9 @@ Result<void> clear_capabilities() {
     return {};
 }
 
-/// Bounding set: a set-uid-root or capability-carrying file of an image must find nothing to regain,
-/// even if no_new_privs were not there. EPERM: the process never had CAP_SETPCAP, and so nothing to
-/// give away. EINVAL: past the last capability of this kernel.
+/// Bounding set: a set-uid-root or capability-carrying file of an image must find nothing to
+/// regain, even if no_new_privs were not there. EPERM: the process never had CAP_SETPCAP, and so
+/// nothing to give away. EINVAL: past the last capability of this kernel.
 void clear_bounding_set() {
     for (unsigned long capability = 0; capability < 64; ++capability) {
         if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {

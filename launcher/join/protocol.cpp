@@ -4,10 +4,10 @@
 #include "base/cursor.hpp"
 #include "base/format.hpp"
 
+#include <linux/sched.h>
+
 #include <algorithm>
 #include <cerrno>
-
-#include <linux/sched.h>
 
 namespace slipway::launcher {
 namespace {
@@ -127,8 +127,8 @@ Result<ReadyBody> decode_ready(std::string_view body) {
     ReadyBody ready;
     for (std::size_t i = 0; i < count; ++i) {
         const auto kind = in.u32();
-        if (!is_namespace_kind(kind) || std::count(ready.namespaces.begin(), ready.namespaces.end(),
-                                                   kind) != 0) {
+        if (!is_namespace_kind(kind) ||
+            std::count(ready.namespaces.begin(), ready.namespaces.end(), kind) != 0) {
             return malformed();
         }
         ready.namespaces.push_back(kind);

@@ -5,16 +5,16 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <array>
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::launcher {
 namespace {
@@ -60,18 +60,12 @@ struct Preparation {
 
 Preparation prepare(const StartFacts& facts) {
     Preparation ready;
-    ready.arguments = {"slipway-launch",
-                       "step",
-                       "--uid",
-                       fmt::format("{}", facts.uid),
-                       "--gid",
-                       fmt::format("{}", facts.gid),
-                       "--step-fd",
-                       fmt::format("{}", step_fd),
-                       "--parent-fd",
-                       fmt::format("{}", parent_fd),
-                       "--config",
-                       facts.config_path};
+    ready.arguments = {"slipway-launch", "step",
+                       "--uid",          fmt::format("{}", facts.uid),
+                       "--gid",          fmt::format("{}", facts.gid),
+                       "--step-fd",      fmt::format("{}", step_fd),
+                       "--parent-fd",    fmt::format("{}", parent_fd),
+                       "--config",       facts.config_path};
     for (auto& argument : ready.arguments) {
         ready.argv.push_back(argument.data());
     }
@@ -104,7 +98,8 @@ int move_away(int fd) noexcept {
     return ::fcntl(fd, F_DUPFD_CLOEXEC, first_free_fd + 16);
 }
 
-/// Puts every descriptor in its place and closes all others but the report pipe, which execve closes.
+/// Puts every descriptor in its place and closes all others but the report pipe, which execve
+/// closes.
 bool arrange_descriptors(const Preparation& ready, int report) noexcept {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     const int step = move_away(ready.step_socket);
@@ -270,8 +265,8 @@ Result<Spawned> spawn_launcher(const StartFacts& facts, const Deadline& deadline
     report.writer.reset();
     go.reader.reset();
     Spawned launcher;
-    auto followed = follow(facts.launcher_path, report.reader.get(), std::move(go.writer), deadline,
-                           launcher);
+    auto followed =
+        follow(facts.launcher_path, report.reader.get(), std::move(go.writer), deadline, launcher);
     if (!followed && launcher.pidfd) {
         base::signal_pidfd(launcher.pidfd.get(), SIGKILL);
     }

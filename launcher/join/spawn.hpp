@@ -17,8 +17,8 @@ class Deadline {
     timespec until_{};
 };
 
-/// Waits until the socket can be read (true) or the process has ended (false; what it said before is
-/// read first). A socket of -1 waits for the process alone. Code::timed_out.
+/// Waits until the socket can be read (true) or the process has ended (false; what it said before
+/// is read first). A socket of -1 waits for the process alone. Code::timed_out.
 base::Result<bool> wait_for_either(int socket, int pidfd, const Deadline& deadline);
 
 struct Spawned {

@@ -6,14 +6,14 @@
 #include "base/text.hpp"
 #include "launcher/join/spawn.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::launcher {
 namespace {
@@ -57,8 +57,8 @@ Result<void> write_map(int process_dir, const char* name, std::string_view text)
 }
 
 Result<void> write_maps(const StartFacts& facts, int process_dir) {
-    // setgroups first: groups that the maps do not cover must stay with the user, because giving one
-    // up could open files that deny that group.
+    // setgroups first: groups that the maps do not cover must stay with the user, because giving
+    // one up could open files that deny that group.
     TRY(write_map(process_dir, "setgroups", "deny"));
     TRY(write_map(process_dir, "uid_map", fmt::format("{0} {0} 1\n", facts.uid)));
     return write_map(process_dir, "gid_map", gid_map_text(facts.gid, facts.groups));
@@ -73,8 +73,8 @@ bool same_namespace(int process_dir, const char* name) {
 }
 
 /// /dev/fuse must be opened inside the launcher's user namespace to serve mounts there, by somebody
-/// who may open it: a child that is still root joins the namespace, opens, and sends. Its exit code is
-/// the errno.
+/// who may open it: a child that is still root joins the namespace, opens, and sends. Its exit code
+/// is the errno.
 Result<void> send_fuse(int process_dir, int task_socket) {
     TRY_ASSIGN(const auto user_ns, base::open_at(process_dir, "ns/user", O_RDONLY));
     TRY_ASSIGN(auto child, base::Child::fork([&] {
@@ -119,7 +119,8 @@ class Conversation {
 };
 
 Result<void> Conversation::map_ids() {
-    TRY_ASSIGN(const auto message, next_message(facts_.task_socket, launcher_.pidfd.get(), deadline_));
+    TRY_ASSIGN(const auto message,
+               next_message(facts_.task_socket, launcher_.pidfd.get(), deadline_));
     if (message.type == MessageType::failed) {
         return base::Unexpected(decode_error(message.body));
     }
@@ -128,7 +129,8 @@ Result<void> Conversation::map_ids() {
     }
     TRY_ASSIGN(process_dir_,
                base::open_file(fmt::format("/proc/{}", launcher_.pid), O_PATH | O_DIRECTORY));
-    // Still alive after the directory was opened: so the pid was still its own, and the directory is.
+    // Still alive after the directory was opened: so the pid was still its own, and the directory
+    // is.
     if (!base::signal_pidfd(launcher_.pidfd.get(), 0)) {
         return protocol_error("it ended at once");
     }
@@ -243,7 +245,8 @@ Result<std::uint64_t> process_start_time(pid_t pid) {
     const auto fields = end_of_name == std::string::npos
                             ? std::vector<std::string_view>{}
                             : base::split(std::string_view(text).substr(end_of_name + 1), ' ');
-    constexpr std::size_t start_time_field = 20; // 22nd of all, counted from the one before the state
+    constexpr std::size_t start_time_field =
+        20; // 22nd of all, counted from the one before the state
     if (fields.size() <= start_time_field) {
         return base::fail(Code::system, fmt::format("/proc/{}/stat is not as expected", pid));
     }

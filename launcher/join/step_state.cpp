@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/join/step_state.hpp"
 
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <new>
 #include <string>
-
-#include <pthread.h>
-#include <sys/mman.h>
-#include <time.h>
 
 namespace slipway::launcher {
 namespace {
@@ -57,8 +57,8 @@ StepState::Lock::~Lock() {
 }
 
 Result<std::unique_ptr<StepState>> StepState::create() {
-    void* memory = ::mmap(nullptr, sizeof(Block), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        ::mmap(nullptr, sizeof(Block), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         return base::fail_errno(Code::system, errno, "cannot map shared memory");
     }
@@ -96,7 +96,8 @@ Result<StepState::Lock> StepState::lock(int timeout_ms) {
             set_failed(starter_died());
         }
     } else if (err == ETIMEDOUT) {
-        return base::fail(Code::timed_out, "another task of this node is still starting the container",
+        return base::fail(Code::timed_out,
+                          "another task of this node is still starting the container",
                           "try again; the file system that holds the image may be slow");
     } else if (err != 0) {
         return base::fail_errno(Code::system, err, "cannot take the lock of the step");
@@ -134,7 +135,8 @@ void StepState::set_failed(const Error& error) noexcept {
 }
 
 Error StepState::error() const {
-    return {static_cast<Code>(block_->error_code), block_->error_errno, block_->message, block_->hint};
+    return {static_cast<Code>(block_->error_code), block_->error_errno, block_->message,
+            block_->hint};
 }
 
 bool StepState::claim_message() noexcept {

@@ -3,10 +3,10 @@
 
 #include "base/result.hpp"
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
-
-#include <sys/types.h>
 
 namespace slipway::launcher {
 
@@ -19,9 +19,9 @@ enum class StepPhase : std::uint32_t {
 };
 
 /// What slurmstepd and the tasks that it forks share: a block of anonymous shared memory with a
-/// process-shared robust mutex. Made in slurmstepd before the first fork. It is written by processes
-/// that are still root or slurmstepd itself; the user's command never sees it (the mapping ends with
-/// execve).
+/// process-shared robust mutex. Made in slurmstepd before the first fork. It is written by
+/// processes that are still root or slurmstepd itself; the user's command never sees it (the
+/// mapping ends with execve).
 class StepState {
   public:
     /// Holds the mutex; unlocks when it goes.
@@ -45,8 +45,8 @@ class StepState {
     ~StepState();
 
     /// Waits at most that long (Code::timed_out). When the last holder died with the lock while it
-    /// was starting the launcher, the phase is `failed` from now on: the protocol with that launcher
-    /// is broken, and a task that was killed takes its step with it anyway.
+    /// was starting the launcher, the phase is `failed` from now on: the protocol with that
+    /// launcher is broken, and a task that was killed takes its step with it anyway.
     base::Result<Lock> lock(int timeout_ms);
 
     [[nodiscard]] StepPhase phase() const noexcept;

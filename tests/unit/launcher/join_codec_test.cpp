@@ -135,8 +135,8 @@ TEST_CASE("messages travel with type, body and descriptors", "[join]") {
     REQUIRE_FALSE(late);
     CHECK(late.error().code == base::Code::timed_out);
 
-    CHECK_FALSE(send_message(ends->first.get(), MessageType::failed,
-                             std::string(max_message_bytes, 'x')));
+    CHECK_FALSE(
+        send_message(ends->first.get(), MessageType::failed, std::string(max_message_bytes, 'x')));
     REQUIRE(base::send_packet(ends->first.get(), "not ours"));
     const auto strange = recv_message(ends->second.get(), 1000);
     REQUIRE_FALSE(strange);
