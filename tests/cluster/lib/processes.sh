@@ -42,24 +42,18 @@ ready_or_dead() {
 
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# Daemons and steps have their working directory, or at least an open log, in the cluster's directory. By
+# name, because a person may have a shell there.
 daemon_pids() {
-    local file pid
-    for file in "$1"/run/*.pid; do
-        [ -e "$file" ] || continue
-        pid=$(cat "$file")
-        # A pid may have been given to somebody else since: ours has its working directory in the cluster.
-        [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) != "$1"/* ]] || echo "$pid"
+    local pid name
+    find /proc -maxdepth 2 -name cwd -lname "$1/*" 2>/dev/null | cut -d/ -f3 | while read -r pid; do
+        name=$(cat "/proc/$pid/comm" 2>/dev/null || true)
+        case $name in
+            munged | slurmctld | slurmd | slurmstepd | docker-registry | slipway*) echo "$pid" ;;
+        esac
     done
-}
-
-# slurmstepd changes neither its directory nor its open log: both are in the cluster's directory.
-stepd_pids() {
-    local pid
     for pid in $(pgrep -x slurmstepd || true); do
-        if [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) == "$1"/* ]] ||
-            readlink /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$1/"; then
-            echo "$pid"
-        fi
+        ! readlink /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$1/" || echo "$pid"
     done
 }
 
@@ -104,5 +98,5 @@ with_descendants() {
 
 # Everything that runs because of this cluster: daemons, steps, tasks, and what hides in the job cgroups.
 cluster_pids() {
-    { daemon_pids "$1"; stepd_pids "$1"; cgroup_pids "$1"; client_pids "$1"; } | with_descendants
+    { daemon_pids "$1"; cgroup_pids "$1"; client_pids "$1"; } | with_descendants
 }
