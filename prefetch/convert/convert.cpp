@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prefetch/convert/convert.hpp"
+
+#include "base/format.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "image/sif.hpp"
+#include "prefetch/convert/data_writer.hpp"
+#include "prefetch/convert/layer_reader.hpp"
+#include "prefetch/convert/layer_stream.hpp"
+#include "prefetch/convert/native_overlay.hpp"
+#include "prefetch/convert/squashfs_tables.hpp"
+#include "prefetch/convert/tree.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <deque>
+#include <mutex>
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::prefetch {
+
+using base::Code;
+using base::fail;
+using base::Result;
+
+void ProgressSink::layer_bytes(std::size_t, std::uint64_t) noexcept {}
+void ProgressSink::phase(ConvertPhase) noexcept {}
+
+namespace {
+
+unsigned usable_cpus() noexcept {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
+    }
+    return 1;
+}
+
+std::string layer_name(const ConvertInput& input, std::size_t index) {
+    return fmt::format("layer {} of {} ({})", index + 1, input.layers.size(),
+                       input.layers[index].blob.digest.text().substr(0, 19));
+}
+
+/// The layers that are being read or will be soon: opened in the order in which they are needed,
+/// the next ones while the current one is read.
+class Streams {
+  public:
+    Streams(const ConvertInput& input, const ConvertOptions& options, ProgressSink& progress,
+            std::size_t ahead, std::size_t buffer_bytes)
+        : input_(input), progress_(progress), ahead_(ahead) {
+        limits_.bytes = options.limits.image_bytes;
+        limits_.ratio = options.limits.ratio;
+        limits_.buffer_bytes = buffer_bytes;
+    }
+
+    /// Layers to come, first one first.
+    void plan(std::vector<std::size_t> layers) { planned_.assign(layers.begin(), layers.end()); }
+
+    /// The stream of the next planned layer. It lives until done().
+    LayerStream& next() {
+        open_some();
+        return *open_.front();
+    }
+    void done() {
+        std::unique_ptr<LayerStream> finished;
+        {
+            const std::lock_guard lock(mutex_);
+            finished = std::move(open_.front());
+            open_.pop_front();
+        }
+        finished.reset();
+        open_some();
+    }
+
+    /// From any thread: every stream, open or yet to come, fails.
+    void cancel() noexcept {
+        const std::lock_guard lock(mutex_);
+        cancelled_ = true;
+        for (auto& stream : open_) {
+            stream->cancel();
+        }
+    }
+
+  private:
+    void open_some() {
+        const std::lock_guard lock(mutex_);
+        while (!planned_.empty() && open_.size() <= ahead_) {
+            const std::size_t index = planned_.front();
+            planned_.pop_front();
+            const LayerInput& layer = input_.layers[index];
+            open_.push_back(std::make_unique<LayerStream>(
+                LayerStream::Layer{layer.blob.digest, layer.blob.size, layer.diff_id, layer.open},
+                limits_, [this, index](std::uint64_t bytes) { progress_.layer_bytes(index, bytes); }));
+            if (cancelled_) {
+                open_.back()->cancel();
+            }
+        }
+    }
+
+    const ConvertInput& input_;
+    ProgressSink& progress_;
+    const std::size_t ahead_;
+    LayerStream::Limits limits_;
+    std::deque<std::size_t> planned_;
+    std::mutex mutex_;
+    std::deque<std::unique_ptr<LayerStream>> open_; ///< guarded
+    bool cancelled_ = false;                        ///< guarded
+};
+
+class Conversion {
+  public:
+    Conversion(const ConvertInput& input, const ConvertOptions& options, int out_fd,
+               ProgressSink& progress)
+        : input_(input), options_(options), out_fd_(out_fd), progress_(progress),
+          threads_(options.threads != 0 ? options.threads : usable_cpus()),
+          streams_(input, options_, progress, layers_ahead(), stream_buffer()),
+          sif_(out_fd, {.reproducible = true}), paths_(names_), tree_(names_, paths_) {}
+
+    Result<ConvertReport> run() {
+        const std::stop_callback on_stop(options_.stop, [this] { streams_.cancel(); });
+        TRY(check());
+        TRY(begin());
+        LayerReader reader(names_, paths_, xattr_sets_, *data_, options_);
+        TRY(read_layers(reader));
+        for (std::size_t index = 0; index < records_.size(); ++index) {
+            auto applied = tree_.apply(records_[index]);
+            if (!applied) {
+                return tl::unexpected(
+                    std::move(applied).error().context(layer_name(input_, index)));
+            }
+        }
+        TRY(second_visits(reader));
+        TRY(finish());
+        fill_report(reader.counts());
+        return std::move(report_);
+    }
+
+  private:
+    /// Buffers for streams take an eighth of the memory, those for blocks at most a half.
+    [[nodiscard]] std::size_t layers_ahead() const noexcept {
+        return std::clamp<std::size_t>(threads_ / 2, 1, 4);
+    }
+    [[nodiscard]] std::size_t stream_buffer() const noexcept {
+        return std::clamp<std::size_t>(options_.memory / 8 / (layers_ahead() + 1), 1U << 20U,
+                                       32U << 20U);
+    }
+    [[nodiscard]] std::size_t block_buffers() const noexcept {
+        const std::uint64_t fitting = options_.memory / 2 / format_.block_size;
+        return static_cast<std::size_t>(std::min<std::uint64_t>(fitting, threads_ * 4ULL + 8));
+    }
+
+    Result<void> check();
+    Result<void> begin();
+    Result<void> read_layers(LayerReader& reader);
+    Result<void> read_layer(LayerReader& reader, std::size_t index, const std::vector<bool>* wanted);
+    Result<void> second_visits(LayerReader& reader);
+    void mark_reachable(Tree::NodeId directory);
+    Result<void> finish();
+    void fill_report(const LayerReader::Counts& counts);
+    [[nodiscard]] std::uint32_t native_time() const;
+
+    const ConvertInput& input_;
+    const ConvertOptions& options_;
+    const int out_fd_;
+    ProgressSink& progress_;
+    const unsigned threads_;
+    SquashfsFormat format_;
+    Streams streams_;
+    image::SifWriter sif_;
+    std::uint64_t base_ = 0;
+    NamePool names_;
+    NamePool xattr_sets_;
+    PathPool paths_;
+    Tree tree_;
+    std::unique_ptr<DataWriter> data_;
+    std::vector<LayerRecords> records_;       ///< by layer
+    std::vector<std::vector<bool>> wanted_;   ///< by layer: left out but reachable
+    std::vector<bool> alive_;                 ///< payloads that some name leads to
+    ConvertReport report_;
+};
+
+Result<void> Conversion::check() {
+    if (options_.block_size < 4096 || options_.block_size > (1U << 20U) ||
+        !std::has_single_bit(options_.block_size)) {
+        return fail(Code::usage, "the block size must be a power of two from 4 KiB to 1 MiB");
+    }
+    format_.compression = options_.compression;
+    format_.level = options_.level.value_or(default_level(options_.compression));
+    format_.block_size = options_.block_size;
+    if (!valid_level(format_.compression, format_.level)) {
+        return fail(Code::usage, fmt::format("compression level {} is not possible", format_.level),
+                    "zstd has levels 1 to 19, gzip 1 to 9");
+    }
+    const std::size_t most = std::min<std::size_t>(options_.limits.layers, UINT16_MAX - 1);
+    if (input_.layers.size() > most) {
+        return fail(Code::limit_exceeded, fmt::format("the image has {} layers, over the limit of {}",
+                                                      input_.layers.size(), most),
+                    "ask for a higher limit (limits.layers)");
+    }
+    for (std::size_t index = 0; index < input_.layers.size(); ++index) {
+        const LayerInput& layer = input_.layers[index];
+        if (!image::is_tar_layer(layer.blob.kind())) {
+            return fail(Code::media_type,
+                        fmt::format("{} has the media type {}, which is no file system layer",
+                                    layer_name(input_, index),
+                                    base::in_quotes(layer.blob.media_type)),
+                        "this may be an artifact and no container image, or an encrypted image");
+        }
+        if (layer.blob.digest.empty() || layer.diff_id.empty()) {
+            return fail(Code::source_protocol,
+                        fmt::format("{} has no digest or diff id", layer_name(input_, index)));
+        }
+    }
+    return {};
+}
+
+Result<void> Conversion::begin() {
+    progress_.phase(ConvertPhase::layers);
+    TRY_ASSIGN(const NameId empty, xattr_sets_.add(""));
+    if (empty != Record{}.xattrs) {
+        return fail(Code::internal, "the empty attribute set is not the first");
+    }
+    TRY(sif_.add(image::SifType::deffile, "", image::deffile_text(input_.source)));
+    TRY(sif_.add(image::SifType::generic_json, image::inspect_metadata_name,
+                 image::inspect_metadata_text(input_.source, input_.config)));
+    TRY(sif_.add(image::SifType::generic_json, image::oci_config_name,
+                 input_.config.config_json()));
+    base_ = sif_.partition_offset();
+    TRY_ASSIGN(const std::uint64_t data_start, begin_squashfs(out_fd_, base_, format_));
+    DataWriter::Options data;
+    data.compression = format_.compression;
+    data.level = format_.level;
+    data.block_size = format_.block_size;
+    data.threads = threads_;
+    data.buffers = block_buffers();
+    TRY_ASSIGN(data_, DataWriter::create(out_fd_, base_, data_start, data));
+    return {};
+}
+
+Result<void> Conversion::read_layers(LayerReader& reader) {
+    records_.resize(input_.layers.size());
+    std::vector<std::size_t> order(input_.layers.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        order[i] = order.size() - 1 - i; // from the top
+    }
+    streams_.plan(order);
+    for (const std::size_t index : order) {
+        TRY(read_layer(reader, index, nullptr));
+    }
+    return {};
+}
+
+/// The first visit of a layer, or with `wanted` the second.
+Result<void> Conversion::read_layer(LayerReader& reader, std::size_t index,
+                                    const std::vector<bool>* wanted) {
+    LayerStream& stream = streams_.next();
+    const auto read = [&]() -> Result<void> {
+        if (wanted != nullptr) {
+            return reader.read_again(stream, records_[index], *wanted);
+        }
+        TRY_ASSIGN(records_[index], reader.read(stream, static_cast<std::uint16_t>(index)));
+        return {};
+    };
+    auto result = read();
+    if (!result) {
+        result = tl::unexpected(stream.explain(std::move(result).error()));
+    } else {
+        result = stream.finish();
+    }
+    if (!result) {
+        base::Error error = std::move(result).error();
+        if (options_.stop.stop_requested()) {
+            return fail(Code::interrupted, "the conversion was stopped");
+        }
+        return tl::unexpected(std::move(error).context(layer_name(input_, index)));
+    }
+    report_.blob_bytes += stream.blob_bytes();
+    report_.tar_bytes += stream.tar_bytes();
+    streams_.done();
+    return {};
+}
+
+/// Notes which payloads survive, and which files survive although their content was left out.
+void Conversion::mark_reachable(Tree::NodeId directory) {
+    for (const auto& [name, node] : tree_.children(directory)) {
+        if (tree_.is_directory(node)) {
+            mark_reachable(node);
+            continue;
+        }
+        const Record& meta = tree_.meta(node);
+        if (meta.kind != RecordKind::file) {
+            continue;
+        }
+        if (meta.value != Record::no_payload) {
+            alive_[meta.value] = true;
+        }
+        if (!meta.skipped) {
+            continue;
+        }
+        for (std::size_t layer = 0; layer < records_.size(); ++layer) {
+            const LayerRecords& records = records_[layer];
+            const std::less<const Record*> before;
+            if (!records.empty() && !before(&meta, records.data()) &&
+                before(&meta, records.data() + records.size())) {
+                wanted_[layer].resize(records.size(), false);
+                wanted_[layer][static_cast<std::size_t>(&meta - records.data())] = true;
+            }
+        }
+    }
+}
+
+Result<void> Conversion::second_visits(LayerReader& reader) {
+    wanted_.resize(records_.size());
+    alive_.assign(data_->payload_count(), false);
+    mark_reachable(Tree::root);
+    std::vector<std::size_t> order;
+    for (std::size_t index = records_.size(); index-- > 0;) {
+        if (!wanted_[index].empty()) {
+            order.push_back(index);
+        }
+    }
+    for (PayloadId id = 0; id < alive_.size(); ++id) {
+        report_.dead_bytes += alive_[id] ? 0 : data_->payload(id).size;
+    }
+    alive_ = {};
+    if (order.empty()) {
+        return {};
+    }
+    progress_.phase(ConvertPhase::second_visits);
+    report_.second_visits = order.size();
+    streams_.plan(order);
+    for (const std::size_t index : order) {
+        TRY(read_layer(reader, index, &wanted_[index]));
+    }
+    return {};
+}
+
+std::uint32_t Conversion::native_time() const {
+    const auto created = input_.config.created_seconds();
+    return static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(created.value_or(0), 0, UINT32_MAX));
+}
+
+Result<void> Conversion::finish() {
+    progress_.phase(ConvertPhase::tables);
+    TRY(overlay_native(tree_, *data_, names_, image::native_tree(input_.source, input_.config),
+                       native_time()));
+    TRY(data_->finish());
+    if (options_.stop.stop_requested()) {
+        return fail(Code::interrupted, "the conversion was stopped");
+    }
+    TRY_ASSIGN(const SquashfsSize size,
+               finish_squashfs(out_fd_, base_, format_, tree_, *data_, xattr_sets_));
+    const std::string& architecture = input_.config.platform.architecture;
+    TRY(sif_.finish(size.padded, architecture.empty() ? image::host_platform().architecture
+                                                      : architecture));
+    report_.image_bytes = base_ + size.padded;
+    report_.inodes = size.inodes;
+    if (options_.digest_output) {
+        TRY_ASSIGN(report_.output, image::sha256_of_file(out_fd_, 0, report_.image_bytes));
+    }
+    return {};
+}
+
+void Conversion::fill_report(const LayerReader::Counts& counts) {
+    report_.entries = counts.entries;
+    report_.masked_files = counts.masked_files;
+    report_.masked_bytes = counts.masked_bytes;
+    const auto stats = data_->stats();
+    report_.duplicate_files = stats.duplicate_files;
+    report_.duplicate_bytes = stats.duplicate_bytes;
+    auto& warnings = report_.warnings;
+    if (counts.dropped_xattr_count > 0) {
+        std::string names;
+        for (const auto& name : counts.dropped_xattrs) {
+            names += names.empty() ? "" : ", ";
+            names += base::in_quotes(name);
+        }
+        warnings.push_back(fmt::format("{} extended attributes that the image cannot hold were left "
+                                       "out, such as {}",
+                                       counts.dropped_xattr_count, names));
+    }
+    if (counts.climbing_paths > 0) {
+        warnings.push_back(fmt::format("{} paths in the layers contain '..'; they were taken as "
+                                       "relative to the root",
+                                       counts.climbing_paths));
+    }
+    if (counts.tar.skipped_entries > 0) {
+        warnings.push_back(fmt::format("{} tar entries of special types were left out",
+                                       counts.tar.skipped_entries));
+    }
+    if (counts.tar.lone_zero_blocks > 0) {
+        warnings.push_back("a layer has a zero block between its entries");
+    }
+}
+
+} // namespace
+
+Result<ConvertReport> convert(const ConvertInput& input, const ConvertOptions& options, int out_fd,
+                              ProgressSink& progress) {
+    struct stat info {};
+    if (fstat(out_fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size != 0) {
+        return fail(Code::internal, "the output of a conversion must be an empty regular file");
+    }
+    // The object goes, and its threads with it, before the output is touched again.
+    auto report = Conversion(input, options, out_fd, progress).run();
+    if (!report && ftruncate(out_fd, 0) != 0) {
+        // What is there has no header yet: nobody can take it for an image.
+        base::log(base::LogLevel::warning, "the output of a failed conversion could not be emptied");
+    }
+    return report;
+}
+
+} // namespace slipway::prefetch
