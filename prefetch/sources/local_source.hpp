@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "prefetch/sources/choose.hpp"
+#include "prefetch/sources/file_tree.hpp"
+#include "prefetch/sources/source.hpp"
+
+namespace slipway::prefetch {
+
+/// oci: and oci-archive:, an OCI image layout (image-spec 1.1 "image-layout.md") in a directory or
+/// a tar archive. Selector of the URI: a name (annotation org.opencontainers.image.ref.name),
+/// "@sha256:…" or "@N", the position in index.json from 0. Without one the layout must hold one
+/// image, or one for the wanted platform when all entries name their platform.
+base::Result<std::unique_ptr<Source>> make_oci_source(const image::ImageUri& uri,
+                                                      const SourceContext& context);
+
+/// docker-archive:, what `docker save` and `podman save` write. Selector: a reference as in
+/// RepoTags, or "@N". Such an archive has no manifest: one is made (OCI, layers as they lie in the
+/// archive), and its digest identifies the image.
+base::Result<std::unique_ptr<Source>> make_docker_archive_source(const image::ImageUri& uri,
+                                                                 const SourceContext& context);
+
+/// Puts what choose_image() found together, for sources whose layers are files of a tree.
+ResolvedImage local_image(const image::ImageUri& uri, ChosenImage chosen, image::Digest root,
+                          const image::Platform& wanted);
+
+} // namespace slipway::prefetch

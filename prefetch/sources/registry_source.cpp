@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prefetch/sources/registry_source.hpp"
+
+#include "base/format.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "prefetch/sources/prefetcher.hpp"
+
+namespace slipway::prefetch {
+namespace {
+
+using base::Code;
+using base::fail;
+
+/// Asks one endpoint for the documents that its manifest names.
+class EndpointDocuments : public DocumentSource {
+  public:
+    EndpointDocuments(const RegistryEndpoint& endpoint, const std::stop_token& stop)
+        : endpoint_(endpoint), stop_(stop) {}
+    base::Result<RawDocument> document(const image::Descriptor& wanted) override {
+        return endpoint_.manifest(wanted.digest.text(), stop_);
+    }
+    base::Result<std::string> small_blob(const image::Descriptor& wanted) override {
+        return endpoint_.small_blob(wanted, stop_);
+    }
+
+  private:
+    const RegistryEndpoint& endpoint_;
+    const std::stop_token& stop_;
+};
+
+/// docker.io is a name; its API is elsewhere.
+std::string api_host(const std::string& registry) {
+    return registry == "docker.io" ? "registry-1.docker.io" : registry;
+}
+
+struct EndpointSpec {
+    std::string host; ///< as configured or as in the reference
+    CredentialFinder::Role role;
+};
+
+PlainHttpRule plain_http_rule(std::shared_ptr<SourceContext> context) {
+    return [context = std::move(context)](const Url& url) {
+        const auto& config = *context->config;
+        return config::registry(config, url.host_port()).insecure ||
+               config::registry(config, url.host + ":" + std::to_string(url.port)).insecure ||
+               (context->no_https && is_loopback_name(url.host));
+    };
+}
+
+bool is_configured(const config::Config& config, const std::string& host) {
+    return config.registries.count(host) != 0;
+}
+
+base::Result<std::shared_ptr<const RegistryEndpoint>>
+make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
+              const std::shared_ptr<SourceContext>& context) {
+    const auto& config = *context->config;
+    const auto& site = config::registry(config, spec.host);
+    FetchContext fetching;
+    fetching.client = context->client;
+    fetching.retry = context->retry;
+    fetching.pace = context->pace;
+    fetching.plain_http_ok = plain_http_rule(context);
+
+    TRY_ASSIGN(auto base, registry_url(spec.host, config, context->no_https));
+    RegistryAuth::Options auth;
+    auth.context = fetching;
+    auth.registry = base;
+    auth.repository = reference.path;
+    auth.ca_file = site.ca_file;
+    auth.anonymous_first = context->anonymous_first;
+    auth.registry_trusted = is_configured(config, spec.host);
+    auth.find_credential = [context, spec, path = reference.path] {
+        CredentialFinder finder(context->credentials, *context->config);
+        return finder.find(spec.host, path, spec.role);
+    };
+    RegistryEndpoint::Options options;
+    options.context = std::move(fetching);
+    options.base = std::move(base);
+    options.repository = reference.path;
+    options.ca_file = site.ca_file;
+    options.max_bytes_per_second =
+        site.rate_limit == 0 ? 0 : std::max<std::uint64_t>(1, site.rate_limit / context->parallel);
+    options.auth = std::make_shared<RegistryAuth>(std::move(auth));
+    return std::make_shared<const RegistryEndpoint>(std::move(options));
+}
+
+} // namespace
+
+base::Result<Url> registry_url(const std::string& host, const config::Config& config,
+                               bool no_https) {
+    TRY_ASSIGN(auto url, Url::parse("https://" + api_host(host)));
+    if (config::registry(config, host).insecure || (no_https && is_loopback_name(url.host))) {
+        TRY_ASSIGN(url, Url::parse("http://" + api_host(host)));
+        return url;
+    }
+    if (no_https && !is_configured(config, host)) {
+        return fail(Code::option_invalid,
+                    fmt::format("--no-https is only for registries on this machine, not for {}",
+                                base::in_quotes(host)),
+                    fmt::format("put `registries: {{\"{}\": {{insecure: true}}}}` into slipway.yaml",
+                                host));
+    }
+    return url;
+}
+
+base::Result<std::unique_ptr<Source>> RegistrySource::create(const image::ImageUri& uri,
+                                                             SourceContext given) {
+    auto context = std::make_shared<SourceContext>(std::move(given));
+    context->parallel = std::max(context->parallel, 1U);
+    const auto& reference = uri.reference;
+    std::vector<EndpointSpec> specs;
+    for (const auto& mirror : config::registry(*context->config, reference.registry).mirrors) {
+        specs.push_back({mirror, CredentialFinder::Role::mirror});
+    }
+    specs.push_back({reference.registry, CredentialFinder::Role::registry});
+    Endpoints endpoints;
+    for (const auto& spec : specs) {
+        TRY_ASSIGN(auto endpoint, make_endpoint(spec, reference, context));
+        endpoints.push_back(std::move(endpoint));
+    }
+    return std::unique_ptr<Source>(
+        new RegistrySource(uri, std::move(context), std::move(endpoints)));
+}
+
+RegistrySource::RegistrySource(image::ImageUri uri, std::shared_ptr<SourceContext> context,
+                               Endpoints endpoints)
+    : uri_(std::move(uri)), context_(std::move(context)), endpoints_(std::move(endpoints)) {}
+
+/// The answer of the first endpoint that has one, else what the registry itself said.
+template <typename Ask>
+auto RegistrySource::first_answer(Ask ask) const -> decltype(ask(std::size_t{0})) {
+    for (std::size_t i = 0; i + 1 < endpoints_.size(); ++i) {
+        auto answer = ask(i);
+        if (answer || answer.error().code == Code::interrupted) {
+            return answer;
+        }
+        base::log(base::LogLevel::info, fmt::format("mirror {} is passed over: {}",
+                                                    endpoints_[i]->name(),
+                                                    answer.error().one_line()));
+    }
+    return ask(endpoints_.size() - 1);
+}
+
+base::Result<RemoteHead> RegistrySource::head(const image::Platform&, std::stop_token stop) {
+    const auto selector = uri_.reference.manifest_selector();
+    auto answer =
+        first_answer([&](std::size_t i) { return endpoints_[i]->head(selector, stop); });
+    if (!answer) {
+        return base::Unexpected(std::move(answer).error().context(
+            "cannot look up " + base::in_quotes(uri_.reference.text())));
+    }
+    return answer;
+}
+
+base::Result<ResolvedImage> RegistrySource::resolve(const image::Platform& wanted,
+                                                    std::stop_token stop) {
+    auto answer = first_answer([&](std::size_t i) { return resolve_at(i, wanted, stop); });
+    if (!answer) {
+        return base::Unexpected(std::move(answer).error().context(
+            "cannot get " + base::in_quotes(uri_.reference.text())));
+    }
+    return answer;
+}
+
+base::Result<ResolvedImage> RegistrySource::resolve_at(std::size_t index,
+                                                       const image::Platform& wanted,
+                                                       const std::stop_token& stop) const {
+    const auto& endpoint = *endpoints_[index];
+    TRY_ASSIGN(auto root, endpoint.manifest(uri_.reference.manifest_selector(), stop));
+    ResolvedImage image;
+    image.root_digest = root.digest;
+    EndpointDocuments documents(endpoint, stop);
+    TRY_ASSIGN(auto chosen, choose_image(std::move(root), wanted, documents,
+                                         context_->config->limits.layers));
+    image.manifest_digest = chosen.manifest_document.digest;
+    image.manifest_json = std::move(chosen.manifest_document.body);
+    image.manifest = std::move(chosen.manifest);
+    image.config_json = std::move(chosen.config_json);
+    image.config = std::move(chosen.config);
+    image.platform = image.config.platform.architecture.empty() ? wanted : image.config.platform;
+    image.origin_kind = std::string(image::transport_name(uri_.transport));
+    image.endpoint = endpoint.name();
+    image.used_credentials = endpoint.auth().used_credentials();
+    image.users_own_credentials = endpoint.auth().used_users_own();
+    auto pinned = uri_;
+    pinned.reference.digest = image.manifest_digest;
+    image.canonical_reference = pinned.text();
+    add_layers(image, index, stop);
+    return image;
+}
+
+void RegistrySource::add_layers(ResolvedImage& image, std::size_t first,
+                                const std::stop_token& stop) const {
+    std::vector<LayerPrefetcher::Blob> blobs;
+    for (const auto& descriptor : image.manifest.layers) {
+        auto download = [endpoints = endpoints_, first, descriptor](const std::stop_token& token) {
+            auto opened = endpoints[first]->open_blob(descriptor, token);
+            for (std::size_t i = 0; i < endpoints.size() && !opened; ++i) {
+                if (opened.error().code == Code::interrupted) {
+                    break;
+                }
+                if (i != first) {
+                    auto other = endpoints[i]->open_blob(descriptor, token);
+                    if (other) {
+                        return other;
+                    }
+                }
+            }
+            return opened;
+        };
+        blobs.push_back({descriptor, std::move(download)});
+    }
+    auto counters = std::make_shared<TransferCounters>();
+    image.counters = counters;
+    auto prefetcher = LayerPrefetcher::create(
+        std::move(blobs),
+        {context_->parallel, context_->spool_budget, context_->spool_dir, std::move(counters)}, stop);
+    for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
+        image.layers.push_back({image.manifest.layers[i], image.config.diff_ids[i],
+                                [prefetcher, i] { return prefetcher->open(i); }});
+    }
+}
+
+} // namespace slipway::prefetch

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/config.hpp"
+#include "image/oci.hpp"
+#include "image/reference.hpp"
+#include "prefetch/convert/byte_source.hpp"
+#include "prefetch/credentials/finder.hpp"
+#include "prefetch/transfer/fetch.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+/// Where images come from: docker:// (registries), oci:, oci-archive:, docker-archive:. A source
+/// finds the manifest for a platform, checks every document against its digest, and gives the
+/// layers as streams.
+namespace slipway::prefetch {
+
+/// One layer of a resolved image.
+struct SourceLayer {
+    image::Descriptor blob; ///< digest and size of the bytes that open() gives
+    image::Digest diff_id;  ///< of the uncompressed layer
+    /// May be called again; each call gives the whole blob from its start.
+    std::function<base::Result<std::unique_ptr<ByteSource>>()> open;
+};
+
+/// What has been fetched so far; updated while layers download, also those that nobody reads yet.
+struct TransferCounters {
+    std::atomic<std::uint64_t> done{0};  ///< bytes of layers received, downloads of one layer again
+                                         ///< included
+    std::atomic<std::uint64_t> total{0}; ///< bytes of all layers
+};
+
+/// What a name means now.
+struct RemoteHead {
+    image::Digest digest;
+    bool is_index = false; ///< the digest is that of an index, not of one platform's manifest
+};
+
+struct ResolvedImage {
+    std::string canonical_reference; ///< ImageUri::text(); for registries with @manifest_digest
+    image::Digest root_digest;       ///< what the name meant: an index or the manifest itself
+    image::Digest manifest_digest;
+    image::Platform platform;
+    image::Manifest manifest;
+    image::ImageConfig config;
+    std::string config_json;         ///< the verified bytes
+    std::string manifest_json;       ///< the verified bytes; made by us for docker-archive
+    std::vector<SourceLayer> layers; ///< bottom first; manifest.layers in the same order
+    std::string origin_kind;         ///< "docker", "oci-archive", …
+    std::string endpoint;            ///< registry or mirror that answered; "" for local ones
+    bool used_credentials = false;   ///< the registry was asked with credentials
+    bool users_own_credentials = false; ///< … and they were the user's, so the image is private
+    std::shared_ptr<const TransferCounters> counters;
+};
+
+class Source {
+  public:
+    Source() = default;
+    Source(const Source&) = delete;
+    Source& operator=(const Source&) = delete;
+    virtual ~Source() = default;
+
+    /// Cheap: a HEAD request for registries.
+    virtual base::Result<RemoteHead> head(const image::Platform& wanted, std::stop_token stop) = 0;
+
+    /// Manifest and configuration for a platform. Layers are not touched before they are opened;
+    /// the first open() starts downloading the others, too, in the order in which the converter
+    /// wants them: from the last to the first. `stop` also ends these downloads.
+    virtual base::Result<ResolvedImage> resolve(const image::Platform& wanted,
+                                                std::stop_token stop) = 0;
+};
+
+struct SourceContext {
+    std::shared_ptr<HttpClient> client;
+    std::shared_ptr<const config::Config> config;
+    CredentialFinder::Options credentials;
+    /// See RegistryAuth::Options: the service sets it, so that what is public is known to be.
+    bool anonymous_first = false;
+    /// Command line option --no-https: plain http to loopback registries that slipway.yaml does not
+    /// name. Other hosts need `insecure: true` there.
+    bool no_https = false;
+    RetryPolicy retry;
+    Pace pace = real_pace();
+
+    std::string spool_dir;                        ///< for layers that arrive before their turn
+    std::uint64_t spool_budget = std::uint64_t{8} << 30; ///< bytes in spool_dir for one image
+    unsigned parallel = 3;                        ///< layers downloaded at once
+};
+
+/// Code::unsupported for transports that have no layers (files, SIF libraries, …).
+base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, SourceContext context);
+
+/// Addresses that an HttpClient for this site may reach. With `for_strangers` (the service)
+/// loopback, link-local and private addresses are refused except for the registries and mirrors
+/// that the site file names.
+AddressPolicy address_policy(const config::Config& config, bool for_strangers);
+
+} // namespace slipway::prefetch
