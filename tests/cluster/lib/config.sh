@@ -108,12 +108,12 @@ ConstrainSwapSpace=no
 END
 }
 
-# write_plugstack DIR PLUGIN|none required|optional
+# write_plugstack DIR PLUGIN|none required|optional ARGUMENTS
 write_plugstack() {
     if [ "$2" = none ]; then
         echo "# no plugin" >"$1/etc/plugstack.conf"
     else
-        echo "$3 $2 config=$1/etc/slipway.yaml" >"$1/etc/plugstack.conf"
+        echo "$3 $2 config=$1/etc/slipway.yaml${4:+ $4}" >"$1/etc/plugstack.conf"
     fi
 }
 
