@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/help.hpp"
+
+#include "base/format.hpp"
+#include "base/text.hpp"
+
+namespace slipway::cli {
+namespace {
+
+constexpr std::size_t line_width = 80;
+
+/// Columns that a terminal needs: bytes that begin a character.
+std::size_t columns(std::string_view text) {
+    std::size_t count = 0;
+    for (const char c : text) {
+        count += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
+    }
+    return count;
+}
+
+std::string wrapped(std::string_view text, std::size_t indent) {
+    const std::string margin(indent, ' ');
+    std::string out;
+    std::string line;
+    for (const auto word : base::split(text, ' ')) {
+        if (!line.empty() && indent + columns(line) + 1 + columns(word) > line_width) {
+            out += margin + line + '\n';
+            line.clear();
+        }
+        line += line.empty() ? "" : " ";
+        line += word;
+    }
+    return out + margin + line + '\n';
+}
+
+std::string paragraphs(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const auto end = text.find("\n\n");
+        out += (out.empty() ? "" : "\n") + wrapped(text.substr(0, end), 0);
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 2);
+    }
+    return out;
+}
+
+std::string option_text(const Option& option, char letter) {
+    std::string out = letter != 0 ? fmt::format("  -{}, ", letter) : "      ";
+    out += fmt::format("--{}", option.name);
+    if (!option.alias.empty()) {
+        for (const auto alias : base::split(option.alias, ' ')) {
+            out += fmt::format(", --{}", alias);
+        }
+    }
+    out += option.value.empty() ? "\n" : fmt::format(" {}\n", option.value);
+    std::string doc(option.doc);
+    if (!option.environment.empty()) {
+        std::string names;
+        for (const auto name : base::split(option.environment, ' ')) {
+            names += (names.empty() ? "" : ", ") + fmt::format("SLIPWAY_{}", name);
+        }
+        doc += fmt::format(" [{}]", names);
+    }
+    return out + wrapped(doc, 10);
+}
+
+std::string group_text(const OptionGroup& group, std::span<const OptionGroup> all) {
+    std::string out;
+    std::string refused;
+    for (const auto& option : group.options) {
+        if (option.unsupported.empty()) {
+            out += option_text(option, effective_letter(option, all));
+        } else {
+            refused += (refused.empty() ? "" : ", ") + fmt::format("--{}", option.name);
+        }
+    }
+    if (!refused.empty()) {
+        return "\nRecognised, but not supported by this version:\n" + wrapped(refused, 2);
+    }
+    return fmt::format("\n{}:\n{}", group.title, out);
+}
+
+} // namespace
+
+std::string usage_text(const Verb& verb) {
+    std::string out;
+    for (const auto line : base::split(verb.synopsis, '\n')) {
+        out += fmt::format("{}slipway {}\n", out.empty() ? "Usage: " : "       ", line);
+    }
+    return out;
+}
+
+std::string help_text(const Verb& verb) {
+    std::string out = usage_text(verb) + '\n' + paragraphs(verb.description);
+    const auto groups = all_options(verb);
+    for (const auto& group : groups) {
+        out += group_text(group, groups);
+    }
+    if (!verb.examples.empty()) {
+        out += "\nExamples:\n";
+        for (const auto& example : verb.examples) {
+            out += fmt::format("  {}\n", example.command) + wrapped(example.comment, 10);
+        }
+    }
+    return out;
+}
+
+std::string overview_text() {
+    std::string out = "Usage: slipway [OPTIONS] VERB …\n\n"
+                      "Runs containers, at the prompt and in Slurm jobs.\n\nVerbs:\n";
+    for (const auto& verb : verbs()) {
+        out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+    }
+    for (const auto& verb : delegated_verbs()) {
+        out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+    }
+    for (const auto& group : global_options()) {
+        out += group_text(group, global_options());
+    }
+    return out + "\nslipway help VERB explains one. In Slurm jobs: srun --container-image=IMAGE "
+                 "COMMAND.\n";
+}
+
+} // namespace slipway::cli

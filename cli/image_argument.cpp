@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/image_argument.hpp"
+
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "cli/images_program.hpp"
+#include "cli/messages.hpp"
+#include "image/reference.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
+namespace slipway::cli {
+namespace {
+
+bool exists(const std::string& path) {
+    struct stat facts {};
+    return ::stat(path.c_str(), &facts) == 0;
+}
+
+std::vector<std::string> message_options() {
+    switch (least_level()) {
+    case base::LogLevel::debug:
+        return {"--debug"};
+    case base::LogLevel::warning:
+        return {"--quiet"};
+    case base::LogLevel::error:
+        return {"--silent"};
+    case base::LogLevel::info:
+        break;
+    }
+    return {};
+}
+
+} // namespace
+
+base::Result<std::string> current_directory() {
+    std::array<char, PATH_MAX> buffer{};
+    if (::getcwd(buffer.data(), buffer.size()) == nullptr || buffer[0] != '/') {
+        return base::fail_errno(base::Code::system, errno, "cannot tell the current directory",
+                                "it may have been removed; change to another one");
+    }
+    return std::string(buffer.data());
+}
+
+base::Result<std::string> image_path(const std::string& word, const Session& session) {
+    TRY_ASSIGN(const auto uri, image::parse_image(word, exists));
+    if (uri.transport == image::Transport::file) {
+        if (uri.path.starts_with('/')) {
+            return uri.path;
+        }
+        TRY_ASSIGN(const auto cwd, current_directory());
+        // Only joined: ".." behind a symlink is the kernel's to resolve.
+        return base::join_path(cwd, uri.path);
+    }
+    if (uri.transport == image::Transport::instance) {
+        return base::fail(base::Code::unsupported,
+                          "this version has no instances, so it cannot join " +
+                              base::in_quotes(word),
+                          "name an image");
+    }
+    return staged_path(uri.written, session.environment.variables(), message_options());
+}
+
+} // namespace slipway::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/session.hpp"
+#include "cli/verbs.hpp"
+#include "config/config.hpp"
+#include "prefetch/staging/progress_printer.hpp"
+#include "prefetch/staging/stager.hpp"
+
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+
+/// Verbs of slipway-images: everything that needs the network, the converter or the store.
+namespace slipway::cli::images {
+
+std::span<const Verb> verbs();
+const Verb* find_verb(std::string_view name);
+
+base::Result<int> run_stage(Session& session);
+base::Result<int> run_pull(Session& session);
+base::Result<int> run_build(Session& session);
+base::Result<int> run_images(Session& session);
+base::Result<int> run_cache(Session& session);
+
+/// Site file and stores as they concern the calling user.
+struct Site {
+    std::shared_ptr<const config::Config> config;
+    store::StoreOptions own;                 ///< where this user stages
+    std::vector<store::StoreOptions> others; ///< stores that he may read
+};
+/// The shared store is a user's own when it belongs to him (the service's user, an administrator),
+/// else $SLIPWAY_CACHEDIR, store.user_path, $XDG_CACHE_HOME/slipway or ~/.cache/slipway.
+base::Result<Site> find_site(const Session& session);
+
+base::Result<std::unique_ptr<prefetch::Stager>> make_stager(const Session& session,
+                                                            const Site& site);
+/// Reference, platform and pull policy of this command line.
+base::Result<prefetch::StageRequest> stage_request(const Session& session, std::string reference);
+prefetch::ProgressStyle progress_style(const Session& session);
+
+/// Becomes requested when the user presses Ctrl-C or the process is told to end: the work stops,
+/// removes what it has begun, and the program ends with 130. The second signal ends it at once.
+std::stop_token interruption();
+
+} // namespace slipway::cli::images

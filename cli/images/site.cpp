@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/text.hpp"
+#include "cli/images/command.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <thread>
+
+#include <pthread.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::cli::images {
+namespace {
+
+using base::Code;
+
+/// The caller by the host's user database; $HOME and the uid where he is not in it.
+config::User current_user(const EnvironmentView& environment) {
+    config::User user;
+    user.uid = ::geteuid();
+    passwd entry{};
+    passwd* found = nullptr;
+    std::array<char, 16384> buffer{};
+    if (::getpwuid_r(user.uid, &entry, buffer.data(), buffer.size(), &found) == 0 &&
+        found != nullptr) {
+        user.name = entry.pw_name;
+        user.home = entry.pw_dir;
+    } else {
+        user.name = std::to_string(user.uid);
+        user.home = std::string(environment.get("HOME").value_or("/"));
+    }
+    return user;
+}
+
+bool belongs_to_me(const std::string& path) {
+    struct stat st {};
+    return ::stat(path.c_str(), &st) == 0 && st.st_uid == ::geteuid();
+}
+
+} // namespace
+
+base::Result<Site> find_site(const Session& session) {
+    Site site;
+    TRY_ASSIGN(auto config,
+               config::load(config::Reader::user, session.arguments.text("config").value_or("")));
+    site.config = std::make_shared<const config::Config>(std::move(config));
+    const auto& settings = site.config->store;
+    const auto given = session.environment.get("SLIPWAY_CACHEDIR").value_or("");
+    store::StoreOptions shared;
+    shared.path = settings.path;
+    shared.access = store::Access::shared;
+    shared.quota = settings.quota;
+    shared.max_job_time = settings.max_job_time;
+    if (given.empty() && !settings.path.empty() && belongs_to_me(settings.path)) {
+        site.own = std::move(shared);
+        return site;
+    }
+    TRY_ASSIGN(site.own.path,
+               config::user_store_path(*site.config, current_user(session.environment), given,
+                                       session.environment.get("XDG_CACHE_HOME").value_or("")));
+    site.own.access = store::Access::private_user;
+    site.own.max_job_time = settings.max_job_time;
+    if (!settings.path.empty()) {
+        shared.access = store::Access::read_only;
+        site.others.push_back(std::move(shared));
+    }
+    return site;
+}
+
+base::Result<std::unique_ptr<prefetch::Stager>> make_stager(const Session& session,
+                                                            const Site& site) {
+    prefetch::StagerOptions options;
+    options.config = site.config;
+    options.store = site.own;
+    options.also_look = site.others;
+    options.credentials.home = current_user(session.environment).home;
+    options.credentials.auth_file = session.arguments.text("authfile").value_or("");
+    options.no_https = session.arguments.flag("no-https");
+    return prefetch::Stager::create(std::move(options));
+}
+
+base::Result<prefetch::StageRequest> stage_request(const Session& session, std::string reference) {
+    prefetch::StageRequest request;
+    request.reference = std::move(reference);
+    request.uid = ::geteuid();
+    const auto platform = session.arguments.text("platform");
+    const auto arch = session.arguments.text("arch");
+    if (platform && arch) {
+        return base::fail(Code::usage, "--arch and --platform say the same thing twice",
+                          "give one of them");
+    }
+    request.platform = platform ? *platform : arch.value_or("");
+    const auto pull = session.arguments.text("pull").value_or("missing");
+    if (pull == "always") {
+        request.pull = prefetch::PullPolicy::always;
+    } else if (pull == "never") {
+        request.pull = prefetch::PullPolicy::never;
+    } else if (pull != "missing") {
+        return base::fail(Code::usage, "unknown value " + base::in_quotes(pull) + " of --pull",
+                          "one of missing, always, never");
+    }
+    return request;
+}
+
+prefetch::ProgressStyle progress_style(const Session& session) {
+    if (session.arguments.flag("json")) {
+        return prefetch::ProgressStyle::json;
+    }
+    if (session.arguments.flag("quiet") || session.arguments.flag("silent")) {
+        return prefetch::ProgressStyle::quiet;
+    }
+    return prefetch::style_for(STDERR_FILENO);
+}
+
+std::stop_token interruption() {
+    // Signals are taken by a thread of their own: a handler may not run what a stop request runs.
+    // Called before any other thread exists, so that all inherit the mask.
+    static std::stop_source source;
+    static const bool started = [] {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGHUP);
+        ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+        std::thread([set] {
+            for (int count = 0;; ++count) {
+                int number = 0;
+                if (::sigwait(&set, &number) != 0) {
+                    return;
+                }
+                if (count > 0) {
+                    ::_exit(128 + number);
+                }
+                source.request_stop();
+            }
+        }).detach();
+        return true;
+    }();
+    (void)started;
+    return source.get_token();
+}
+
+} // namespace slipway::cli::images

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs images and cache: what is in the stores.
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "cli/images/command.hpp"
+#include "cli/messages.hpp"
+
+#include <array>
+#include <ctime>
+
+#include <unistd.h>
+
+namespace slipway::cli::images {
+namespace {
+
+using base::Code;
+using store::Store;
+
+constexpr std::size_t short_id = 12;
+
+base::Result<int> said(std::string_view text) {
+    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+}
+
+std::string time_text(std::int64_t seconds) {
+    const time_t when = seconds;
+    tm parts{};
+    std::array<char, 32> text{};
+    ::localtime_r(&when, &parts);
+    return std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M", &parts) != 0 ? text.data()
+                                                                                  : "?";
+}
+
+/// The user's own store and those he may read; stores that are not there yet are empty.
+std::vector<Store> open_all(const Site& site) {
+    std::vector<Store> stores;
+    auto options = site.others;
+    options.push_back(site.own);
+    for (auto& each : options) {
+        each.access = store::Access::read_only;
+        if (auto opened = Store::open(each)) {
+            stores.push_back(std::move(*opened));
+        }
+    }
+    return stores;
+}
+
+std::string json_row(const store::StoredImage& image, const store::Provenance& what) {
+    return fmt::format("{{\"image\":{},\"path\":{},\"size\":{},\"reference\":{},\"digest\":{},"
+                       "\"platform\":{},\"published\":{},\"pinned\":{},\"granted_until\":{}}}",
+                       json_string(image.id), json_string(image.path), image.size,
+                       json_string(what.reference), json_string(what.manifest_digest),
+                       json_string(what.platform), image.published, image.pinned,
+                       image.granted_until);
+}
+
+std::string text_row(const store::StoredImage& image, const store::Provenance& what) {
+    const std::string_view state = image.pinned                               ? "pinned"
+                                   : image.granted_until > ::time(nullptr) ? "granted"
+                                                                           : "";
+    return fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", image.id.substr(0, short_id),
+                       short_id, base::size_text(image.size), time_text(image.published), state,
+                       base::printable(what.reference));
+}
+
+base::Result<int> list_images(const Session& session, const std::vector<Store>& stores) {
+    const bool json = session.arguments.flag("json");
+    std::string rows;
+    for (const auto& store : stores) {
+        TRY_ASSIGN(const auto images, store.list());
+        for (const auto& image : images) {
+            const auto what = store.provenance(image.id).value_or(store::Provenance());
+            if (json) {
+                rows += (rows.empty() ? "" : ",\n ") + json_row(image, what);
+            } else {
+                rows += text_row(image, what);
+            }
+        }
+    }
+    if (json) {
+        return said("[" + rows + "]\n");
+    }
+    const auto head = fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", "IMAGE", short_id, "SIZE",
+                                  "STAGED", "STATE", "REFERENCE");
+    return said(head + rows);
+}
+
+/// The one image in `store` whose id begins with `prefix` or whose reference is that.
+base::Result<store::ImageId> find_one(const Store& store, const std::string& prefix) {
+    TRY_ASSIGN(const auto images, store.list());
+    std::vector<store::ImageId> found;
+    for (const auto& image : images) {
+        const auto what = store.provenance(image.id);
+        if ((prefix.size() >= 4 && image.id.starts_with(prefix)) ||
+            (what && what->reference == prefix)) {
+            found.push_back(image.id);
+        }
+    }
+    if (found.size() == 1) {
+        return found.front();
+    }
+    return base::fail(Code::not_staged,
+                      found.empty() ? "no image " + base::in_quotes(prefix) + " in the store"
+                                    : base::in_quotes(prefix) + " fits several images",
+                      "`slipway images` lists them; name one by its first characters");
+}
+
+} // namespace
+
+base::Result<int> run_images(Session& session) {
+    TRY_ASSIGN(const auto site, find_site(session));
+    const auto& words = session.arguments.words();
+    if (words.empty() || words.front() == "list") {
+        return list_images(session, open_all(site));
+    }
+    const auto& what = words.front();
+    if (words.size() < 2 || (what != "rm" && what != "pin" && what != "unpin")) {
+        return base::fail(Code::usage, "unknown use of images",
+                          "images [list], images rm|pin|unpin IMAGE…");
+    }
+    TRY_ASSIGN(const auto store, Store::open(site.own));
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        TRY_ASSIGN(const auto id, find_one(store, words[i]));
+        TRY(what == "pin"     ? store.pin(id)
+            : what == "unpin" ? store.unpin(id)
+                              : store.remove(id, session.arguments.flag("force")));
+    }
+    return 0;
+}
+
+namespace {
+
+base::Result<int> cache_list(const Session& session, const Store& store) {
+    TRY_ASSIGN(const auto images, store.list());
+    std::uint64_t bytes = 0;
+    for (const auto& image : images) {
+        bytes += image.size;
+    }
+    if (session.arguments.flag("verbose")) {
+        std::vector<Store> one{store};
+        TRY(list_images(session, one));
+    }
+    TRY_ASSIGN(const auto used, store.usage());
+    return said(fmt::format("There are {} image(s) using {} in {}\nTotal space used: {}\n",
+                            images.size(), base::size_text(bytes),
+                            base::printable(store.options().path), base::size_text(used)));
+}
+
+bool confirmed(const Session& session, std::size_t count, const std::string& path) {
+    if (session.arguments.flag("force")) {
+        return true;
+    }
+    if (::isatty(STDIN_FILENO) != 1) {
+        return false;
+    }
+    const auto question =
+        fmt::format("Remove {} image(s) from {}? [y/N] ", count, base::printable(path));
+    (void)base::write_all(STDERR_FILENO, question);
+    std::array<char, 16> answer{};
+    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
+    return got > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+base::Result<int> cache_clean(const Session& session, const Store& store) {
+    std::int64_t age = 0;
+    if (const auto days = session.arguments.text("days")) {
+        TRY_ASSIGN(const auto number, base::parse_u64(*days, 36500));
+        age = static_cast<std::int64_t>(number) * 86400;
+    }
+    TRY_ASSIGN(const auto images, store.list());
+    std::vector<store::StoredImage> chosen;
+    for (const auto& image : images) {
+        if (!image.pinned && ::time(nullptr) - image.published >= age) {
+            chosen.push_back(image);
+        }
+    }
+    if (session.arguments.flag("dry-run")) {
+        for (const auto& image : chosen) {
+            TRY(said(image.path + "\n"));
+        }
+        return 0;
+    }
+    if (!chosen.empty() && !confirmed(session, chosen.size(), store.options().path)) {
+        return base::fail(Code::usage, "nothing was removed", "say yes, or use --force");
+    }
+    for (const auto& image : chosen) {
+        TRY(store.remove(image.id, true));
+    }
+    TRY(store.sweep());
+    return said(fmt::format("{} image(s) removed\n", chosen.size()));
+}
+
+base::Result<int> cache_fsck(const Session& session, const Store& store) {
+    TRY_ASSIGN(const auto problems, store.fsck(session.arguments.flag("repair"), true));
+    bool left = false;
+    for (const auto& problem : problems) {
+        left = left || !problem.repaired;
+        TRY(said(fmt::format("{}: {}{}\n", base::printable(problem.path),
+                             base::printable(problem.what), problem.repaired ? " (repaired)" : "")));
+    }
+    TRY(said(fmt::format("{} problem(s)\n", problems.size())));
+    return left ? 1 : 0;
+}
+
+} // namespace
+
+base::Result<int> run_cache(Session& session) {
+    const auto& words = session.arguments.words();
+    const auto what = words.empty() ? std::string() : words.front();
+    TRY_ASSIGN(const auto site, find_site(session));
+    TRY_ASSIGN(const auto store, Store::open(site.own));
+    if (words.size() == 1 && what == "list") {
+        return cache_list(session, store);
+    }
+    if (words.size() == 1 && what == "clean") {
+        return cache_clean(session, store);
+    }
+    if (words.size() == 1 && what == "fsck") {
+        return cache_fsck(session, store);
+    }
+    return base::fail(Code::usage, "unknown use of cache", "cache list, cache clean, cache fsck");
+}
+
+} // namespace slipway::cli::images

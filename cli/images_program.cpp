@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/images_program.hpp"
+
+#include "base/child.hpp"
+#include "base/fd.hpp"
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <cstdlib>
+
+#ifndef SLIPWAY_LIBEXECDIR
+#error "the build must say where helper programs are installed"
+#endif
+
+namespace slipway::cli {
+namespace {
+
+using base::Code;
+using base::fail;
+using base::fail_errno;
+using base::in_quotes;
+using base::Result;
+
+constexpr std::string_view program_name = "slipway-images";
+constexpr std::size_t max_answer = 2 * PATH_MAX;
+
+std::string own_directory() {
+    std::array<char, PATH_MAX> buffer{};
+    const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
+    if (length <= 0) {
+        return {};
+    }
+    return std::string(
+        base::dir_name(std::string_view(buffer.data(), static_cast<std::size_t>(length))));
+}
+
+} // namespace
+
+Result<std::string> find_images_program() {
+    std::vector<std::string> places;
+    if (const auto here = own_directory(); !here.empty()) {
+        for (const auto* relative : {"../libexec", "../libexec/slipway"}) {
+            places.push_back(base::clean_path(base::join_path(here, relative)));
+        }
+    }
+    places.emplace_back(SLIPWAY_LIBEXECDIR);
+    for (const auto& place : places) {
+        auto path = base::join_path(place, program_name);
+        if (::access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    return fail(Code::unsupported, fmt::format("the program {} is not installed", program_name),
+                fmt::format("install it as {}/{}; local image files work without it",
+                            SLIPWAY_LIBEXECDIR, program_name));
+}
+
+base::Error become_images_program(const std::vector<std::string>& arguments) {
+    auto program = find_images_program();
+    if (!program) {
+        return std::move(program).error();
+    }
+    std::vector<char*> argv{const_cast<char*>(program->c_str())};
+    for (const auto& argument : arguments) {
+        argv.push_back(const_cast<char*>(argument.c_str()));
+    }
+    argv.push_back(nullptr);
+    ::execv(program->c_str(), argv.data());
+    const int error = errno;
+    return {Code::system,
+            error,
+            fmt::format("cannot start {}: {}", in_quotes(*program), base::errno_text(error)),
+            {}};
+}
+
+Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
+                                const std::vector<std::string>& message_options) {
+    TRY_ASSIGN(const auto program, find_images_program());
+    const base::UniqueFd answer(::memfd_create("slipway-staged-path", MFD_CLOEXEC));
+    if (!answer) {
+        return fail_errno(Code::system, errno, "cannot make a file in memory");
+    }
+    base::Child::Spawn stage;
+    stage.program = program;
+    stage.arguments = {std::string(program_name), "stage", "--print-path"};
+    stage.arguments.insert(stage.arguments.end(), message_options.begin(), message_options.end());
+    stage.arguments.insert(stage.arguments.end(), {"--", uri});
+    stage.environment = environment;
+    stage.descriptors = {{answer.get(), STDOUT_FILENO}};
+    TRY_ASSIGN(auto child, base::Child::spawn(stage));
+    TRY_ASSIGN(const int status, child.wait());
+    if (status != 0) {
+        return fail(Code::not_staged,
+                    fmt::format("cannot get the image {}; the reason is above", in_quotes(uri)),
+                    fmt::format("slipway stage -v {}", uri));
+    }
+    if (::lseek(answer.get(), 0, SEEK_SET) < 0) {
+        return fail_errno(Code::system, errno, "cannot read the path of the image");
+    }
+    TRY_ASSIGN(auto text, base::read_to_end(answer.get(), max_answer));
+    if (text.ends_with('\n')) {
+        text.pop_back();
+    }
+    if (!text.starts_with('/') || text.find('\n') != std::string::npos) {
+        return fail(Code::internal,
+                    fmt::format("{} answered {} instead of a path", program_name, in_quotes(text)),
+                    "report this as an error of Slipway");
+    }
+    return text;
+}
+
+} // namespace slipway::cli

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/result.hpp"
+
+#include <string>
+#include <vector>
+
+/// The second program, libexec/slipway-images: everything that needs the network or the converter.
+/// It has the same options and messages; `slipway` becomes it, so that `slipway exec` stays light.
+namespace slipway::cli {
+
+/// Absolute path: ../libexec/ or ../libexec/slipway/ beside the running program, else where the
+/// build installs it. Code::unsupported when it is not there.
+base::Result<std::string> find_images_program();
+
+/// Becomes `slipway-images ARGUMENTS`; returns only on error.
+base::Error become_images_program(const std::vector<std::string>& arguments);
+
+/// Path of the image file that `uri` stands for, fetched first if need be: runs `slipway-images
+/// stage --print-path URI`, whose only line on stdout is the path; progress goes to stderr. An
+/// interrupt at the terminal reaches both programs.
+base::Result<std::string> staged_path(const std::string& uri,
+                                      const std::vector<std::string>& environment,
+                                      const std::vector<std::string>& message_options);
+
+} // namespace slipway::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb inspect (reference native-image.md 13).
+#include "base/text.hpp"
+#include "cli/image_argument.hpp"
+#include "cli/image_metadata.hpp"
+#include "cli/messages.hpp"
+
+#include <unistd.h>
+
+namespace slipway::cli {
+namespace {
+
+image::MetadataParts wanted_parts(const Arguments& arguments) {
+    if (arguments.flag("all")) {
+        return image::MetadataParts::all();
+    }
+    image::MetadataParts parts;
+    parts.labels = arguments.flag("labels");
+    parts.deffile = arguments.flag("deffile");
+    parts.runscript = arguments.flag("runscript");
+    parts.startscript = arguments.flag("startscript");
+    parts.test = arguments.flag("test");
+    parts.environment = arguments.flag("environment");
+    parts.helpfile = arguments.flag("helpfile");
+    parts.apps = arguments.flag("list-apps");
+    return parts;
+}
+
+/// Texts of an image must not drive the reader's terminal; files and pipes get them unchanged.
+std::string for_terminal(std::string_view text) {
+    std::string out;
+    for (const auto line : base::split(text, '\n')) {
+        std::string shown;
+        for (const auto piece : base::split(line, '\t')) {
+            shown +=
+                (shown.empty() && piece.data() == line.data() ? "" : "\t") + base::printable(piece);
+        }
+        out += (line.data() == text.data() ? "" : "\n") + shown;
+    }
+    return out;
+}
+
+} // namespace
+
+base::Result<int> run_inspect(Session& session) {
+    const auto& arguments = session.arguments;
+    if (arguments.words().size() != 1) {
+        return base::fail(base::Code::usage,
+                          arguments.words().empty()
+                              ? std::string("inspect needs an image")
+                              : "unexpected argument " + base::in_quotes(arguments.words()[1]),
+                          "see slipway inspect --help");
+    }
+    TRY_ASSIGN(const auto path, image_path(arguments.words().front(), session));
+    TRY_ASSIGN(const auto open, image::open_image(path));
+    TRY_ASSIGN(const auto metadata, image_metadata(open));
+    const auto parts = wanted_parts(arguments);
+    std::string text;
+    if (arguments.flag("json") || arguments.flag("all")) {
+        TRY_ASSIGN(text, image::metadata_json(metadata, parts, arguments.text("app").value_or("")));
+    } else {
+        TRY_ASSIGN(text, image::metadata_text(metadata, parts, arguments.text("app").value_or("")));
+        if (::isatty(STDOUT_FILENO) == 1) {
+            text = for_terminal(text);
+        }
+    }
+    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+}
+
+} // namespace slipway::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "cli/options.hpp"
+
+#include <string_view>
+
+/// What people read on stderr. Every line begins with "slipway: ", so that it can be told from the
+/// command's own output.
+namespace slipway::cli {
+
+/// Least level that is shown, from the global options: info; --quiet: warning; --silent: error;
+/// --verbose and --debug: debug.
+base::LogLevel level_from(const Arguments& arguments);
+
+/// Sends base::log() to stderr from now on.
+void start_messages(base::LogLevel least);
+base::LogLevel least_level() noexcept;
+
+/// "slipway: error: code: message (hint: …)".
+void print_error(const base::Error& error);
+
+/// Writes to stdout; false when that failed (a full disk must not look like success).
+[[nodiscard]] bool print(std::string_view text);
+
+/// A JSON string in quotes. Bytes that are no UTF-8 become U+FFFD.
+std::string json_string(std::string_view text);
+
+} // namespace slipway::cli

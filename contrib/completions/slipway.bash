@@ -1,0 +1,88 @@
+# bash completion for slipway. Made by: slipway help --completion bash
+_slipway() {
+    local cur=${COMP_WORDS[COMP_CWORD]} verb="" i word previous=""
+    local options="" with_file="" with_dir="" with_value="" words="" stops=""
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ $word != -* ]]; then
+            verb=$word
+            break
+        fi
+    done
+    case $verb in
+        run)
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|"
+            with_dir="|--home|-H|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            stops=1
+            ;;
+        exec)
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|"
+            with_dir="|--home|-H|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            stops=1
+            ;;
+        shell)
+            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|"
+            with_dir="|--home|-H|"
+            with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            stops=1
+            ;;
+        inspect)
+            options="--labels -l --deffile -d --runscript -r --startscript -s --test -t --environment -e --helpfile -H --list-apps --app --all --json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_value="|--app|"
+            ;;
+        config)
+            options="--quiet -q --silent -s --verbose -v --debug -d --help"
+            words="check show example"
+            ;;
+        help)
+            options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_value="|--completion|"
+            words="run exec shell inspect config help version pull stage build images cache"
+            ;;
+        version)
+            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            ;;
+        "")
+            options="--quiet -q --silent -s --verbose -v --debug -d --help --version"
+            words="run exec shell inspect config help version pull stage build images cache"
+            ;;
+    esac
+    # Behind the verb: what is the word before, and has the image been named already?
+    local named=""
+    for ((i = i + 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ -n $previous ]]; then
+            previous=""
+        elif [[ $word == -* && "$with_file$with_dir$with_value" == *"|$word|"* ]]; then
+            previous=$word
+        elif [[ $word != -* && $word != "=" ]]; then
+            named=1
+            break
+        fi
+    done
+    if [[ -n $stops && -n $named ]]; then
+        compopt -o default 2>/dev/null
+    elif [[ -n $previous && $with_dir == *"|$previous|"* ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+    elif [[ -n $previous && $with_file == *"|$previous|"* ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    elif [[ -n $previous ]]; then
+        return
+    elif [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+    elif [[ -n $words && -z $named ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    else
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
+}
+complete -F _slipway slipway

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/action.hpp"
+#include "cli/verbs.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace slipway;
+using namespace slipway::cli;
+using launcher::Containment;
+using launcher::MountSyntax;
+using launcher::Switch;
+using List = std::vector<std::string>;
+
+namespace {
+
+base::Result<Action> action(const List& words, const List& variables = {},
+                            ActionKind kind = ActionKind::exec) {
+    const auto* verb = find_verb(kind == ActionKind::exec    ? "exec"
+                                 : kind == ActionKind::shell ? "shell"
+                                                             : "run");
+    const auto groups = all_options(*verb);
+    const EnvironmentView environment(variables);
+    TRY_ASSIGN(auto arguments, parse_arguments(groups, words, verb->words));
+    TRY(add_environment(arguments, groups, environment));
+    return read_action(kind, arguments, environment, "/here");
+}
+
+Action good(const List& words, const List& variables = {}, ActionKind kind = ActionKind::exec) {
+    auto result = action(words, variables, kind);
+    if (!result) {
+        FAIL(result.error().one_line());
+    }
+    return std::move(*result);
+}
+
+std::string error_of(const List& words, const List& variables = {},
+                     ActionKind kind = ActionKind::exec) {
+    const auto result = action(words, variables, kind);
+    return result ? "accepted" : result.error().one_line();
+}
+
+} // namespace
+
+TEST_CASE("image and command") {
+    const auto exec = good({"-e", "img.sif", "ls", "-e", "--bind", "x"});
+    CHECK(exec.image_word == "img.sif");
+    CHECK(exec.request.reference == "img.sif");
+    CHECK(exec.command == List{"ls", "-e", "--bind", "x"});
+    CHECK(exec.request.cwd == "/here");
+    CHECK(good({"img"}, {}, ActionKind::run).command.empty());
+    CHECK(good({"img", "-c", "x"}, {}, ActionKind::shell).command == List{"-c", "x"});
+    CHECK(error_of({}) == "usage: exec needs an image (hint: see slipway exec --help)");
+    CHECK(error_of({"img"}) ==
+          "usage: exec needs a command behind the image (hint: see slipway exec --help)");
+    CHECK(error_of({}, {}, ActionKind::shell) ==
+          "usage: shell needs an image (hint: see slipway shell --help)");
+}
+
+TEST_CASE("a plain call asks for nothing special") {
+    const auto plain = good({"i", "c"}).request;
+    CHECK(plain.mounts.empty());
+    CHECK(plain.scratch.empty());
+    CHECK(plain.no_mount.empty());
+    CHECK(plain.workdir.empty());
+    CHECK(plain.home.empty());
+    CHECK(plain.mount_home == Switch::site_default);
+    CHECK(plain.writable == Switch::site_default);
+    CHECK(plain.containment == Containment::none);
+    CHECK_FALSE(plain.clean_environment);
+    CHECK(plain.shell_evaluation);
+}
+
+TEST_CASE("mounts keep their order and their spelling") {
+    const auto request =
+        good({"-B", "/a:/b:ro,/c", "--mount", "type=bind,src=/x,dst=/y", "--bind=/d", "i", "c"},
+             {"SINGULARITY_BIND=/e", "APPTAINER_BINDPATH=/f", "SLIPWAY_MOUNT=src=/g,dst=/h"})
+            .request;
+    const std::vector<std::pair<MountSyntax, std::string>> expected{
+        {MountSyntax::bind, "/a:/b:ro,/c"}, {MountSyntax::mount_csv, "type=bind,src=/x,dst=/y"},
+        {MountSyntax::bind, "/d"},          {MountSyntax::bind, "/e"},
+        {MountSyntax::bind, "/f"},          {MountSyntax::mount_csv, "src=/g,dst=/h"}};
+    REQUIRE(request.mounts.size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        CHECK(request.mounts[i].syntax == expected[i].first);
+        CHECK(request.mounts[i].text == expected[i].second);
+    }
+}
+
+TEST_CASE("home") {
+    CHECK(good({"-H", "/a:/b", "i", "c"}).request.home == "/a:/b");
+    CHECK(good({"-H", "/a", "i", "c"}).request.mount_home == Switch::on);
+    CHECK(good({"--no-home", "i", "c"}).request.mount_home == Switch::off);
+    CHECK(good({"--no-home", "--home=/a", "i", "c"}).request.mount_home == Switch::off);
+    CHECK(good({"--no-home", "--home=/a", "i", "c"}).request.home == "/a");
+    CHECK(error_of({"--home", "/a:/b:/c", "i", "c"}) ==
+          "usage: --home '/a:/b:/c' is not SRC or SRC:DST (hint: for other characters in paths use "
+          "--mount)");
+    CHECK(error_of({"--home=", "i", "c"}).starts_with("usage: --home"));
+}
+
+TEST_CASE("containment") {
+    CHECK(good({"-c", "i", "c"}).request.containment == Containment::contain);
+    CHECK_FALSE(good({"-c", "i", "c"}).request.clean_environment);
+    CHECK(good({"-C", "i", "c"}).request.containment == Containment::contain_all);
+    CHECK(good({"-C", "i", "c"}).request.clean_environment);
+    CHECK(good({"-e", "i", "c"}).request.clean_environment);
+    CHECK(good({"-e", "i", "c"}).request.containment == Containment::none);
+    const auto compat = good({"--compat", "i", "c"});
+    CHECK(compat.request.containment == Containment::contain_all);
+    CHECK(compat.request.clean_environment);
+    CHECK(compat.request.writable == Switch::on);
+    CHECK_FALSE(compat.request.shell_evaluation);
+    CHECK(compat.reset_umask);
+    CHECK(good({"--no-umask", "i", "c"}).reset_umask);
+    CHECK_FALSE(good({"--no-eval", "i", "c"}).request.shell_evaluation);
+    CHECK(good({"--writable-tmpfs", "i", "c"}).request.writable == Switch::on);
+    CHECK(good({"i", "c"}, {"SINGULARITY_CONTAINALL=true"}).request.containment ==
+          Containment::contain_all);
+    // Accepted for habit.
+    CHECK(error_of({"-u", "--no-privs", "--no-init", "--no-pid", "i", "c"}) == "accepted");
+}
+
+TEST_CASE("directories in the container") {
+    const auto request =
+        good({"--pwd", "/w", "-S", "/s,/t", "--no-mount", "tmp,/etc/hosts", "i", "c"},
+             {"SINGULARITY_SCRATCHDIR=/u"})
+            .request;
+    CHECK(request.workdir == "/w");
+    CHECK(request.scratch == List{"/s", "/t", "/u"});
+    CHECK(request.no_mount == List{"tmp", "/etc/hosts"});
+    CHECK(good({"i", "c"}, {"SINGULARITY_PWD=/p"}).request.workdir == "/p");
+    CHECK(error_of({"--cwd", "w", "i", "c"}) ==
+          "usage: --cwd 'w' is not an absolute path (hint: name a directory of the container, "
+          "beginning with /)");
+    CHECK(error_of({"-S", "s", "i", "c"}).starts_with("usage: --scratch 's'"));
+    CHECK(error_of({"--no-mount", "hmoe", "i", "c"}) ==
+          "usage: --no-mount does not know 'hmoe' (hint: did you mean home?)");
+}
+
+TEST_CASE("variables for the container") {
+    auto both = good({"--env", "A=1,B=2", "--env", "A=3", "i", "c"}, {"HOST=x"});
+    REQUIRE(collect_variables(both));
+    const std::vector<std::pair<std::string, std::string>> expected{
+        {"A", "1"}, {"B", "2"}, {"A", "3"}};
+    CHECK(both.request.set_environment == expected);
+    CHECK(both.request.environment == List{"HOST=x"});
+}
+
+TEST_CASE("shell, dry run and JSON") {
+    CHECK(good({"-s", "/bin/zsh", "i"}, {}, ActionKind::shell).shell == "/bin/zsh");
+    CHECK(good({"i"}, {"SINGULARITY_SHELL=/bin/zsh"}, ActionKind::shell).shell == "/bin/zsh");
+    CHECK(good({"i", "c"}, {"SINGULARITY_SHELL=/bin/zsh"}).shell.empty());
+    CHECK(error_of({"-s", "zsh", "i"}, {}, ActionKind::shell).starts_with("usage: --shell 'zsh'"));
+    CHECK(good({"--dry-run", "--json", "i", "c"}).json);
+    CHECK(error_of({"--json", "i", "c"}) ==
+          "usage: --json is for --dry-run only (hint: leave it out, or add --dry-run)");
+    // In exec and run the letter is the global --silent.
+    CHECK(error_of({"-s", "i", "c"}) == "accepted");
+}
+
+TEST_CASE("options of other runtimes that have no effect here are refused") {
+    for (const auto* option :
+         {"--nv", "--rocm", "-p", "-i", "-n", "--uts", "--writable", "-w", "-f", "--fakeroot",
+          "--keep-privs", "--oci", "--nvccli", "--sharens"}) {
+        INFO(option);
+        CHECK(error_of({option, "i", "c"}).starts_with("unsupported: option "));
+    }
+    for (const auto* option :
+         {"--overlay", "-o", "--workdir", "-W", "--hostname", "--network", "--dns", "--security",
+          "--add-caps", "--app", "--apply-cgroups", "--pem-path"}) {
+        INFO(option);
+        CHECK(error_of({option, "x", "i", "c"}).starts_with("unsupported: option "));
+    }
+    CHECK(
+        error_of({"i", "c"}, {"SINGULARITY_NV=1"}).starts_with("unsupported: option --nv, asked"));
+}
