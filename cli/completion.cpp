@@ -76,7 +76,8 @@ std::string branch(const Verb& verb) {
 }
 
 constexpr std::string_view body_head =
-    R"(# bash completion for slipway. Made by: slipway help --completion bash
+    R"(# SPDX-License-Identifier: Apache-2.0
+# bash completion for slipway. Made by: slipway help --completion bash
 _slipway() {
     local cur=${COMP_WORDS[COMP_CWORD]} verb="" i word previous=""
     local options="" with_file="" with_dir="" with_value="" words="" stops=""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # bash completion for slipway. Made by: slipway help --completion bash
 _slipway() {
     local cur=${COMP_WORDS[COMP_CWORD]} verb="" i word previous=""
