@@ -168,7 +168,10 @@ int Reader::lookup(const Inode& directory, std::string_view name, DirectoryEntry
     if (!S_ISDIR(directory.mode)) {
         return ENOTDIR;
     }
-    if (name.empty() || name.size() > max_name || !good_name(name)) {
+    if (name.size() > max_name) {
+        return ENAMETOOLONG;
+    }
+    if (name.empty() || !good_name(name)) {
         return ENOENT;
     }
     IndexedRun run;

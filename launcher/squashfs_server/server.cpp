@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <new>
 
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <unistd.h>
@@ -82,6 +83,8 @@ base::Result<SquashfsImagePtr> open_squashfs(int image_fd, std::uint64_t offset,
 }
 
 void serve(SquashfsImage& image, const ServerOptions& options) noexcept {
+    // One heap for all threads: they seldom ask for memory, and every further heap keeps some.
+    mallopt(M_ARENA_MAX, 1);
     const unsigned threads = thread_count(options.threads);
     const int keep[] = {options.fuse_fd, options.image_fd, options.parent_pidfd, options.start_fd};
     if (!squashfs::enter_sandbox(keep)) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include <grp.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace {
@@ -66,7 +67,9 @@ int main(int argc, char** argv) {
         if (name == "--uid") {
             const auto uid = static_cast<uid_t>(std::stoul(value));
             if (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 ||
-                ::setresuid(uid, uid, uid) != 0) {
+                ::setresuid(uid, uid, uid) != 0 ||
+                // A program started by that user would be dumpable: it may write its own id maps.
+                ::prctl(PR_SET_DUMPABLE, 1) != 0) {
                 std::perror("cannot become the user");
                 return 1;
             }

@@ -35,6 +35,8 @@ IMAGES = {
     "lzo": ["-comp", "lzo"],
     "lzma": ["-comp", "lzma"],
 }
+# Shapes that differ for readers at the same time.
+READERS = ("gzip", "zstd", "zstd-4k", "zstd-1m", "zstd-always-fragments", "zstd-raw", "xz")
 # The ordinary user of the tests must be able to run it, wherever this script's own one lives.
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 failures = []
@@ -90,7 +92,8 @@ def check_images(lab, source):
         if image is None:
             continue
         lab.verify(f"tree {name}", image, "tree", f"{source}.json", lab.mount)
-        lab.verify(f"8 readers {name}", image, "readers", f"{source}.json", lab.mount, "8")
+        if name in READERS:
+            lab.verify(f"8 readers {name}", image, "readers", f"{source}.json", lab.mount, "8")
         if name not in ("zstd", "gzip"):
             os.unlink(image)
 
@@ -98,12 +101,11 @@ def check_images(lab, source):
 def check_big_directory(lab):
     source = lab.make_source("big", True)
     image = lab.make_image(source, "big", ["-comp", "zstd"])
-    for threads in ("1", "8"):
-        lab.verify(f"tree with {tree.BIG_DIRECTORY} entries, {threads} threads", image, "tree", f"{source}.json",
-                   lab.mount, options=("--threads", threads))
+    lab.verify(f"tree with {tree.BIG_DIRECTORY} entries, 8 threads", image, "tree", f"{source}.json", lab.mount,
+               options=("--threads", "8"))
     os.unlink(image)
     if shutil.which("gensquashfs"):
-        # Another writer: no duplicate names in its order, directory indices of its own.
+        # Another writer, with directory indices of its own.
         image = f"{lab.folder}/gen.sqfs"
         made = subprocess.run(["gensquashfs", "-q", "--pack-dir", source, "--keep-xattr", "--keep-time", "-c", "zstd",
                                image], capture_output=True, text=True)
@@ -111,8 +113,13 @@ def check_big_directory(lab):
         with open(f"{source}.json") as file:
             wanted = json.load(file)
         for record in wanted.values():
-            if "entries" in record:  # this writer counts all entries of a directory as links
+            record["attributes"].pop("user.empty", None)  # it drops attributes without value
+            if "entries" in record:  # it counts all entries of a directory as links
                 record["nlink"] = record["entries"] + 2
+            else:  # and makes a file of every name
+                record["nlink"] = 1
+                record.pop("first", None)
+        wanted[""]["mtime"] = 0  # and its root has no time
         with open(f"{source}-gen.json", "w") as out:
             json.dump(wanted, out)
         lab.verify("tree of gensquashfs", image, "tree", f"{source}-gen.json", lab.mount)
@@ -148,6 +155,8 @@ def check_damage(lab, image):
 
 def check_server(lab, image):
     lab.verify("killed server", image, "killed", lab.mount)
+    lab.verify("readers of a server with one thread", image, "readers", f"{lab.folder}/source.json", lab.mount, "3",
+               options=("--threads", "1"))
     lab.verify("signals", image, "signals", lab.mount)
     running = subprocess.Popen([lab.tool, image, lab.mount, "--", "sh", "-c", f"cat {lab.mount}/data/counting | wc -c; echo $SQUASHFS_SERVER_PID; exec sleep 60"],
                                stdout=subprocess.PIPE, text=True)
