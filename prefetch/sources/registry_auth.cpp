@@ -165,9 +165,8 @@ base::Result<void> RegistryAuth::get_token(const std::stop_token& stop) {
     if (!token) {
         auto error = std::move(token).error();
         if (with != nullptr && error.code == Code::source_denied) {
-            error = std::move(error).with_hint(
-                fmt::format("the credentials {} may be wrong or out of date",
-                            origin_text(with->origin)));
+            error.hint = fmt::format("the credentials {} may be wrong or out of date",
+                                     origin_text(with->origin));
         }
         return base::Unexpected(std::move(error).context("cannot get a token"));
     }
