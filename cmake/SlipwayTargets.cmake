@@ -12,6 +12,8 @@ function(slipway_add_program name)
     cmake_parse_arguments(ARG "LIBEXEC" "" "SOURCES;LIBS" ${ARGN})
     add_executable(${name} ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE slipway_settings slipway_warnings ${ARG_LIBS})
+    # A room may name a library of which this program needs nothing (libcrypto: 1 ms at every start).
+    target_link_options(${name} PRIVATE -Wl,--as-needed)
     # libstdc++ inside: 0.8 ms less for the dynamic loader at every start.
     if(NOT SLIPWAY_SANITIZE)
         target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)

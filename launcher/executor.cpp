@@ -86,7 +86,7 @@ class Executor {
 /// Somewhere to put things together. Any directory of the host will do: it is covered in this
 /// namespace only, and all host paths that are needed have been opened already.
 Result<void> Executor::make_stage() {
-    TRY_ASSIGN(stage_, new_filesystem("tmpfs", {{"mode", "0755"}, {"size", "64m"}}, {}));
+    TRY_ASSIGN(stage_, new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "64m"}}, {}));
     base::Error last;
     for (const char* place : {"/tmp", "/mnt", "/var", "/opt", "/usr"}) {
         const UniqueFd target(::open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -128,7 +128,7 @@ Result<void> Executor::make_root() {
 
 Result<void> Executor::make_writable_root() {
     TRY_ASSIGN(const auto memory,
-               new_filesystem("tmpfs", {{"mode", "0755"}, {"size", std::to_string(plan_.writable_size)}},
+               new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", std::to_string(plan_.writable_size)}},
                               {}));
     TRY_ASSIGN(const auto memory_place, stage_directory("memory"));
     TRY(attach(memory.get(), memory_place.get(), "memory for changes"));
@@ -164,7 +164,7 @@ Result<void> Executor::add_underlay(const Underlay& layer) {
     const bool rebuilt = layer.method == Underlay::Method::rebuilt;
     UniqueFd skeleton;
     if (rebuilt) {
-        TRY_ASSIGN(skeleton, new_filesystem("tmpfs", {{"mode", "0755"}, {"size", "16m"}}, {}));
+        TRY_ASSIGN(skeleton, new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "16m"}}, {}));
         TRY_ASSIGN(const auto place, stage_directory(fmt::format("layer{}", counter_++)));
         TRY(attach(skeleton.get(), place.get(), layer.target));
     } else {
@@ -261,11 +261,12 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
     }
     case Operation::Kind::tmpfs:
         return new_filesystem("tmpfs",
-                              {{"mode", fmt::format("{:o}", operation.mode)},
+                              {{"source", "slipway"},
+                               {"mode", fmt::format("{:o}", operation.mode)},
                                {"size", std::to_string(operation.size)}},
                               flags);
     case Operation::Kind::devpts:
-        return new_filesystem("devpts", {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
+        return new_filesystem("devpts", {{"source", "slipway"}, {"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
                               flags);
     case Operation::Kind::file: {
         TRY_ASSIGN(auto tree, file_for(operation));

@@ -19,6 +19,8 @@ using base::fail_errno;
 using base::Result;
 
 constexpr std::size_t max_entry_bytes = 1U << 20U;
+/// What the kernel shows for a group that the user namespace does not map.
+constexpr gid_t overflow_gid = 65534;
 
 /// Calls one of the get…_r functions with a growing buffer; nullptr when there is no entry.
 template <typename Call, typename Record>
@@ -97,6 +99,7 @@ Result<UserFacts> look_up_user() {
     if (count < 0 || ::getgroups(count, groups.data()) != count) {
         return fail_errno(Code::system, errno, "cannot read the groups of this process");
     }
+    std::erase(groups, overflow_gid);
     groups.insert(groups.begin(), facts.gid);
     for (std::size_t i = 0; i < groups.size(); ++i) {
         if (std::find(groups.begin(), groups.begin() + static_cast<std::ptrdiff_t>(i), groups[i]) ==

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/step_supervisor.hpp"
+
+#include "base/format.hpp"
+#include "launcher/become_user.hpp"
+#include "launcher/container.hpp"
+#include "launcher/join/join.hpp"
+#include "launcher/join/protocol.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace slipway::launcher {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::fail;
+using base::fail_errno;
+using base::Result;
+using base::UniqueFd;
+
+/// How long the first task may take for its part; it does a few system calls.
+constexpr int peer_timeout_ms = 60'000;
+
+/// What every task gets.
+struct Offer {
+    std::vector<std::uint32_t> kinds;
+    std::vector<UniqueFd> descriptors; ///< namespaces, then the record
+};
+
+class Supervisor {
+  public:
+    explicit Supervisor(StepOptions options) : options_(std::move(options)) {}
+    int run();
+
+  private:
+    Result<void> start();
+    Result<Message> expect(MessageType type) const;
+    Result<Request> receive_request() const;
+    Result<UniqueFd> fuse_device() const;
+    Result<void> make_offer(const JoinRecord& record);
+    Result<void> send_offer() const;
+    void warn(std::string_view line) const;
+    int serve();
+    bool answer_one();
+
+    StepOptions options_;
+    Offer offer_;
+    base::Child server_;
+    bool server_lost_ = false;
+};
+
+Result<Message> Supervisor::expect(MessageType type) const {
+    TRY_ASSIGN(auto message, recv_message(options_.step.get(), peer_timeout_ms));
+    if (message.type != type) {
+        return fail(Code::launcher_failed, "the plugin sent something unexpected",
+                    "plugin and slipway-launch must come from the same release");
+    }
+    return message;
+}
+
+Result<Request> Supervisor::receive_request() const {
+    TRY_ASSIGN(const auto message, expect(MessageType::request));
+    if (message.fds.size() != 1) {
+        return fail(Code::launcher_failed, "the plugin sent a request without its content");
+    }
+    std::string bytes;
+    // The descriptor's position belongs to whoever wrote it.
+    if (::lseek(message.fds[0].get(), 0, SEEK_SET) != 0) {
+        return fail_errno(Code::launcher_failed, errno, "cannot read the plugin's request");
+    }
+    TRY_ASSIGN(bytes, base::read_to_end(message.fds[0].get(), max_request_bytes));
+    return decode_request(bytes);
+}
+
+/// The user may open it on most systems; where he may not, the first task, still root, does.
+Result<UniqueFd> Supervisor::fuse_device() const {
+    auto own = open_fuse_device();
+    if (own || (own.error().sys_errno != EACCES && own.error().sys_errno != EPERM)) {
+        return own;
+    }
+    TRY(send_message(options_.step.get(), MessageType::need_fuse));
+    TRY_ASSIGN(auto message, expect(MessageType::fuse));
+    if (message.fds.size() != 1) {
+        return fail(Code::fuse_unavailable, "the plugin sent no descriptor of /dev/fuse");
+    }
+    return std::move(message.fds[0]);
+}
+
+void Supervisor::warn(std::string_view line) const {
+    // A warning that cannot be said stops nothing.
+    (void)send_message(options_.step.get(), MessageType::warning, line.substr(0, 2048)).has_value();
+}
+
+Result<void> Supervisor::make_offer(const JoinRecord& record) {
+    TRY_ASSIGN(auto user, base::open_file("/proc/self/ns/user", O_RDONLY));
+    TRY_ASSIGN(auto mounts, base::open_file("/proc/self/ns/mnt", O_RDONLY));
+    TRY_ASSIGN(auto memory, base::sealed_memfd("slipway-record", encode(record)));
+    offer_.kinds = {CLONE_NEWUSER, CLONE_NEWNS};
+    offer_.descriptors.clear();
+    offer_.descriptors.push_back(std::move(user));
+    offer_.descriptors.push_back(std::move(mounts));
+    offer_.descriptors.push_back(std::move(memory));
+    return {};
+}
+
+Result<void> Supervisor::send_offer() const {
+    std::vector<int> numbers;
+    for (const auto& fd : offer_.descriptors) {
+        numbers.push_back(fd.get());
+    }
+    return send_message(options_.step.get(), MessageType::ready, encode(ReadyBody{offer_.kinds}),
+                        numbers);
+}
+
+Result<void> Supervisor::start() {
+    TRY(send_message(options_.step.get(), MessageType::unshared));
+    TRY(expect(MessageType::mapped));
+    TRY(verify_identity(options_.uid, options_.gid));
+    TRY_ASSIGN(const auto request, receive_request());
+    TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
+    options_.config.reset();
+    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    BuildOptions build;
+    build.warn = [this](std::string_view line) { warn(line); };
+    build.root.open_fuse = [this] { return fuse_device(); };
+    build.root.server_threads = config.launcher.squashfs_threads;
+    build.root.server_dies_with_us = true;
+    TRY_ASSIGN(auto built, build_container(request, config, root, build));
+    server_ = std::move(built.server);
+    // The namespace descriptors through /proc of the container, which the user may have left out.
+    TRY(make_offer(built.record));
+    TRY(drop_privileges_for_good());
+    return send_offer();
+}
+
+/// One message of a task; false when there will be no more.
+bool Supervisor::answer_one() {
+    auto message = recv_message(options_.step.get(), 0);
+    if (!message) {
+        return message.error().code == Code::timed_out;
+    }
+    if (message->type != MessageType::join) {
+        return true; // a left-over of a task that died in the middle
+    }
+    if (server_lost_) {
+        const Error error{Code::launcher_lost, 0,
+                          "the process that serves the container's image has ended",
+                          "look for memory shortage on the node"};
+        return send_message(options_.step.get(), MessageType::failed, encode(error)).has_value();
+    }
+    return send_offer().has_value();
+}
+
+int Supervisor::serve() {
+    // SIGTERM is waited for, so that the image's server is surely gone before this process is.
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &term, nullptr);
+    const UniqueFd signals(::signalfd(-1, &term, SFD_CLOEXEC));
+    for (;;) {
+        pollfd waiting[] = {{options_.parent.get(), POLLIN, 0},
+                            {options_.step.get(), POLLIN, 0},
+                            {signals.get(), POLLIN, 0},
+                            {server_.running() && !server_lost_ ? server_.pidfd() : -1, POLLIN, 0}};
+        if (::poll(waiting, std::size(waiting), -1) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return 1;
+        }
+        if (waiting[0].revents != 0 || waiting[2].revents != 0) {
+            return 0;
+        }
+        server_lost_ = server_lost_ || waiting[3].revents != 0;
+        if (waiting[1].revents != 0 && !answer_one()) {
+            return 0;
+        }
+    }
+}
+
+int Supervisor::run() {
+    auto started = start();
+    if (!started) {
+        (void)send_message(options_.step.get(), MessageType::failed, encode(started.error()))
+            .has_value();
+        return 1;
+    }
+    return serve(); // the destructor of server_ kills and reaps
+}
+
+} // namespace
+
+int supervise_step(StepOptions options) {
+    return Supervisor(std::move(options)).run();
+}
+
+} // namespace slipway::launcher
