@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "spank/plugin.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace slipway::spank::test {
+
+/// Thrown where the real plugin would end the process.
+struct Left {
+    int code;
+};
+
+/// Slurm as the plugin sees it during one callback.
+class FakeSlurm final : public SpankApi {
+  public:
+    Context where = Context::local;
+    std::optional<std::uint32_t> job = 42;
+    std::optional<std::uint32_t> step = 0;
+    std::optional<uid_t> user = 1000;
+    std::optional<gid_t> group = 1000;
+    std::vector<gid_t> groups{1000, 27};
+    std::vector<std::string> argv{"/bin/true"};
+    std::map<std::string, std::string> job_env;
+    std::map<std::string, std::string> control;
+    std::vector<std::string> registered;
+    std::vector<int> has_argument;
+    mutable std::vector<std::string> logged;
+    bool refuses_variables = false;
+
+    [[nodiscard]] Context context() const override { return where; }
+    bool register_option(const OptionRow& row, const std::string& name, OptionCallback) override {
+        registered.push_back(name);
+        has_argument.push_back(row.argument_optional ? 2 : 1);
+        return true;
+    }
+    [[nodiscard]] std::optional<std::uint32_t> job_id() const override { return job; }
+    [[nodiscard]] std::optional<std::uint32_t> step_id() const override { return step; }
+    [[nodiscard]] std::optional<uid_t> uid() const override { return user; }
+    [[nodiscard]] std::optional<gid_t> gid() const override { return group; }
+    [[nodiscard]] std::vector<gid_t> supplementary_groups() const override { return groups; }
+    [[nodiscard]] std::vector<std::string> arguments() const override { return argv; }
+    [[nodiscard]] std::vector<std::string> environment() const override {
+        std::vector<std::string> list;
+        for (const auto& [name, value] : job_env) {
+            std::string entry = name;
+            list.push_back(entry.append("=").append(value));
+        }
+        return list;
+    }
+    [[nodiscard]] std::optional<std::string> get_env(const std::string& name) const override {
+        const auto found = job_env.find(name);
+        return found == job_env.end() ? std::nullopt : std::optional(found->second);
+    }
+    bool set_env(const std::string& name, const std::string& value) override {
+        job_env[name] = value;
+        return !refuses_variables;
+    }
+    void unset_env(const std::string& name) override { job_env.erase(name); }
+    void set_job_control(const std::string& name, const std::string& value) override {
+        control[name] = value;
+    }
+    void unset_job_control(const std::string& name) override { control.erase(name); }
+    void log(const std::string& line) const override { logged.push_back(line); }
+    void log_error(const std::string& line) const override { logged.push_back(line); }
+};
+
+/// The machine and the process around the plugin.
+class FakeSurroundings final : public Surroundings {
+  public:
+    std::map<std::string, std::string> env;
+    std::string cwd = "/home/u";
+    std::vector<std::string> files;
+    std::map<std::string, int> programs; ///< what can_run() says; missing: ENOENT
+    base::Result<Staged> staging = base::fail(base::Code::not_staged, "no client", "use a path");
+    std::vector<std::string> staged;
+    std::vector<std::string> told;
+    std::optional<base::Error> launcher_missing;
+    std::optional<base::Error> start_error;
+    std::optional<base::Error> enter_error;
+    std::vector<launcher::Request> starts;
+    std::vector<launcher::StartFacts> facts;
+    std::vector<launcher::EnvironmentChange> changes;
+    std::vector<std::string> start_warnings;
+    int joins = 0;
+    int entered = 0;
+    std::vector<pid_t> stopped;
+
+    [[nodiscard]] std::optional<std::string> get_env(const std::string& name) const override {
+        const auto found = env.find(name);
+        return found == env.end() ? std::nullopt : std::optional(found->second);
+    }
+    void set_env(const std::string& name, const std::string& value) override { env[name] = value; }
+    void unset_env(const std::string& name) override { env.erase(name); }
+    base::Result<Staged> stage(const Arguments&, const std::string& reference) override {
+        staged.push_back(reference);
+        return staging;
+    }
+    [[nodiscard]] std::string current_directory() const override { return cwd; }
+    [[nodiscard]] bool is_regular_file(const std::string& path) const override {
+        return std::find(files.begin(), files.end(), path) != files.end();
+    }
+    void tell(const std::string& line) override { told.push_back(line); }
+    void leave(int exit_code) override { throw Left{exit_code}; }
+    [[nodiscard]] std::string node_name() const override { return "node1"; }
+    base::Result<std::string> launcher_path(const Arguments&) const override {
+        if (launcher_missing) {
+            return base::Unexpected(*launcher_missing);
+        }
+        return std::string("/usr/libexec/slipway/slipway-launch");
+    }
+    base::Result<base::UniqueFd> own_pidfd() const override { return base::UniqueFd(); }
+    base::Result<launcher::JoinHandles> start(const launcher::StartFacts& start_facts,
+                                              const launcher::Request& request,
+                                              const std::function<void(std::string_view)>& warn,
+                                              const launcher::LauncherStarted& started) override {
+        starts.push_back(request);
+        facts.push_back(start_facts);
+        started(4711);
+        for (const auto& text : start_warnings) {
+            warn(text);
+        }
+        if (start_error) {
+            return base::Unexpected(*start_error);
+        }
+        return handles();
+    }
+    base::Result<launcher::JoinHandles> join(int, pid_t, int) override {
+        ++joins;
+        return handles();
+    }
+    base::Result<void> enter(const launcher::JoinHandles&,
+                             const std::function<void(std::string_view)>&) override {
+        if (enter_error) {
+            return base::Unexpected(*enter_error);
+        }
+        ++entered;
+        return {};
+    }
+    base::Result<void> stop(pid_t pid, std::uint64_t, int) override {
+        stopped.push_back(pid);
+        return {};
+    }
+    base::Result<std::uint64_t> start_time(pid_t) override { return std::uint64_t{12345}; }
+    [[nodiscard]] int can_run(const std::string& path) const override {
+        const auto found = programs.find(path);
+        return found == programs.end() ? ENOENT : found->second;
+    }
+
+  private:
+    [[nodiscard]] launcher::JoinHandles handles() const {
+        launcher::JoinHandles handles;
+        handles.record.environment = changes;
+        handles.record.cwd = "/";
+        handles.record.image_name = "debian.sif";
+        return handles;
+    }
+};
+
+inline int ignore_option(int, const char*, int) {
+    return 0;
+}
+
+/// A number for option(), as Slurm gives it back.
+inline int number(OptionId id) {
+    return static_cast<int>(id);
+}
+
+/// Runs a callback; the exit code when it ended the process.
+template <typename Body>
+std::optional<int> exit_code_of(Body body) {
+    try {
+        body();
+    } catch (const Left& left) {
+        return left.code;
+    }
+    return std::nullopt;
+}
+
+} // namespace slipway::spank::test

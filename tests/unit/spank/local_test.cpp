@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/spank/fakes.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace slipway;
+using namespace slipway::spank;
+using namespace slipway::spank::test;
+
+namespace {
+
+/// One srun, sbatch or salloc.
+struct Submission {
+    explicit Submission(std::vector<std::string> words = {}, Context context = Context::local) {
+        slurm.where = context;
+        for (auto& word : words) {
+            arguments.push_back(word.data());
+        }
+        CHECK(plugin.init(slurm, arguments, ignore_option) == 0);
+        kept = std::move(words);
+    }
+    Submission& with(OptionId id, const char* value) {
+        plugin.option(number(id), value);
+        return *this;
+    }
+    /// Exit code of the program, or nothing when it goes on.
+    std::optional<int> submit() {
+        int result = -1; // not in CHECK: that would catch what ends the program
+        const auto code = exit_code_of([&] { result = plugin.init_post_opt(slurm); });
+        CHECK((code || result == 0));
+        return code;
+    }
+    Settings carried() {
+        const auto text = around.get_env(carrier_variable);
+        REQUIRE(text);
+        auto settings = decode_settings(*text);
+        REQUIRE(settings);
+        return *settings;
+    }
+    std::string handed_on(const std::string& name) {
+        const auto found = slurm.control.find(slurm_option_variable(name));
+        return found == slurm.control.end() ? "(nothing)" : found->second;
+    }
+
+    std::vector<std::string> kept;
+    std::vector<char*> arguments;
+    FakeSlurm slurm;
+    FakeSurroundings around;
+    Plugin plugin{around};
+};
+
+bool mentions(const std::vector<std::string>& lines, const std::string& text) {
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const auto& line) { return line.find(text) != std::string::npos; });
+}
+
+} // namespace
+
+TEST_CASE("options are registered in srun, sbatch and slurmstepd only, none of them bare",
+          "[spank]") {
+    const auto [context, count] = GENERATE(table<Context, std::size_t>({
+        {Context::local, option_count},
+        {Context::allocator, option_count},
+        {Context::remote, option_count},
+        {Context::slurmd, 0},
+        {Context::job_script, 0},
+        {Context::error, 0},
+    }));
+    Submission one({}, context);
+    CHECK(one.slurm.registered.size() == count);
+    for (const int has_argument : one.slurm.has_argument) {
+        CHECK(has_argument != 0);
+    }
+}
+
+TEST_CASE("a job without a container is left alone", "[spank]") {
+    Submission one;
+    one.around.env[carrier_variable] = "left over";
+    CHECK_FALSE(one.submit());
+    CHECK(one.around.told.empty());
+    CHECK(one.slurm.control.empty());
+    CHECK(one.around.env.empty());
+    CHECK(one.around.staged.empty());
+}
+
+TEST_CASE("paths become absolute where srun is called", "[spank]") {
+    const auto [typed, path] = GENERATE(table<const char*, const char*>({
+        {"/images/a.sif", "/images/a.sif"},
+        {"./a.sif", "/home/u/a.sif"},
+        {".//a.sif", "/home/u/a.sif"},
+        {"../b/a.sif", "/home/u/../b/a.sif"},
+        {"here.sif", "/home/u/here.sif"},
+    }));
+    CAPTURE(typed);
+    Submission one;
+    one.around.files = {"here.sif"};
+    one.with(OptionId::image, typed);
+    CHECK_FALSE(one.submit());
+    CHECK(one.around.staged.empty());
+    CHECK(one.carried().path == path);
+    CHECK(one.handed_on("container-image") == path);
+    CHECK(one.around.env[slurm_option_variable("container-image")] == path);
+}
+
+TEST_CASE("a relative path without a directory is an error", "[spank]") {
+    Submission one;
+    one.around.cwd.clear();
+    one.with(OptionId::image, "./a.sif");
+    CHECK(one.submit() == 1);
+    CHECK(mentions(one.around.told, "image-not-found"));
+}
+
+TEST_CASE("a path that grows too long is refused", "[spank]") {
+    Submission one;
+    one.around.cwd = "/" + std::string(200, 'd');
+    one.with(OptionId::image, ("./" + std::string(4000, 'a')).c_str());
+    CHECK(one.submit() == 1);
+    CHECK(mentions(one.around.told, "option-too-long"));
+}
+
+TEST_CASE("a reference is staged, and what was staged is handed on", "[spank]") {
+    Submission one;
+    one.around.staging = Staged{"/store/images/x.sif", "docker://debian@sha256:12"};
+    one.with(OptionId::image, "docker://debian");
+    CHECK_FALSE(one.submit());
+    CHECK(one.around.staged == std::vector<std::string>{"docker://debian"});
+    CHECK(one.carried().path == "/store/images/x.sif");
+    CHECK(one.carried().image == "docker://debian@sha256:12");
+    CHECK(one.handed_on("container-image") == "docker://debian@sha256:12");
+}
+
+TEST_CASE("a failed staging ends the submission", "[spank]") {
+    Submission one;
+    one.with(OptionId::image, "docker://debian");
+    CHECK(one.submit() == 1);
+    CHECK(one.around.told ==
+          std::vector<std::string>{"error: not-staged: no client (hint: use a path)"});
+    CHECK(one.slurm.control.empty());
+    Submission silent;
+    silent.around.staging = base::fail(base::Code::not_staged, "");
+    silent.with(OptionId::image, "docker://debian");
+    CHECK(silent.submit() == 1);
+    CHECK(silent.around.told.empty()); // the client has spoken
+}
+
+TEST_CASE("SLURM_EXIT_ERROR is honoured as Slurm does", "[spank]") {
+    Submission one;
+    one.around.env["SLURM_EXIT_ERROR"] = "77";
+    one.with(OptionId::image, "");
+    CHECK(one.submit() == 77);
+}
+
+TEST_CASE("one clear line for every bad option, and nothing submitted", "[spank]") {
+    Submission one;
+    one.with(OptionId::image, "/a.sif").with(OptionId::workdir, "relative");
+    CHECK(one.submit() == 1);
+    REQUIRE(one.around.told.size() == 1);
+    CHECK(one.around.told[0].starts_with("error: option-invalid: --container-workdir"));
+    CHECK(one.around.told[0].find("(hint: ") != std::string::npos);
+    CHECK_FALSE(one.around.get_env(carrier_variable));
+}
+
+TEST_CASE("variables count where the command line is silent", "[spank]") {
+    Submission one;
+    one.around.env = {
+        {"SLIPWAY_CONTAINER_IMAGE", "/ours.sif"}, {"PYXIS_CONTAINER_IMAGE", "/pyxis.sif"},
+        {"PYXIS_CONTAINER_WORKDIR", "/w"},        {"SLIPWAY_CONTAINER_MOUNTS", ""},
+        {"PYXIS_CONTAINER_MOUNTS", "/a:/b"},      {"PYXIS_CONTAINER_WRITABLE", "true"},
+        {"SLIPWAY_CONTAINER_MOUNT_HOME", "0"},    {"SLIPWAY_CONTAINER_ENV", "A,B"},
+        {"SLIPWAY_CONTAINER_BATCH", "1"}};
+    one.with(OptionId::workdir, "/typed");
+    CHECK_FALSE(one.submit());
+    const auto settings = one.carried();
+    CHECK(settings.path == "/ours.sif");
+    CHECK(settings.workdir == "/typed");
+    CHECK(settings.mounts == "/a:/b");
+    CHECK(settings.writable == Switch::on);
+    CHECK(settings.mount_home == Switch::off);
+    CHECK(settings.batch == Switch::on);
+    CHECK(settings.environment == std::vector<std::string>{"A", "B"});
+    CHECK(one.handed_on("container-writable") == "on");
+}
+
+TEST_CASE("an option beats the variable of its opposite", "[spank]") {
+    Submission one;
+    one.around.env = {{"SLIPWAY_CONTAINER_MOUNT_HOME", "1"}, {"SLIPWAY_CONTAINER_WRITABLE", "1"}};
+    one.with(OptionId::image, "/a").with(OptionId::no_mount_home, nullptr);
+    one.with(OptionId::readonly, nullptr);
+    CHECK_FALSE(one.submit());
+    CHECK(one.carried().mount_home == Switch::off);
+    CHECK(one.carried().writable == Switch::off);
+}
+
+TEST_CASE("a bad variable is an error only where there is a container", "[spank]") {
+    Submission without;
+    without.around.env["SLIPWAY_CONTAINER_WORKDIR"] = "relative";
+    CHECK_FALSE(without.submit());
+    Submission with;
+    with.around.env["SLIPWAY_CONTAINER_WORKDIR"] = "relative";
+    with.with(OptionId::image, "/a");
+    CHECK(with.submit() == 1);
+}
+
+TEST_CASE("beside pyxis its variables are not ours, and options carry the prefix", "[spank]") {
+    std::string word = "option_prefix=pilot-";
+    Submission one({word});
+    one.around.env["PYXIS_CONTAINER_IMAGE"] = "/pyxis.sif";
+    CHECK_FALSE(one.submit());
+    CHECK_FALSE(one.around.get_env(carrier_variable));
+    CHECK(one.slurm.registered.front() == "pilot-container-image");
+    CHECK(mentions(one.slurm.registered, "no-pilot-container-mount-home"));
+    Submission other({word});
+    other.with(OptionId::image, "/a");
+    CHECK_FALSE(other.submit());
+    CHECK(other.handed_on("pilot-container-image") == "/a");
+    CHECK(other.handed_on("container-image") == "(nothing)");
+}
+
+TEST_CASE("the later of two opposites is the only one handed on", "[spank]") {
+    Submission one;
+    one.slurm.control[slurm_option_variable("no-container-mount-home")] = "on"; // as Slurm did it
+    one.with(OptionId::image, "/a").with(OptionId::no_mount_home, "on");
+    one.with(OptionId::mount_home, "on");
+    CHECK_FALSE(one.submit());
+    CHECK(one.handed_on("container-mount-home") == "on");
+    CHECK(one.handed_on("no-container-mount-home") == "(nothing)");
+}
+
+TEST_CASE("none takes a step out of the job's container", "[spank]") {
+    Submission one;
+    one.around.env["SLIPWAY_CONTAINER_IMAGE"] = "/job.sif";
+    one.with(OptionId::image, "/inherited.sif").with(OptionId::image, "none");
+    CHECK_FALSE(one.submit());
+    CHECK_FALSE(one.around.get_env(carrier_variable));
+}
+
+TEST_CASE("a container option without an image is a slip in srun", "[spank]") {
+    Submission typed;
+    typed.with(OptionId::mounts, "/a:/b");
+    CHECK(typed.submit() == 1);
+    CHECK(mentions(typed.around.told, "--container-mounts is given without an image"));
+
+    Submission inherited;
+    inherited.around.env["SLURM_SPANK_" + slurm_option_variable("container-mounts")] = "/a:/b";
+    inherited.with(OptionId::mounts, "/a:/b");
+    CHECK_FALSE(inherited.submit());
+
+    Submission variable;
+    variable.around.env["PYXIS_CONTAINER_MOUNTS"] = "/a:/b";
+    CHECK_FALSE(variable.submit());
+
+    Submission batch({}, Context::allocator); // the sruns inside may name images
+    batch.with(OptionId::mounts, "/a:/b");
+    CHECK_FALSE(batch.submit());
+}
+
+TEST_CASE("components of a heterogeneous job must agree", "[spank]") {
+    Submission same;
+    same.with(OptionId::image, "/a");
+    CHECK_FALSE(same.submit());
+    CHECK_FALSE(same.submit());
+    Submission differ;
+    differ.with(OptionId::image, "/a");
+    CHECK_FALSE(differ.submit());
+    differ.with(OptionId::image, "/b");
+    CHECK(differ.submit() == 1);
+    CHECK(mentions(differ.around.told, "option-conflict"));
+    Submission second_only;
+    CHECK_FALSE(second_only.submit());
+    second_only.with(OptionId::image, "/b");
+    CHECK(second_only.submit() == 1);
+}
+
+TEST_CASE("one reference is staged once for all components", "[spank]") {
+    Submission one({}, Context::allocator);
+    one.around.staging = Staged{"/store/x.sif", "docker://d@sha256:1"};
+    one.with(OptionId::image, "docker://d");
+    CHECK_FALSE(one.submit());
+    CHECK_FALSE(one.submit());
+    CHECK(one.around.staged.size() == 1);
+}
+
+TEST_CASE("a slip in plugstack.conf stops containers, not jobs", "[spank]") {
+    std::string word = "confg=/etc/x";
+    Submission plain({word});
+    CHECK_FALSE(plain.submit());
+    Submission container({word});
+    container.with(OptionId::image, "/a");
+    CHECK(container.submit() == 1);
+    CHECK(mentions(container.around.told, "plugin-misconfigured"));
+}
+
+TEST_CASE("numbers that are no option are ignored", "[spank]") {
+    Submission one;
+    one.plugin.option(-1, "x");
+    one.plugin.option(1000, "x");
+    CHECK_FALSE(one.submit());
+}

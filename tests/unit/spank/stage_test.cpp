@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/fd.hpp"
+#include "base/temp_dir.hpp"
+#include "spank/options.hpp"
+#include "spank/surroundings.hpp"
+
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace slipway;
+using namespace slipway::spank;
+
+namespace {
+
+/// A staging client made of a few shell lines.
+struct Client {
+    explicit Client(const std::string& script) {
+        auto made = base::TempDir::create("slipway-test");
+        REQUIRE(made);
+        directory = std::move(*made);
+        path = directory.path() + "/client";
+        auto file = base::open_file(path, O_CREAT | O_WRONLY, 0755);
+        REQUIRE(file);
+        REQUIRE(base::write_all(file->get(), "#!/bin/sh\n" + script));
+    }
+    base::TempDir directory;
+    std::string path;
+};
+
+} // namespace
+
+TEST_CASE("the staging client's answer is taken when it is whole", "[spank]") {
+    const Client client("echo path=/store/x.sif; echo \"pinned=$1@sha256:1\"");
+    const auto staged = run_stage_client(client.path, "docker://a b");
+    REQUIRE(staged);
+    CHECK(staged->path == "/store/x.sif");
+    CHECK(staged->pinned == "docker://a b@sha256:1");
+}
+
+TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]") {
+    const Client failing("exit 3");
+    auto staged = run_stage_client(failing.path, "x");
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().code == base::Code::not_staged);
+    CHECK(staged.error().message.empty());
+    const Client killed("kill -9 $$");
+    staged = run_stage_client(killed.path, "x");
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().message.find("killed") != std::string::npos);
+    const Client endless("exec cat /dev/zero");
+    staged = run_stage_client(endless.path, "x");
+    REQUIRE_FALSE(staged);
+    CHECK_FALSE(staged.error().message.empty());
+}
+
+TEST_CASE("without a client the hint is to use a path", "[spank]") {
+    const auto staged = run_stage_client("/no/such/client", "docker://debian");
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().code == base::Code::not_staged);
+    CHECK(staged.error().message.find("docker://debian") != std::string::npos);
+    CHECK(staged.error().hint.find("path") != std::string::npos);
+}
+
+TEST_CASE("stage answers are validated", "[spank]") {
+    CHECK(parse_stage_answer("path=/a\npinned=docker://x@sha256:1\n"));
+    for (const auto* bad :
+         {"", "path=/a\n", "pinned=x\n", "path=a\npinned=x\n", "path=/a\npath=/b\npinned=x\n",
+          "path=/a\npinned=x\nmore=1\n", "rubbish", "path=/a\tb\npinned=x\n"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(parse_stage_answer(bad));
+    }
+}
