@@ -1,0 +1,349 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# slipway at the prompt, as an ordinary user: run, exec, shell, inspect.
+# shellcheck disable=SC2154
+
+bats_require_minimum_version 1.5.0
+load common
+
+setup_file() {
+    DEBIAN=$(image debian)
+    BUSYBOX=$(image busybox)
+    # `image` keeps its files where root made them; users read a copy, as they would their own.
+    WORK=$(work_dir)
+    cp "$DEBIAN" "$WORK/debian.sif"
+    cp "$BUSYBOX" "$WORK/busybox.sif"
+    chown "$ALICE:" "$WORK"/*.sif
+    export WORK
+}
+
+setup() { cd "$WORK" || return 1; }
+
+# slip ARGUMENTS…: as Alice, in the directory with the images.
+slip() { alice env -C "$WORK" slipway "$@"; }
+# slip_env NAME=VALUE… -- ARGUMENTS…
+slip_env() {
+    local variables=()
+    while [[ $1 != -- ]]; do
+        variables+=("$1")
+        shift
+    done
+    shift
+    alice env -C "$WORK" "${variables[@]}" slipway "$@"
+}
+
+# A native image with labels, run script and environment, as a directory.
+native_tree() {
+    local tree=$1
+    mkdir -p "$tree"/{bin,etc,tmp,proc,sys,dev,root,home,var/tmp,.singularity.d/env}
+    cp /bin/busybox "$tree/bin/busybox"
+    local name
+    for name in sh ls cat echo env id pwd touch true; do ln -sf busybox "$tree/bin/$name"; done
+    printf '#!/bin/sh\necho "ran with $# words: $*"\n' >"$tree/.singularity.d/runscript"
+    chmod 755 "$tree/.singularity.d/runscript"
+    printf '#!/bin/sh\nexport IMAGE_SAYS="${IMAGE_SAYS:-"from the image"}"\n' \
+        >"$tree/.singularity.d/env/90-environment.sh"
+    printf '{"maker": "alice"}' >"$tree/.singularity.d/labels.json"
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >"$tree/etc/passwd"
+    printf 'root:x:0:\n' >"$tree/etc/group"
+    chmod -R a+rX "$tree"
+}
+
+@test "exec runs a command of the image as the caller" {
+    run slip exec debian.sif sh -c 'id -un; id -u; . /etc/os-release; echo "$ID"'
+    expect_status 0
+    [ "${lines[0]}" = "$ALICE" ]
+    [ "${lines[1]}" = "$(id -u "$ALICE")" ]
+    [ "${lines[2]}" = debian ]
+}
+
+@test "the command's exit status is slipway's, signals as 128+n" {
+    run slip exec debian.sif sh -c 'exit 42'
+    expect_status 42
+    run slip exec debian.sif true
+    expect_status 0
+    run alice sh -c "cd $WORK; slipway exec debian.sif sh -c 'kill -TERM \$\$'; echo status \$?"
+    expect_output 'status 143'
+    run alice sh -c "cd $WORK; slipway exec debian.sif sh -c 'kill -KILL \$\$'; echo status \$?"
+    expect_output 'status 137'
+}
+
+@test "a wrong command line ends with 1, a failed start with 255" {
+    run slip exec
+    expect_status 1
+    run slip exec --bnid /tmp debian.sif true
+    expect_status 1
+    expect_output '^slipway: error: usage: .*did you mean --bind'
+    run slip exec nosuch.sif true
+    expect_status 255
+    expect_output '^slipway: error: image-not-found: '
+    run slip exec debian.sif nosuchcommand
+    expect_status 255
+    expect_output "^slipway: error: command-not-found: 'nosuchcommand'"
+    run slip exec debian.sif /nosuch
+    expect_status 255
+    expect_output '^slipway: error: command-not-found: '
+    run slip exec --cwd /nosuch debian.sif true
+    expect_status 255
+    expect_output '^slipway: error: workdir-missing: '
+    run slip exec -B /nosuch debian.sif true
+    expect_status 255
+    expect_output '^slipway: error: mount-source-missing: '
+    run slip exec /etc/passwd true
+    expect_status 255
+    expect_output '^slipway: error: image-format: '
+}
+
+@test "standard streams belong to the command" {
+    run bash -c "echo hello | $CLUSTER/as $ALICE env -C $WORK slipway exec debian.sif cat"
+    [ "$output" = hello ]
+    run --separate-stderr slip exec debian.sif sh -c 'echo out; echo err >&2'
+    [ "$output" = out ]
+    [ "$stderr" = err ]
+}
+
+@test "the launcher leaks no descriptor into the command" {
+    # bats has open ones of its own: compare with what a plain command gets. ls opens one more.
+    run alice sh -c "cd $WORK; ls /proc/self/fd | tr '\n' ' '; slipway exec debian.sif ls /proc/self/fd | tr '\n' ' '"
+    expect_status 0
+    local count
+    count=$(wc -w <<<"$output")
+    [[ $((count % 2)) -eq 0 && $output == "${output:0:${#output}/2}${output:0:${#output}/2}" ]]
+}
+
+@test "options end at the image" {
+    run slip exec debian.sif sh -c 'echo "$0 $*"' -e --bind x
+    expect_status 0
+    [ "$output" = "-e --bind x" ]
+}
+
+@test "home, current directory and /tmp are there by default" {
+    run slip exec debian.sif sh -c 'pwd; echo "$HOME"; ls debian.sif; touch /tmp/slipway-cli-test.$$ && rm /tmp/slipway-cli-test.$$'
+    expect_status 0
+    [ "${lines[0]}" = "$WORK" ]
+    [ "${lines[1]}" = "/home/$ALICE" ]
+    [ "${lines[2]}" = debian.sif ]
+}
+
+@test "contain leaves the host's directories out" {
+    alice touch "/home/$ALICE/cli-visible"
+    run slip exec --contain debian.sif sh -c 'ls -A "$HOME" /tmp /var/tmp; pwd; ls /dev | tr "\n" " "'
+    rm -f "/home/$ALICE/cli-visible"
+    expect_status 0
+    refuse_output cli-visible
+    expect_output "/home/$ALICE"
+    refuse_output 'sda|nvme|loop0'
+    expect_output 'null'
+}
+
+@test "cleanenv and containall keep variables of the host out" {
+    run slip_env MARK=host -- exec debian.sif env
+    expect_output 'MARK=host'
+    run slip_env MARK=host -- exec -e debian.sif env
+    expect_status 0
+    refuse_output MARK=
+    expect_output 'LANG=C'
+    run slip_env MARK=host -- exec -C debian.sif env
+    refuse_output MARK=
+}
+
+@test "binds: both spellings, order, read-only, environment" {
+    mkdir -p data other
+    echo one >data/file
+    echo two >other/file
+    chown -R "$ALICE:" data other
+    run slip exec -B data:/mnt,other:/opt:ro debian.sif cat /mnt/file /opt/file
+    expect_status 0
+    [ "$output" = $'one\ntwo' ]
+    run slip exec -B other:/opt:ro debian.sif touch /opt/new
+    expect_failure
+    expect_output 'Read-only'
+    run slip exec -B data:/mnt debian.sif touch /mnt/new
+    expect_status 0
+    [ -e data/new ]
+    run slip exec --mount "type=bind,source=$WORK/data,destination=/mnt/a,b" debian.sif true
+    expect_status 255
+    run slip exec --mount "type=bind,source=$WORK/data,\"destination=/mnt/a,b\"" debian.sif cat /mnt/a,b/file
+    expect_status 0
+    [ "$output" = one ]
+    run slip_env "SINGULARITY_BIND=$WORK/data:/mnt" "APPTAINER_BINDPATH=$WORK/other:/opt" -- \
+        exec debian.sif cat /mnt/file /opt/file
+    expect_status 0
+    [ "$output" = $'one\ntwo' ]
+    # The same place twice: the later one is on top, and the command line comes first.
+    run slip_env "SLIPWAY_BIND=$WORK/other:/mnt" -- exec -B data:/mnt debian.sif cat /mnt/file
+    [ "$output" = two ]
+    run slip exec -B data:/mnt:rx debian.sif true
+    expect_status 255
+    expect_output "mount-invalid: .*'rx' is not a valid bind option"
+}
+
+@test "the image is read-only unless writable-tmpfs is asked for" {
+    run slip exec debian.sif touch /usr/new
+    expect_failure
+    expect_output 'Read-only'
+    run slip exec --writable-tmpfs debian.sif sh -c 'touch /usr/new && rm /usr/bin/env && ls /usr/new'
+    expect_status 0
+    [ "$output" = /usr/new ]
+    run slip exec debian.sif ls /usr/new
+    expect_failure
+}
+
+@test "scratch, home and no-home" {
+    run slip exec -S /scratchy debian.sif sh -c 'touch /scratchy/x && stat -f -c %T /scratchy'
+    expect_status 0
+    [ "$output" = tmpfs ]
+    mkdir -p newhome
+    chown "$ALICE:" newhome
+    run slip exec -H newhome:/home/elsewhere debian.sif sh -c 'echo "$HOME"; touch "$HOME/x"; getent passwd "$(id -u)" | cut -d: -f6'
+    expect_status 0
+    [ "${lines[0]}" = /home/elsewhere ]
+    [ "${lines[1]}" = /home/elsewhere ]
+    [ -e newhome/x ]
+    run slip exec --no-home --no-mount cwd debian.sif sh -c 'echo "$HOME"; ls -A "$HOME" 2>/dev/null'
+    [ "$output" = "/home/$ALICE" ]
+}
+
+@test "who wins: host, image, SINGULARITYENV_, --env-file, --env" {
+    native_tree "$WORK/native"
+    run slip_env IMAGE_SAYS=host -- exec native env
+    expect_status 0
+    expect_output 'IMAGE_SAYS=from the image'
+    run slip_env SINGULARITYENV_IMAGE_SAYS=variable -- exec native env
+    expect_output 'IMAGE_SAYS=variable'
+    printf 'IMAGE_SAYS="$WORD file"\n' >vars.sh
+    run slip_env SINGULARITYENV_IMAGE_SAYS=variable WORD=a -- exec --env-file vars.sh native env
+    expect_output 'IMAGE_SAYS=a file'
+    run slip_env SINGULARITYENV_IMAGE_SAYS=variable -- exec --env-file vars.sh --env IMAGE_SAYS=option native env
+    expect_output 'IMAGE_SAYS=option'
+    run slip exec --env A=1,B=2 --env 'C=x,y' native env
+    expect_output 'A=1'
+    expect_output 'B=2'
+    expect_output 'C=x,y'
+    run slip exec --env 'D=$HOME' native env
+    expect_output "D=/home/$ALICE"
+    run slip exec --no-eval --env 'D=$HOME' native env
+    expect_output 'D=\$HOME'
+}
+
+@test "run executes the run script, with and without words" {
+    native_tree "$WORK/native"
+    run slip run native
+    expect_status 0
+    expect_output 'ran with 0 words'
+    run slip run native a 'b c'
+    expect_status 0
+    expect_output 'ran with 2 words: a b c'
+    rm "$WORK/native/.singularity.d/runscript"
+    run slip run native -c 'echo shell instead'
+    expect_status 0
+    expect_output 'no run script, executing /bin/sh'
+    expect_output 'shell instead'
+    run slip -q run native -c true
+    [ -z "$output" ]
+}
+
+@test "shell takes commands from its input, and the shell that was named" {
+    run bash -c "echo 'echo in \$0' | $CLUSTER/as $ALICE env -C $WORK slipway shell debian.sif"
+    expect_status 0
+    expect_output 'in /bin/bash'
+    run slip shell debian.sif -c 'echo "got $0"'
+    expect_output 'got /bin/bash'
+    run slip shell --shell /bin/sh debian.sif -c 'echo "got $0"'
+    expect_output 'got /bin/sh'
+    run slip_env SINGULARITY_SHELL=/bin/sh -- shell debian.sif -c 'echo "got $0"'
+    expect_output 'got /bin/sh'
+    run slip shell busybox.sif -c 'echo "got $0"'
+    expect_output 'got /bin/sh'
+    run slip shell --shell /bin/nosuch debian.sif
+    expect_status 255
+    expect_output "command-not-found: '/bin/nosuch'"
+}
+
+@test "SquashFS files and directories are images, too" {
+    native_tree "$WORK/tree"
+    mksquashfs tree image.sqsh -quiet -no-progress -noappend >/dev/null
+    run slip exec image.sqsh echo squash
+    expect_status 0
+    [ "$output" = squash ]
+    run slip exec ./tree echo dir
+    expect_status 0
+    [ "$output" = dir ]
+    for name in image.sqsh tree; do
+        run slip inspect "$name"
+        expect_status 0
+        [ "$output" = "maker: alice" ]
+        run slip inspect -r "$name"
+        expect_output 'ran with'
+    done
+}
+
+@test "an image that only its owner may read stays hers" {
+    cp debian.sif private.sif
+    chown "$ALICE:" private.sif
+    chmod 600 private.sif
+    run slip exec private.sif true
+    expect_status 0
+    run bob slipway exec "$WORK/private.sif" true
+    expect_status 255
+    expect_output '^slipway: error: image-unreadable: '
+    run bob slipway inspect "$WORK/private.sif"
+    expect_status 255
+}
+
+@test "no privileges inside: no capabilities, no new ones, no setuid" {
+    run slip exec debian.sif grep -E '^(Cap|NoNewPrivs)' /proc/self/status
+    expect_status 0
+    expect_lines 4 '^Cap(Inh|Prm|Eff|Amb):.0000000000000000$'
+    expect_output 'NoNewPrivs:.1'
+    run slip exec debian.sif sh -c 'mount -t tmpfs x /mnt'
+    expect_failure
+}
+
+@test "umask is the caller's, or 0022 on request" {
+    run alice sh -c "umask 0027; cd $WORK; slipway exec debian.sif sh -c umask; slipway exec --no-umask debian.sif sh -c umask"
+    [ "$output" = $'0027\n0022' ]
+}
+
+@test "dry-run shows the plan and starts nothing" {
+    run slip exec --dry-run -B "$WORK:/mnt/w:ro" debian.sif sh -c 'echo started'
+    expect_status 0
+    expect_output "'/mnt/w'"
+    expect_output "command 'sh' '-c' 'echo started'"
+    run slip exec --dry-run --json -B "$WORK:/mnt/w:ro" debian.sif true
+    expect_status 0
+    jq -e '.command == ["true"] and (.plan.operations | map(.target) | index("/mnt/w") != null)' <<<"$output"
+}
+
+@test "a signal to slipway reaches the command, and nothing stays behind" {
+    alice env -C "$WORK" slipway exec debian.sif sh -c 'echo $$ >pid; exec sleep 1000' &
+    wait_for 10 test -s "$WORK/pid"
+    local pid
+    pid=$(<"$WORK/pid")
+    [ -d "/proc/$pid" ]
+    kill -TERM "$pid"
+    wait $! || true
+    wait_for 5 test ! -d "/proc/$pid"
+    no_server_left() { ! pgrep -u "$ALICE" -f 'slipway' >/dev/null; }
+    wait_for 5 no_server_left
+}
+
+@test "the site's configuration holds at the prompt, a user's own may replace it" {
+    mkdir -p site
+    printf 'launcher:\n  mount_home: false\n  env: {SITE_SAYS: hello}\n  bind: [%s:/site]\n' "$WORK/site" >own.yaml
+    chown -R "$ALICE:" site own.yaml
+    run slip_env "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif sh -c 'echo "$SITE_SAYS"; ls -d /site'
+    expect_status 0
+    [ "$output" = $'hello\n/site' ]
+    printf 'launcher: {mount_hmoe: false}\n' >own.yaml
+    run slip_env "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif true
+    expect_status 255
+    expect_output "config-invalid: .*own.yaml:1: unknown key 'mount_hmoe' in launcher .hint: did you mean 'mount_home'"
+}
+
+@test "containers in containers of a job: slipway under srun" {
+    run alice srun -N2 -n2 env -C "$WORK" slipway exec debian.sif sh -c '. /etc/os-release; echo "$ID $SLURM_PROCID"'
+    expect_status 0
+    expect_lines 1 '^debian 0$'
+    expect_lines 1 '^debian 1$'
+}
