@@ -89,6 +89,7 @@ class LayerPrefetcher::Reader : public ByteSource {
                 owner_->changed_.wait(lock, stop, [this] {
                     return cancelled_ || offset_ < entry_.spooled || entry_.state != State::running;
                 });
+                entry_.wanted = false;
             }
         }
     }
@@ -293,13 +294,13 @@ void LayerPrefetcher::spool_layer(Entry& entry) {
             if (written) {
                 entry.spooled += *got;
                 *got = 0;
+                changed_.notify_all();
             } else {
                 used_ -= *got;
                 changed_.wait(lock, stop_.get_token(), [&] { return entry.wanted; });
             }
-            changed_.notify_all();
         }
-        if (entry.wanted || stop_.stop_requested() || *got != 0) {
+        if (*got != 0) {
             chunk.resize(*got);
             entry.pending = std::move(chunk);
             entry.stream = std::move(*stream);
@@ -310,19 +311,21 @@ void LayerPrefetcher::spool_layer(Entry& entry) {
     }
 }
 
-/// Reserves bytes of the budget. False when the reader takes over first, or all ends.
+/// Reserves bytes of the budget. False when there is no room and the reader waits for these bytes,
+/// or all ends. A reader that keeps up with a download that has room changes nothing: it may only
+/// be looking ahead, and the download is to go on while it does other things.
 bool LayerPrefetcher::make_room(std::unique_lock<std::mutex>& lock, Entry& entry, std::size_t bytes) {
-    const auto fits = [&] { return used_ + bytes <= options_.budget; };
-    if (!entry.wanted && !fits()) {
-        evict_consumed();
-    }
-    changed_.wait(lock, stop_.get_token(), [&] {
-        if (!entry.wanted && !fits()) {
+    const auto fits = [&] {
+        if (used_ + bytes > options_.budget) {
             evict_consumed();
         }
-        return entry.wanted || fits();
-    });
-    if (entry.wanted || stop_.stop_requested()) {
+        return used_ + bytes <= options_.budget;
+    };
+    bool room = fits();
+    if (!room) {
+        changed_.wait(lock, stop_.get_token(), [&] { return (room = fits()) || entry.wanted; });
+    }
+    if (!room || stop_.stop_requested()) {
         return false;
     }
     used_ += bytes;

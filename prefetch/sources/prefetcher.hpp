@@ -72,7 +72,7 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
         std::unique_ptr<ByteSource> stream;
         std::vector<std::uint8_t> pending; ///< read from `stream`, not in the spool
         std::optional<base::Error> error;
-        bool wanted = false;   ///< a reader has caught up and asks for the stream
+        bool wanted = false;   ///< a reader has caught up and waits
         bool consumed = false; ///< read to its end at least once
         int readers = 0;
     };

@@ -4,13 +4,12 @@
 #include "config/config.hpp"
 #include "image/oci.hpp"
 #include "image/reference.hpp"
-#include "prefetch/convert/byte_source.hpp"
+#include "prefetch/convert/convert.hpp"
 #include "prefetch/credentials/finder.hpp"
 #include "prefetch/transfer/fetch.hpp"
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -20,14 +19,6 @@
 /// finds the manifest for a platform, checks every document against its digest, and gives the
 /// layers as streams.
 namespace slipway::prefetch {
-
-/// One layer of a resolved image.
-struct SourceLayer {
-    image::Descriptor blob; ///< digest and size of the bytes that open() gives
-    image::Digest diff_id;  ///< of the uncompressed layer
-    /// May be called again; each call gives the whole blob from its start.
-    std::function<base::Result<std::unique_ptr<ByteSource>>()> open;
-};
 
 /// What has been fetched so far; updated while layers download, also those that nobody reads yet.
 struct TransferCounters {
@@ -51,7 +42,7 @@ struct ResolvedImage {
     image::ImageConfig config;
     std::string config_json;         ///< the verified bytes
     std::string manifest_json;       ///< the verified bytes; made by us for docker-archive
-    std::vector<SourceLayer> layers; ///< bottom first; manifest.layers in the same order
+    std::vector<LayerInput> layers;  ///< bottom first; manifest.layers in the same order
     std::string origin_kind;         ///< "docker", "oci-archive", …
     std::string endpoint;            ///< registry or mirror that answered; "" for local ones
     bool used_credentials = false;   ///< the registry was asked with credentials

@@ -101,7 +101,7 @@ struct Bench {
     }
 };
 
-std::string read_layer(const SourceLayer& layer) {
+std::string read_layer(const LayerInput& layer) {
     auto source = layer.open();
     INFO((source ? "" : source.error().one_line()));
     REQUIRE(source);
