@@ -173,9 +173,9 @@ base::Result<void> Acquisition::break_lease(const std::string& seen) {
 }
 
 base::Result<Turn> Acquisition::wait(const std::function<void(const Wait&)>& waiting,
-                                     const std::atomic<bool>* cancel, unsigned interval_ms) {
+                                     std::stop_token stop, unsigned interval_ms) {
     for (;;) {
-        if (cancel != nullptr && cancel->load()) {
+        if (stop.stop_requested()) {
             return base::fail(base::Code::interrupted, "interrupted while waiting for an image");
         }
         TRY_ASSIGN(auto turn, poll());

@@ -3,8 +3,8 @@
 
 #include "store/store.hpp"
 
-#include <atomic>
 #include <memory>
+#include <stop_token>
 #include <variant>
 
 namespace slipway::store {
@@ -42,9 +42,9 @@ class Acquisition {
     Acquisition(const Store& store, ImageId id);
     base::Result<Turn> poll();
     /// poll() until it is our turn; calls `waiting` about every `interval_ms`; Code::interrupted
-    /// when `cancel` becomes true.
+    /// when `stop` is requested.
     base::Result<Turn> wait(const std::function<void(const Wait&)>& waiting,
-                            const std::atomic<bool>* cancel = nullptr, unsigned interval_ms = 200);
+                            std::stop_token stop = {}, unsigned interval_ms = 200);
 
   private:
     base::Result<std::optional<Lease>> try_take();

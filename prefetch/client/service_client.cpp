@@ -59,7 +59,7 @@ struct Ending {
     explicit operator bool() const { return image.has_value() || error.has_value(); }
 };
 
-Ending read_event(std::string_view line, bool detach, const ProgressSink& sink) {
+Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
     const json event = json::parse(line, nullptr, false);
     Ending ending;
     if (!event.is_object()) {
@@ -90,8 +90,8 @@ Ending read_event(std::string_view line, bool detach, const ProgressSink& sink) 
     return ending;
 }
 
-base::Result<Ending> one_attempt(const ServiceCall& call, const ProgressSink& sink,
-                                 const std::atomic<bool>& cancel) {
+base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
+                                 const std::stop_token& stop) {
     TRY_ASSIGN(auto http, UnixHttp::connect(call.socket_path));
     json body = {{"reference", call.request.reference}};
     if (!call.request.platform.empty()) {
@@ -121,19 +121,19 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const ProgressSink& si
     TRY(http.exchange("GET", "/v1/images/" + text_of(job, "id") + "/events", {}, silence_timeout_ms,
                       [&](std::string_view line) {
                           ending = read_event(line, call.detach, sink);
-                          return !ending && !cancel.load();
+                          return !ending && !stop.stop_requested();
                       }));
     return ending;
 }
 
 } // namespace
 
-base::Result<StagedImage> stage_through_service(const ServiceCall& call, const ProgressSink& sink,
-                                                const std::atomic<bool>& cancel) {
+base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,
+                                                const std::stop_token& stop) {
     bool reached = false;
     for (int waited_ms = 0;;) {
-        const auto ending = one_attempt(call, sink, cancel);
-        if (cancel.load()) {
+        const auto ending = one_attempt(call, sink, stop);
+        if (stop.stop_requested()) {
             return base::fail(Code::interrupted, "interrupted");
         }
         if (ending && ending->image) {

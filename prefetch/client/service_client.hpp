@@ -18,7 +18,7 @@ struct ServiceCall {
 /// service's own errors come back as they are. Code::service_unreachable (see UnixHttp::connect for
 /// sys_errno) when there is no service to begin with; one that goes away in the middle is waited for
 /// and asked again, which costs nothing that was finished.
-base::Result<StagedImage> stage_through_service(const ServiceCall& call, const ProgressSink& sink,
-                                                const std::atomic<bool>& cancel);
+base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,
+                                                const std::stop_token& stop);
 
 } // namespace slipway::prefetch::client

@@ -109,9 +109,9 @@ int stage(const Arguments& arguments) {
     }
     prefetch::ProgressPrinter printer(STDERR_FILENO, prefetch::style_for(STDERR_FILENO),
                                       arguments.reference);
-    const std::atomic<bool> cancel{false}; // Ctrl-C ends this process, and with it our interest
     const auto image = prefetch::client::stage_through_service(
-        call, [&](const prefetch::StageProgress& progress) { printer.show(progress); }, cancel);
+        call, [&](const prefetch::StageProgress& progress) { printer.show(progress); },
+        {}); // Ctrl-C ends this process, and with it our interest
     if (image) {
         printer.done(*image);
         (void)base::write_all(STDOUT_FILENO,

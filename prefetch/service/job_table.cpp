@@ -59,7 +59,7 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request,
             (job.state == JobState::failed && age < limits_.failed_ttl) ||
             (job.state == JobState::ready && request.pull != PullPolicy::always &&
              (age < limits_.ready_ttl || is_digest_pinned(request)));
-        if (valid && !(job.cancel->load() && !done)) {
+        if (valid && !(job.cancel.stop_requested() && !done)) {
             job.last_interest = now;
             job.detached = job.detached || detached;
             return known->second;
@@ -243,7 +243,7 @@ void JobTable::tick(Clock::time_point now) {
             break;
         case JobState::running:
             if (unwanted) {
-                job.cancel->store(true);
+                job.cancel.request_stop();
             }
             break;
         case JobState::ready:
@@ -266,7 +266,7 @@ void JobTable::tick(Clock::time_point now) {
 
 void JobTable::cancel_all() {
     for (auto& [id, job] : jobs_) {
-        job->cancel->store(true);
+        job->cancel.request_stop();
     }
     queues_.clear();
     turns_.clear();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/staging/stage_types.hpp"
+#include "prefetch/staging/event_lines.hpp"
 
 #include <chrono>
 #include <deque>
@@ -42,7 +42,7 @@ struct Job {
     bool detached = false; ///< goes on although nobody listens (sbatch)
     Clock::time_point created, started, finished, last_interest;
     Clock::time_point last_broadcast;
-    std::shared_ptr<std::atomic<bool>> cancel = std::make_shared<std::atomic<bool>>(false);
+    std::stop_source cancel;
 };
 
 struct TableLimits {
@@ -103,11 +103,5 @@ class JobTable {
     std::map<uid_t, unsigned> running_of_;
     std::size_t running_ = 0;
 };
-
-/// JSON lines of the API (DESIGN: queued, waiting, resolving, downloading, converting, publishing,
-/// ready, failed).
-std::string progress_line(const StageProgress& progress);
-std::string ready_line(const StagedImage& image);
-std::string failed_line(const base::Error& error);
 
 } // namespace slipway::prefetch::service

@@ -82,13 +82,13 @@ struct Server::Impl {
         base::log(base::LogLevel::info,
                   fmt::format("work {} begins: user {} image {}", job->id, job->request.uid,
                               base::in_quotes(job->request.reference)));
-        net::post(workers, [this, id = job->id, request = job->request, cancel = job->cancel] {
+        net::post(workers, [this, id = job->id, request = job->request, stop = job->cancel.get_token()] {
             const auto sink = [this, id](const StageProgress& progress) {
                 net::post(io, [this, id, progress] {
                     table.progressed(id, progress, Clock::now());
                 });
             };
-            auto result = stage(request, sink, *cancel);
+            auto result = stage(request, sink, stop);
             net::post(io, [this, id, result = std::move(result)]() mutable {
                 done(id, std::move(result));
             });

@@ -4,6 +4,7 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "prefetch/staging/event_lines.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -136,8 +137,7 @@ void ProgressPrinter::show(const StageProgress& progress) {
         write("slipway: " + name_ + ": " + text + "\n");
         break;
     case ProgressStyle::json:
-        write(fmt::format("{{\"event\":\"{}\",\"done\":{},\"total\":{}}}\n",
-                          phase_name(progress.phase), progress.done, progress.total));
+        write(progress_line(progress) + "\n");
         break;
     case ProgressStyle::quiet:
         break;
@@ -147,6 +147,9 @@ void ProgressPrinter::show(const StageProgress& progress) {
 void ProgressPrinter::done(const StagedImage& image) {
     clear();
     const std::lock_guard lock(mutex_);
+    if (style_ == ProgressStyle::json) {
+        write(ready_line(image) + "\n");
+    }
     // What was there already is not worth a line.
     if ((style_ == ProgressStyle::terminal || style_ == ProgressStyle::lines) && !image.was_present) {
         const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();

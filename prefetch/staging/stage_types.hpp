@@ -3,10 +3,10 @@
 
 #include "base/result.hpp"
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include <sys/types.h>
@@ -48,10 +48,10 @@ struct StageProgress {
 };
 
 /// Called from any thread, one call at a time for one request.
-using ProgressSink = std::function<void(const StageProgress&)>;
+using StageSink = std::function<void(const StageProgress&)>;
 
-/// Stages one image: blocks until it is in the store. `cancel` is looked at often; Code::interrupted.
+/// Stages one image: blocks until it is in the store. `stop` ends it soon; Code::interrupted.
 using StageFunction = std::function<base::Result<StagedImage>(
-    const StageRequest&, const ProgressSink&, const std::atomic<bool>& cancel)>;
+    const StageRequest&, const StageSink&, std::stop_token stop)>;
 
 } // namespace slipway::prefetch

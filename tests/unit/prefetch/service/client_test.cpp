@@ -12,7 +12,7 @@ using namespace slipway::test;
 
 namespace {
 
-const std::atomic<bool> never{false};
+const std::stop_token never;
 
 client::ServiceCall call_for(const std::string& socket, const std::string& reference) {
     client::ServiceCall call;

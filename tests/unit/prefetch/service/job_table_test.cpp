@@ -166,10 +166,10 @@ TEST_CASE("work that nobody waits for is cancelled, detached work is not") {
     Ear ear;
     table.listen(*wanted, ear);
     table.tick(bench.now + 29s);
-    CHECK_FALSE(left->cancel->load());
+    CHECK_FALSE(left->cancel.stop_requested());
     table.tick(bench.now + 31s);
-    CHECK(left->cancel->load());
-    CHECK_FALSE(wanted->cancel->load());
+    CHECK(left->cancel.stop_requested());
+    CHECK_FALSE(wanted->cancel.stop_requested());
     CHECK_FALSE(table.find(queued->id));
     CHECK(table.find(batch->id));
     // The cancelled one ends; then the same image can be asked for again.
@@ -178,7 +178,7 @@ TEST_CASE("work that nobody waits for is cancelled, detached work is not") {
     CHECK((*table.submit(Bench::want("left"), false, bench.now + 40s))->state == JobState::queued);
     table.unlisten(*wanted, ear, bench.now + 40s);
     table.tick(bench.now + 71s);
-    CHECK(wanted->cancel->load());
+    CHECK(wanted->cancel.stop_requested());
 }
 
 TEST_CASE("progress is told at a bearable rate, a new phase at once") {

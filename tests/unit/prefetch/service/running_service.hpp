@@ -42,14 +42,14 @@ struct Running {
         REQUIRE(opened);
         server = std::make_unique<Server>(
             std::move(options), std::move(*opened),
-            [this](const StageRequest& request, const ProgressSink& sink,
-                   const std::atomic<bool>& cancel) -> base::Result<StagedImage> {
+            [this](const StageRequest& request, const StageSink& sink,
+                   std::stop_token stop) -> base::Result<StagedImage> {
                 ++calls;
                 sink({Phase::resolving, 0, 0, {}});
-                while (!open_gate && !cancel) {
+                while (!open_gate && !stop.stop_requested()) {
                     ::usleep(1000);
                 }
-                if (cancel) {
+                if (stop.stop_requested()) {
                     return base::fail(base::Code::interrupted, "cancelled");
                 }
                 if (request.reference == "missing") {

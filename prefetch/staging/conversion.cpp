@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prefetch/staging/conversion.hpp"
+
+#include "base/log.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace slipway::prefetch {
+namespace {
+
+/// What the converter reports, added up from its threads.
+struct Counter : ProgressSink {
+    std::atomic<std::uint64_t> read{0};
+    std::atomic<bool> tables{false};
+    void layer_bytes(std::size_t, std::uint64_t bytes) noexcept override {
+        read.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    void phase(ConvertPhase phase) noexcept override { tables = phase == ConvertPhase::tables; }
+};
+
+/// Downloading and converting run at the same time: as long as bytes are missing, the download is
+/// what people wait for.
+StageProgress progress_of(const ResolvedImage& image, const Counter& counter) {
+    const auto total = image.counters ? image.counters->total.load() : 0;
+    const auto got = image.counters ? image.counters->done.load() : 0;
+    StageProgress progress;
+    const bool downloading = image.counters && got < total;
+    progress.phase = downloading ? Phase::downloading : Phase::converting;
+    progress.done = downloading ? got : counter.read.load();
+    progress.total = total;
+    if (!downloading && total == 0) {
+        for (const auto& layer : image.layers) {
+            progress.total += layer.blob.size;
+        }
+    }
+    return progress;
+}
+
+/// Tells the sink how it stands, from a thread of its own, until it goes out of scope.
+class Ticker {
+  public:
+    Ticker(const ResolvedImage& image, const Counter& counter, const StageSink& sink)
+        : thread_([this, &image, &counter, &sink] {
+              std::unique_lock lock(mutex_);
+              while (!wake_.wait_for(lock, std::chrono::milliseconds(200), [&] { return done_; })) {
+                  sink(progress_of(image, counter));
+              }
+          }) {}
+    ~Ticker() {
+        {
+            const std::lock_guard lock(mutex_);
+            done_ = true;
+        }
+        wake_.notify_all();
+        thread_.join();
+    }
+    Ticker(const Ticker&) = delete;
+    Ticker& operator=(const Ticker&) = delete;
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool done_ = false;
+    std::thread thread_;
+};
+
+ConvertOptions options_for(const config::Config& config, std::stop_token stop) {
+    ConvertOptions options;
+    options.compression = config.convert.compression == config::Compression::gzip
+                              ? Compression::gzip
+                              : Compression::zstd;
+    if (config.convert.level != 0) {
+        options.level = static_cast<int>(config.convert.level);
+    }
+    options.block_size = static_cast<std::uint32_t>(config.convert.block_size);
+    options.threads = config.convert.threads;
+    options.memory = config.convert.memory;
+    options.limits.layers = config.limits.layers;
+    options.limits.entries = config.limits.entries;
+    options.limits.image_bytes = config.limits.image_size;
+    options.stop = std::move(stop);
+    options.digest_output = true;
+    return options;
+}
+
+} // namespace
+
+std::uint64_t bytes_needed(const ResolvedImage& image) {
+    std::uint64_t layers = 0;
+    for (const auto& layer : image.layers) {
+        layers += layer.blob.size;
+    }
+    constexpr std::uint64_t rest = 1U << 20U; // tables, metadata and the SIF's own parts
+    return 2 * layers + rest;
+}
+
+base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::NativeSource source,
+                                          const config::Config& config, int out_fd,
+                                          const StageSink& sink, std::stop_token stop) {
+    ConvertInput input;
+    input.config = image.config;
+    input.source = std::move(source);
+    for (const auto& layer : image.layers) {
+        input.layers.push_back({layer.blob, layer.diff_id, layer.open});
+    }
+    Counter counter;
+    sink(progress_of(image, counter));
+    const Ticker ticker(image, counter, sink);
+    auto report = convert(input, options_for(config, std::move(stop)), out_fd, counter);
+    if (report) {
+        for (const auto& warning : report->warnings) {
+            base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);
+        }
+    }
+    return report;
+}
+
+} // namespace slipway::prefetch

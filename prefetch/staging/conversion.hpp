@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/config.hpp"
+#include "prefetch/convert/convert.hpp"
+#include "prefetch/sources/source.hpp"
+#include "prefetch/staging/stage_types.hpp"
+
+#include <stop_token>
+
+namespace slipway::prefetch {
+
+/// Converts a resolved image into an empty file, telling `sink` how far it is several times a
+/// second. Warnings of the converter are logged.
+base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::NativeSource source,
+                                          const config::Config& config, int out_fd,
+                                          const StageSink& sink, std::stop_token stop);
+
+/// Bytes that staging will need at most: the layers as they come, once more for what is spooled,
+/// and the image, which is rarely larger than its compressed layers.
+std::uint64_t bytes_needed(const ResolvedImage& image);
+
+} // namespace slipway::prefetch

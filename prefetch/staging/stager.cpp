@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prefetch/staging/stager.hpp"
+
+#include "base/format.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "prefetch/staging/conversion.hpp"
+#include "store/process_id.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::prefetch {
+namespace {
+
+using base::Code;
+
+/// The same image under its digest, whatever tag it was asked for by: "docker://host/path@digest".
+std::string with_digest(const image::ImageUri& uri, const image::Digest& digest) {
+    auto named = uri;
+    named.reference.tag.clear();
+    named.reference.digest = digest;
+    return named.text();
+}
+
+bool has_registry(const image::ImageUri& uri) {
+    return uri.transport == image::Transport::docker;
+}
+
+base::Result<image::ImageUri> parse_uri(const StageRequest& request, bool for_strangers) {
+    const auto exists = [&](const std::string& path) {
+        struct stat st {};
+        return !for_strangers && ::stat(path.c_str(), &st) == 0;
+    };
+    TRY_ASSIGN(auto uri, image::parse_image(request.reference, exists));
+    if (for_strangers && !has_registry(uri)) {
+        return base::fail(Code::unsupported,
+                          fmt::format("the service does not fetch {} images",
+                                      image::transport_name(uri.transport)),
+                          "stage it in your own process with `slipway stage`");
+    }
+    return uri;
+}
+
+} // namespace
+
+std::string conversion_options_text(const config::ConvertConfig& config) {
+    const bool gzip = config.compression == config::Compression::gzip;
+    const auto level = config.level != 0
+                           ? static_cast<int>(config.level)
+                           : default_level(gzip ? Compression::gzip : Compression::zstd);
+    return fmt::format("{}-{} block={} owners=squashed", gzip ? "gzip" : "zstd", level,
+                       config.block_size);
+}
+
+struct Stager::Work {
+    const StageRequest& request;
+    const StageSink& sink;
+    std::stop_token stop;
+    image::ImageUri uri;
+    image::Platform platform;
+    std::string reference; ///< canonical
+    std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+};
+
+Stager::Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
+               std::shared_ptr<HttpClient> client)
+    : options_(std::move(options)), store_(std::move(store)), also_(std::move(also)),
+      client_(std::move(client)) {}
+
+base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options) {
+    TRY_ASSIGN(auto store, store::Store::open(options.store));
+    std::vector<store::Store> also;
+    for (auto& look : options.also_look) {
+        look.access = store::Access::read_only;
+        if (auto opened = store::Store::open(look)) {
+            also.push_back(std::move(*opened));
+        }
+    }
+    HttpClient::Options client_options;
+    client_options.addresses = address_policy(*options.config, options.for_strangers);
+    TRY_ASSIGN(auto client, HttpClient::create(std::move(client_options)));
+    return std::unique_ptr<Stager>(
+        new Stager(std::move(options), std::move(store), std::move(also), std::move(client)));
+}
+
+base::Result<Stager::Work> Stager::begin(const StageRequest& request, const StageSink& sink,
+                                         std::stop_token stop) const {
+    TRY_ASSIGN(auto uri, parse_uri(request, options_.for_strangers));
+    auto platform = image::host_platform();
+    if (!request.platform.empty()) {
+        TRY_ASSIGN(platform, image::parse_platform(request.platform));
+    }
+    auto reference = uri.text();
+    return Work{request,        sink, std::move(stop), std::move(uri), std::move(platform),
+                std::move(reference)};
+}
+
+base::Result<std::unique_ptr<Source>> Stager::source_for(const Work& work,
+                                                         const std::string& spool) const {
+    SourceContext context;
+    context.client = client_;
+    context.config = options_.config;
+    context.credentials = options_.credentials;
+    context.anonymous_first = options_.for_strangers;
+    context.no_https = options_.no_https;
+    context.retry = options_.retry;
+    context.spool_dir = spool;
+    return make_source(work.uri, std::move(context));
+}
+
+std::optional<StagedImage> Stager::present(const store::ImageId& id) const {
+    const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
+        const auto found = store.find(id);
+        if (!found) {
+            return std::nullopt;
+        }
+        StagedImage staged;
+        staged.id = id;
+        staged.path = found->path;
+        staged.size = found->size;
+        staged.was_present = true;
+        if (const auto provenance = store.provenance(id)) {
+            staged.digest = provenance->manifest_digest;
+        }
+        return staged;
+    };
+    for (const auto& store : also_) {
+        if (auto staged = look(store)) {
+            return staged;
+        }
+    }
+    return look(store_);
+}
+
+/// The image that a reference was last known to mean, when it is still there.
+std::optional<StagedImage> Stager::recorded(const Work& work, const std::string& reference) const {
+    const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
+        const auto record = store.latest_ref(reference, work.platform.text());
+        // An id made with other conversion options is another image.
+        if (!record || record->id != store::image_id(record->digest, work.platform.text(),
+                                                     conversion_options_text(options_.config->convert),
+                                                     image_format)) {
+            return std::nullopt;
+        }
+        auto staged = present(record->id);
+        const auto digest = image::Digest::parse(record->digest);
+        if (staged && digest) {
+            staged->digest = record->digest;
+            staged->reference =
+                has_registry(work.uri) ? with_digest(work.uri, *digest) : work.reference;
+        }
+        return staged;
+    };
+    for (const auto& store : also_) {
+        if (auto staged = look(store)) {
+            return staged;
+        }
+    }
+    return look(store_);
+}
+
+/// One HEAD request: what the tag means now, and whether that is here already.
+base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
+                                                              Source& source) const {
+    work.sink({Phase::resolving, 0, 0, {}, {}});
+    const auto head = source.head(work.platform, work.stop);
+    if (head) {
+        return recorded(work, with_digest(work.uri, head->digest));
+    }
+    const auto code = head.error().code;
+    const bool no_answer = code == Code::source_unreachable || code == Code::source_rate_limited ||
+                           code == Code::timed_out;
+    auto last = recorded(work, work.reference);
+    if (no_answer && last && work.request.pull == PullPolicy::missing) {
+        base::log(base::LogLevel::warning,
+                  fmt::format("using {} as it was last known: {}", work.reference,
+                              head.error().one_line()));
+        return last;
+    }
+    return base::Unexpected(head.error());
+}
+
+base::Result<StagedImage> Stager::stage(const StageRequest& request, const StageSink& sink,
+                                        std::stop_token stop) const {
+    TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
+    const bool pinned = has_registry(work.uri) && !work.uri.reference.digest.empty();
+    if (pinned || request.pull == PullPolicy::never) {
+        // A digest means the same for ever: no network.
+        auto image = recorded(
+            work, pinned ? with_digest(work.uri, work.uri.reference.digest) : work.reference);
+        if (image) {
+            (void)store_.grant(image->id, request.uid);
+            return std::move(*image);
+        }
+        if (request.pull == PullPolicy::never) {
+            return base::fail(Code::not_staged, work.reference + " is not in the store",
+                              "stage it first, or ask without --pull=never");
+        }
+    }
+    if (has_registry(work.uri) && !pinned) {
+        TRY_ASSIGN(const auto source, source_for(work, {}));
+        TRY_ASSIGN(auto image, ask_registry(work, *source));
+        if (image) {
+            (void)store_.grant(image->id, request.uid);
+            return std::move(*image);
+        }
+    }
+    (void)store_.sweep();
+    TRY_ASSIGN(const auto dir, store_.make_work_dir());
+    TRY_ASSIGN(const auto source, source_for(work, dir.path()));
+    return resolve_and_stage(work, *source, dir);
+}
+
+base::Result<StagedImage> Stager::resolve_and_stage(const Work& work, Source& source,
+                                                    const store::WorkDir& dir) const {
+    work.sink({Phase::resolving, 0, 0, {}, {}});
+    TRY_ASSIGN(const auto image, source.resolve(work.platform, work.stop));
+    StagedImage staged;
+    staged.reference = image.canonical_reference;
+    staged.digest = image.manifest_digest.text();
+    staged.id = store::image_id(staged.digest, work.platform.text(),
+                                conversion_options_text(options_.config->convert), image_format);
+    staged.path = store_.image_path(staged.id);
+    work.sink({Phase::resolved, 0, 0, {}, staged});
+    if (image.users_own_credentials && store_.options().access == store::Access::shared) {
+        return base::fail(Code::source_denied,
+                          work.reference + " needs credentials of your own",
+                          "stage it in your own process: it does not belong into a shared store");
+    }
+    auto finish = [&](StagedImage done) {
+        done.reference = staged.reference;
+        done.digest = staged.digest;
+        remember(work, image, done);
+        return done;
+    };
+    if (auto there = present(staged.id)) {
+        return finish(std::move(*there));
+    }
+    store::Acquisition acquisition(store_, staged.id);
+    TRY_ASSIGN(auto turn, acquisition.wait(
+                              [&](const store::Wait& wait) {
+                                  work.sink({Phase::waiting, 0, 0, wait.holder, {}});
+                              },
+                              work.stop));
+    if (std::holds_alternative<store::StoredImage>(turn)) {
+        auto there = present(staged.id);
+        return finish(there ? std::move(*there) : staged);
+    }
+    TRY_ASSIGN(auto made, make(work, image, staged, dir));
+    return finish(std::move(made));
+}
+
+base::Result<StagedImage> Stager::make(const Work& work, const ResolvedImage& image,
+                                       StagedImage staged, const store::WorkDir& dir) const {
+    TRY(store_.make_room(bytes_needed(image)));
+    const auto sif = dir.path() + "/image.sif";
+    TRY_ASSIGN(auto file, base::open_file(sif, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    // The definition names the image by its digest alone: equal manifests give equal bytes.
+    const image::NativeSource source{image.origin_kind, staged.digest, std::string(image_format)};
+    TRY_ASSIGN(const auto report, convert_image(image, source, *options_.config, file.get(),
+                                                work.sink, work.stop));
+    TRY(file.close());
+    work.sink({Phase::publishing, 0, 0, {}, {}});
+    store::Provenance what;
+    what.id = staged.id;
+    what.reference = work.reference;
+    what.origin = image.origin_kind;
+    what.manifest_digest = staged.digest;
+    what.platform = work.platform.text();
+    what.options = conversion_options_text(options_.config->convert);
+    what.format = image_format;
+    what.output_digest = report.output.text();
+    what.output_size = report.image_bytes;
+    for (const auto& layer : image.layers) {
+        what.layers.push_back(layer.blob.digest.text());
+    }
+    what.uid = work.request.uid;
+    what.host = store::ProcessId::self().host;
+    what.created = ::time(nullptr);
+    what.duration_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                              work.started)
+            .count());
+    what.tool_version = SLIPWAY_VERSION;
+    what.private_credentials = image.users_own_credentials;
+    TRY_ASSIGN(const auto stored, store_.publish(staged.id, dir, sif, what));
+    staged.path = stored.path;
+    staged.size = stored.size;
+    return staged;
+}
+
+/// Records and grants only save work later: a store that is full now has the image all the same.
+void Stager::remember(const Work& work, const ResolvedImage& image,
+                      const StagedImage& staged) const {
+    const auto record = [&](const std::string& reference) {
+        const auto last = store_.latest_ref(reference, work.platform.text());
+        if (last && last->id == staged.id) {
+            return;
+        }
+        const auto done = store_.record_ref({reference, staged.digest, work.platform.text(),
+                                             staged.id, ::time(nullptr)});
+        if (!done) {
+            base::log(base::LogLevel::warning, done.error().one_line());
+        }
+    };
+    record(work.reference);
+    if (has_registry(work.uri)) {
+        record(with_digest(work.uri, image.root_digest));
+        record(with_digest(work.uri, image.manifest_digest));
+    }
+    (void)store_.grant(staged.id, work.request.uid);
+}
+
+base::Result<StagedImage> Stager::build(const StageRequest& request, const std::string& path,
+                                        const StageSink& sink, std::stop_token stop) const {
+    TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
+    (void)store_.sweep();
+    TRY_ASSIGN(const auto dir, store_.make_work_dir());
+    TRY_ASSIGN(const auto source, source_for(work, dir.path()));
+    work.sink({Phase::resolving, 0, 0, {}, {}});
+    TRY_ASSIGN(const auto image, source->resolve(work.platform, work.stop));
+    // Written beside its place and linked there when it is whole: nobody sees half a file, and a
+    // file that appeared meanwhile is not overwritten.
+    const auto part = fmt::format("{}.part.{}", path, ::getpid());
+    auto write = [&]() -> base::Result<ConvertReport> {
+        TRY_ASSIGN(auto file, base::open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0777));
+        TRY_ASSIGN(auto report,
+                   convert_image(image, image::native_source(request.reference, SLIPWAY_VERSION),
+                                 *options_.config, file.get(), sink, work.stop));
+        sink({Phase::publishing, 0, 0, {}, {}});
+        if (::fsync(file.get()) != 0) {
+            return base::fail_errno(Code::io, errno, "cannot save " + base::in_quotes(path));
+        }
+        TRY(file.close());
+        if (::link(part.c_str(), path.c_str()) != 0) {
+            return base::fail_errno(errno == EEXIST ? Code::image_exists : Code::io, errno,
+                                    "cannot create " + base::in_quotes(path),
+                                    errno == EEXIST ? "--force overwrites it" : "");
+        }
+        return report;
+    };
+    auto report = write();
+    ::unlink(part.c_str());
+    if (!report) {
+        return base::Unexpected(std::move(report.error()));
+    }
+    StagedImage staged;
+    staged.reference = image.canonical_reference;
+    staged.digest = image.manifest_digest.text();
+    staged.path = path;
+    staged.size = report->image_bytes;
+    return staged;
+}
+
+} // namespace slipway::prefetch

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/config.hpp"
+#include "prefetch/sources/source.hpp"
+#include "prefetch/staging/stage_types.hpp"
+#include "store/lease.hpp"
+#include "store/store.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace slipway::prefetch {
+
+/// What the converter writes. A change of the output for equal input changes this text, and with it
+/// every image id.
+inline constexpr std::string_view image_format = "slipway-sif-1";
+
+/// Canonical text of the options that decide the bytes of an image.
+std::string conversion_options_text(const config::ConvertConfig& config);
+
+struct StagerOptions {
+    std::shared_ptr<const config::Config> config;
+    store::StoreOptions store;                  ///< where images are staged
+    std::vector<store::StoreOptions> also_look; ///< read-only stores that are looked into first
+    CredentialFinder::Options credentials;
+    bool for_strangers = false; ///< the service: only public addresses, no local files
+    bool no_https = false;
+    RetryPolicy retry;
+};
+
+/// From a reference to an image in a store: look it up, fetch, convert, publish; once for everybody
+/// who wants it at the same time, on all hosts that share the store. Safe to use from many threads.
+class Stager {
+  public:
+    static base::Result<std::unique_ptr<Stager>> create(StagerOptions options);
+
+    /// See StageFunction. With PullPolicy::missing a reference with a digest that is there costs no
+    /// network; a tag costs one HEAD request, and when the registry does not answer, what the tag
+    /// meant last is used with a warning.
+    base::Result<StagedImage> stage(const StageRequest& request, const StageSink& sink,
+                                    std::stop_token stop) const;
+
+    /// Converts straight into a new file outside of any store (build, pull). `path` must not exist.
+    base::Result<StagedImage> build(const StageRequest& request, const std::string& path,
+                                    const StageSink& sink, std::stop_token stop) const;
+
+    [[nodiscard]] const store::Store& store() const noexcept { return store_; }
+
+  private:
+    struct Work; // one request on its way
+    Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
+           std::shared_ptr<HttpClient> client);
+
+    base::Result<Work> begin(const StageRequest& request, const StageSink& sink,
+                             std::stop_token stop) const;
+    base::Result<std::unique_ptr<Source>> source_for(const Work& work,
+                                                     const std::string& spool) const;
+    [[nodiscard]] std::optional<StagedImage> recorded(const Work& work,
+                                                      const std::string& reference) const;
+    [[nodiscard]] std::optional<StagedImage> present(const store::ImageId& id) const;
+    base::Result<std::optional<StagedImage>> ask_registry(const Work& work, Source& source) const;
+    base::Result<StagedImage> resolve_and_stage(const Work& work, Source& source,
+                                                const store::WorkDir& dir) const;
+    base::Result<StagedImage> make(const Work& work, const ResolvedImage& image,
+                                   StagedImage staged, const store::WorkDir& dir) const;
+    void remember(const Work& work, const ResolvedImage& image, const StagedImage& staged) const;
+
+    StagerOptions options_;
+    store::Store store_;
+    std::vector<store::Store> also_;
+    std::shared_ptr<HttpClient> client_;
+};
+
+} // namespace slipway::prefetch
