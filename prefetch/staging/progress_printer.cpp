@@ -122,7 +122,9 @@ void ProgressPrinter::show(const StageProgress& progress) {
     }
     const auto rest = style_ == ProgressStyle::terminal ? std::chrono::milliseconds(100)
                                                         : std::chrono::milliseconds(10000);
-    if (style_ == ProgressStyle::quiet || (!new_phase && now - last_ < rest)) {
+    // A line in a file says something only about work that takes a while.
+    const bool brief = style_ == ProgressStyle::lines && now - started_ < std::chrono::seconds(1);
+    if (style_ == ProgressStyle::quiet || brief || (!new_phase && now - last_ < rest)) {
         return;
     }
     shown_ = true;

@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# slipwayd: one shared store, filled once for everybody.
+# shellcheck disable=SC2154
+
+bats_require_minimum_version 1.5.0
+load common
+
+# The service runs as an ordinary system user, as its unit says.
+SERVICE_USER=daemon
+
+start_service() {
+    setsid setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups \
+        "$SLIPWAY_BUILD/bin/slipwayd" --config "$SLIPWAY_CONFIG" >>"$CLUSTER_DIR/log/slipwayd.out" 2>&1 &
+    echo $! >"$BATS_FILE_TMPDIR/service.pid"
+    wait_for 10 curl -sf --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" http://localhost/healthz
+}
+stop_service() {
+    pkill "-${1:-TERM}" -F "$BATS_FILE_TMPDIR/service.pid" || true
+    wait_for 10 bash -c "! pgrep -F '$BATS_FILE_TMPDIR/service.pid'"
+}
+api() { curl -s --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" "$@"; }
+
+setup_file() {
+    need_plugin
+    "$CLUSTER/push-images" "$CLUSTER_DIR" busybox debian-py >/dev/null
+    LOG=$(ls "$CLUSTER_DIR"/log/registry*.out | head -1)
+    export LOG
+    install -d -o "$SERVICE_USER" -g "$SERVICE_USER" -m 755 "$CLUSTER_DIR/store"
+    install -d -o "$SERVICE_USER" -m 755 "$CLUSTER_DIR/run"
+    chmod 755 "$CLUSTER_DIR/run"
+    start_service
+}
+
+teardown_file() {
+    [ -e "$BATS_FILE_TMPDIR/service.pid" ] && stop_service
+    rm -rf "$CLUSTER_DIR/store"
+}
+
+setup() {
+    need_plugin
+    BUSYBOX=docker://$REGISTRY/busybox:1
+    PYTHON=docker://$REGISTRY/debian-py:1
+}
+
+mark() { MARK=$(wc -l <"$LOG"); }
+requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1 .*uri=\"[^\"]*$2" || true; }
+staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_total" { print $2 }'; }
+
+@test "srun stages through the service, once for both nodes and for both users" {
+    mark
+    run -0 alice srun -N2 -n4 --container-image="$PYTHON" python3 -c 'print("in python")'
+    expect_lines 4 '^in python$'
+    run -0 bob srun -N2 -n2 --container-image="$PYTHON" true
+    [ "$(staged)" -eq 1 ]
+    [ "$(ls "$CLUSTER_DIR"/store/images/*.sif | wc -l)" -eq 1 ]
+    [ "$(stat -c %U "$CLUSTER_DIR"/store/images/*.sif)" = "$SERVICE_USER" ]
+}
+
+@test "a step whose image is there asks the registry at most once" {
+    run -0 alice srun --container-image="$PYTHON" true
+    mark
+    run -0 alice srun -N2 --container-image="$PYTHON" true
+    sleep 0.3
+    [ "$(requests GET '')" -eq 0 ]
+    [ "$(requests HEAD '')" -le 1 ]
+}
+
+@test "steps of a batch job reuse the pinned image" {
+    local out
+    out=$(work_dir)
+    run -0 alice sbatch --wait -N2 -o "$out/out" --container-image="$PYTHON" --wrap \
+        'srun python3 -c "print(1)"; srun -n2 python3 -c "print(2)"; python3 --version || echo script on the host'
+    run cat "$out/out"
+    expect_lines 2 '^1$'
+    expect_lines 2 '^2$'
+}
+
+@test "the service killed in the middle and started again is a pause" {
+    local reference=docker://$REGISTRY/debian-py:1
+    stop_service
+    rm -rf "$CLUSTER_DIR"/store/images/* "$CLUSTER_DIR"/store/refs/*
+    start_service
+    alice srun --container-image="$reference" echo done >"$BATS_TEST_TMPDIR/out" 2>&1 &
+    local job=$!
+    wait_for 20 bash -c "ls '$CLUSTER_DIR'/store/tmp/* "
+    stop_service KILL
+    start_service
+    wait "$job" || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
+    grep -qx done "$BATS_TEST_TMPDIR/out"
+    wait_for 10 bash -c "[ -z \"\$(ls '$CLUSTER_DIR/store/tmp')\" ]"
+}
+
+@test "errors of the service reach the user, nothing runs on the host" {
+    run alice srun --container-image="docker://$REGISTRY/busybox:nosuch" touch /tmp/slipway-ran
+    expect_failure
+    expect_output 'source-not-found: '
+    [ ! -e /tmp/slipway-ran ]
+    cluster_idle
+}
+
+@test "the service reaches no address that the site has not named" {
+    run api -X POST -d '{"reference":"docker://127.0.0.1:9/x:1"}' http://localhost/v1/images
+    local id
+    id=$(jq -r .id <<<"$output")
+    run api "http://localhost/v1/images/$id/events"
+    expect_output '"event":"failed"'
+    refuse_output 'Connection refused'
+}
+
+@test "only root and the service's user change the store" {
+    local image
+    image=$(api http://localhost/v1/images | jq -r '.images[0].image')
+    run alice curl -s -X DELETE --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" "http://localhost/v1/images/$image?force"
+    expect_output 'policy-denied'
+    run -0 api -X POST "http://localhost/v1/images/$image/pin"
+    run -0 api http://localhost/v1/images
+    [ "$(jq ".images[] | select(.image == \"$image\") | .pinned" <<<"$output")" = true ]
+}
+
+@test "bad requests are refused and others are not disturbed" {
+    run api -X POST -d '{"reference":"x","uid":0}' http://localhost/v1/images
+    expect_output 'service-protocol'
+    run api -X POST -d 'garbage' http://localhost/v1/images
+    expect_output 'service-protocol'
+    run -0 api -o /dev/null -w '%{http_code}' http://localhost/v1/images/ffffffffffffffffffffffffffffffff
+    [ "$output" = 404 ]
+    run -0 alice srun --container-image="$BUSYBOX" true
+}
+
+@test "without the service users stage in their own process, and are told" {
+    stop_service
+    local own
+    own=$(work_dir)
+    run -0 alice env SLIPWAY_CACHEDIR="$own/store" srun --container-image="$BUSYBOX" echo served
+    expect_output served
+    [ -n "$(ls "$own/store/images")" ]
+    start_service
+}
