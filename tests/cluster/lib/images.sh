@@ -33,7 +33,7 @@ make_once() {
     flock 8
     [ ! -e "$out" ] || return 0
     say "making ${out#"$CACHE"/} (once; kept in $CACHE)"
-    rm -rf --one-file-system "$out.tmp"
+    rm -rf --one-file-system "$out.tmp" "$out.tmp".*
     "$make" "$out.tmp" "$@" 8>&-
     mv "$out.tmp" "$out"
 }
@@ -183,11 +183,12 @@ add_layer() {
     rm -rf --one-file-system "$bundle"
 }
 
-# add_raw_layer LAYOUT FUNCTION: FUNCTION DIR makes the members of a layer archive, taken as they are.
+# add_raw_layer LAYOUT FUNCTION ARGUMENT…: FUNCTION DIR ARGUMENT… makes the members of a layer archive,
+# taken as they are.
 add_raw_layer() {
     local work=$1.raw
     mkdir "$work"
-    "$2" "$work"
+    "$2" "$work" "${@:3}"
     (cd "$work" && find . ! -type d -print0 |
         tar --owner=0 --group=0 --no-recursion --null --files-from=- -cf "$work.tar")
     umoci raw add-layer --image "$1:latest" --history.created_by "$2" "$work.tar"
@@ -292,13 +293,14 @@ make_py_layout() {
     umoci config --image "$1:latest" --config.cmd python3
 }
 
-# About 2 GB: large files that do not compress, many small ones, and whiteouts over both.
+# About 2 GB: large files that do not compress, many small ones, and whiteouts over both. All by hand:
+# umoci would unpack the whole image for each layer.
 make_big_layout() {
     cp -a --reflink=auto "$(layout py)" "$1"
     local n
-    for n in 1 2 3; do add_layer "$1" layer_of_noise "$n"; done
-    add_layer "$1" layer_of_small_files
-    add_layer "$1" layer_of_whiteouts
+    for n in 1 2 3; do add_raw_layer "$1" layer_of_noise "$n"; done
+    add_raw_layer "$1" layer_of_small_files
+    add_raw_layer "$1" layer_of_whiteouts
 }
 
 # The same bytes on every machine: a cipher's key stream.
@@ -325,6 +327,6 @@ layer_of_small_files() {
 }
 
 layer_of_whiteouts() {
-    rm -r "$1"/opt/small/{0..49} "$1/opt/noise/2"
-    find "$1/usr/share/doc" -mindepth 1 -maxdepth 1 -name 'p*' -exec rm -r {} +
+    mkdir -p "$1/opt/small" "$1/opt/noise" "$1/usr/share/doc"
+    touch "$1"/opt/small/.wh.{0..49} "$1/opt/noise/.wh.2" "$1"/usr/share/doc/.wh.{python3,perl-base,passwd}
 }
