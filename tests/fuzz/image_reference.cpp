@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (const auto reference = image::parse_reference_or_enroot(text)) {
         const auto canonical = reference->text();
         const auto again = image::parse_reference(canonical);
-        if (!again || again->text() != canonical || reference->name().find("..") != std::string::npos) {
+        if (!again || again->text() != canonical ||
+            reference->name().find("..") != std::string::npos) {
             std::abort();
         }
         for (const char c : canonical) {
