@@ -83,9 +83,12 @@ base::Result<std::size_t> Exchange::read(std::span<std::uint8_t> out) {
     return taken;
 }
 
-bool Exchange::failed_for_now() const {
+ExchangeFailure Exchange::failure() const {
     const std::lock_guard lock(transfer_->mutex);
-    return transfer_->failed && transfer_->failure.transient;
+    if (transfer_->failed) {
+        return transfer_->failure;
+    }
+    return {base::Error{Code::interrupted, 0, "the download was cancelled", {}}, false, false};
 }
 
 } // namespace slipway::prefetch

@@ -53,6 +53,7 @@ struct HttpReply {
 struct ExchangeFailure {
     base::Error error;
     bool transient = false;
+    bool never_connected = false; ///< no name, no route, nobody there: likely to stay that way
 };
 
 class Exchange;
@@ -107,8 +108,8 @@ class Exchange {
     base::Result<HttpHead> head();
     /// Waits for body bytes; 0 is the end, after the whole body has arrived.
     base::Result<std::size_t> read(std::span<std::uint8_t> out);
-    /// After an error of head() or read(): whether another attempt may succeed.
-    [[nodiscard]] bool failed_for_now() const;
+    /// After an error of head() or read(): the same with what the error does not tell.
+    [[nodiscard]] ExchangeFailure failure() const;
 
   private:
     std::shared_ptr<HttpClient::Impl> client_;

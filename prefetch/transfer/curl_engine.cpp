@@ -78,7 +78,7 @@ struct Operation {
 };
 
 ExchangeFailure cancelled(std::string why) {
-    return {base::Error{Code::interrupted, 0, std::move(why), {}}, false};
+    return {base::Error{Code::interrupted, 0, std::move(why), {}}, false, false};
 }
 
 void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFailure> failure) {
@@ -241,6 +241,11 @@ constexpr std::array meanings{
     CurlMeaning{CURLE_OUT_OF_MEMORY, Code::system, false, "out of memory", ""},
 };
 
+bool never_connected(CURLcode code) {
+    return code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
+           code == CURLE_COULDNT_CONNECT;
+}
+
 ExchangeFailure failure_of(const Operation& op, CURLcode code) {
     const auto where = op.transfer->request.url.origin();
     if (!op.refused_address.empty()) {
@@ -248,14 +253,14 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
                             op.refused_address + ", which this service does not connect to",
                             "the administrator can allow the host under `registries:` in "
                             "slipway.yaml"},
-                false};
+                false, false};
     }
     if (op.body_too_long || op.headers_too_long) {
         return {base::Error{Code::limit_exceeded, 0,
                             fmt::format("{}: the {} of the answer is too long", where,
                                         op.body_too_long ? "body" : "header"),
                             {}},
-                false};
+                false, false};
     }
     const char* detail = op.message[0] != '\0' ? op.message.data() : curl_easy_strerror(code);
     for (const auto& meaning : meanings) {
@@ -264,12 +269,12 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
                                 fmt::format("{}: {} ({})", where, meaning.text,
                                             base::printable(detail)),
                                 meaning.hint},
-                    meaning.transient};
+                    meaning.transient, never_connected(code)};
         }
     }
     return {base::Error{Code::source_unreachable, 0,
                         fmt::format("{}: {}", where, base::printable(detail)), {}},
-            false};
+            false, false};
 }
 
 // --- setting up one transfer --------------------------------------------------------------------

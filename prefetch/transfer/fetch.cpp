@@ -29,12 +29,17 @@ bool is_redirect(int status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-Failure permanent(base::Error error) { return {std::move(error), false, {}}; }
+Failure permanent(base::Error error) { return {std::move(error), false, {}, false}; }
+
+Failure failure_of_exchange(const Exchange& exchange, base::Error error) {
+    const auto why = exchange.failure();
+    return {std::move(error), why.transient, {}, why.never_connected};
+}
 
 /// The error of a reply whose status is worth another attempt.
 Failure failure_of_status(const FetchContext& context, const Url& url, const HttpHead& head,
                           std::string_view body) {
-    Failure failure{status_error(url, head, body), retryable_status(head.status), {}};
+    Failure failure{status_error(url, head, body), retryable_status(head.status), {}, false};
     if (head.status == 429 || head.status == 503) {
         failure.retry_after =
             parse_retry_after(head.headers.get("Retry-After"), context.pace.now());
@@ -95,7 +100,7 @@ class HopWalk {
         Opened opened{context_.client->open(http_, context_.stop), {}, http_.url};
         auto head = opened.exchange->head();
         if (!head) {
-            failure = Failure{head.error(), opened.exchange->failed_for_now(), {}};
+            failure = failure_of_exchange(*opened.exchange, head.error());
             return std::nullopt;
         }
         opened.head = std::move(*head);
@@ -164,8 +169,8 @@ std::optional<Fetched> fetch_once(const FetchContext& context, const FetchReques
     const bool good = opened->head.status < 300;
     auto body = read_body(*opened->exchange, good ? max_body : max_error_body, !good);
     if (!body && good) {
-        failure = Failure{std::move(body.error()).context(opened->url.host_port()),
-                          opened->exchange->failed_for_now(), {}};
+        failure = failure_of_exchange(*opened->exchange,
+                                      std::move(body.error()).context(opened->url.host_port()));
         return std::nullopt;
     }
     Fetched fetched{std::move(opened->head), body ? std::move(*body) : std::string(),
@@ -246,7 +251,7 @@ std::optional<Failure> BlobStream::accept(const HttpHead& head, const Url& url) 
                                    fmt::format("{} refuses to continue at byte {}", url.host_port(),
                                                position_),
                                    {}},
-                       true, {}};
+                       true, {}, false};
     }
     return failure_of_status(context_, url, head, read_error_body(*exchange_));
 }
@@ -261,7 +266,7 @@ std::optional<Failure> BlobStream::accept_whole(const HttpHead& head, const Url&
                                    fmt::format("{} announces {} bytes for a blob of {} bytes",
                                                url.host_port(), *length, *expectation_.size),
                                    "the registry holds a damaged blob; push the image again"},
-                       again, {}};
+                       again, {}, false};
     }
     const auto etag = std::string(head.headers.get("ETag"));
     if (expectation_.check_etag && position_ > 0 && etag != etag_) {
@@ -287,7 +292,7 @@ std::optional<Failure> BlobStream::accept_part(const HttpHead& head, const Url& 
                                    fmt::format("{} answers with a wrong range of bytes",
                                                url.host_port()),
                                    {}},
-                       true, {}};
+                       true, {}, false};
     }
     discard_ = 0;
     return std::nullopt;
@@ -359,9 +364,9 @@ base::Result<std::size_t> BlobStream::read(std::span<std::uint8_t> out) {
                                     fmt::format("{} ended the blob early, after {} bytes",
                                                 request_.http.url.host_port(), position_),
                                     {}},
-                        true, {}};
+                        true, {}, false};
         if (!got) {
-            failure = Failure{got.error(), exchange_->failed_for_now(), {}};
+            failure = failure_of_exchange(*exchange_, got.error());
         }
         TRY(retrier_.wait(std::move(failure)));
         TRY(connect());

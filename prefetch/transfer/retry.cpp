@@ -53,7 +53,7 @@ base::Result<void> Retrier::wait(Failure failure) {
         return base::Unexpected(std::move(failure.error));
     }
     ++failures_;
-    if (failures_ >= policy_.attempts) {
+    if (failures_ >= (failure.never_connected ? policy_.connect_attempts : policy_.attempts)) {
         return base::Unexpected(
             std::move(failure.error).context(fmt::format("given up after {} attempts", failures_)));
     }

@@ -21,7 +21,8 @@ struct Pace {
 Pace real_pace();
 
 struct RetryPolicy {
-    int attempts = 5; ///< in a row without progress
+    int attempts = 5;         ///< in a row without progress
+    int connect_attempts = 3; ///< when no connection comes about: mostly a wrong name
     std::chrono::milliseconds first_delay{1'000};
     std::chrono::milliseconds longest_delay{60'000};
     /// A server that asks to stay away for longer than this is taken at its word: the download
@@ -41,6 +42,7 @@ struct Failure {
     base::Error error;
     bool transient = false;
     std::optional<std::chrono::seconds> retry_after;
+    bool never_connected = false;
 };
 
 /// Counts failures and waits between attempts.

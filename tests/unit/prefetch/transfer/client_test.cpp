@@ -115,7 +115,8 @@ TEST_CASE("failures say what happened and whether to try again") {
         auto head = exchange->head();
         REQUIRE_FALSE(head);
         CHECK(head.error().code == Code::source_unreachable);
-        CHECK(exchange->failed_for_now());
+        CHECK(exchange->failure().transient);
+        CHECK(exchange->failure().never_connected);
     }
     SECTION("no answer") {
         HttpServer server([](const ServerRequest&, Connection&) {
@@ -126,7 +127,7 @@ TEST_CASE("failures say what happened and whether to try again") {
         auto head = exchange->head();
         REQUIRE_FALSE(head);
         CHECK(head.error().code == Code::timed_out);
-        CHECK(exchange->failed_for_now());
+        CHECK(exchange->failure().transient);
     }
     SECTION("a cut body") {
         HttpServer server([](const ServerRequest&, Connection& out) {
@@ -140,7 +141,7 @@ TEST_CASE("failures say what happened and whether to try again") {
         auto more = exchange->read(buffer);
         REQUIRE_FALSE(more);
         CHECK(more.error().code == Code::source_unreachable);
-        CHECK(exchange->failed_for_now());
+        CHECK(exchange->failure().transient);
     }
     SECTION("not HTTP") {
         HttpServer server([](const ServerRequest&, Connection& out) {
@@ -181,7 +182,7 @@ TEST_CASE("private addresses are refused where only public ones are wanted") {
             INFO(host);
             REQUIRE_FALSE(head);
             CHECK(head.error().code == Code::source_denied);
-            CHECK_FALSE(exchange->failed_for_now());
+            CHECK_FALSE(exchange->failure().transient);
         }
         CHECK(server.requests().empty());
     }

@@ -150,6 +150,19 @@ TEST_CASE("servers that stumble are asked again") {
     }
 }
 
+TEST_CASE("a server that is not there is given up sooner") {
+    Bench bench;
+    FetchRequest request;
+    {
+        HttpServer gone([](const ServerRequest&, Connection&) { return false; });
+        request = get(gone, "/");
+    }
+    auto reply = fetch(bench.context, request, 10);
+    REQUIRE_FALSE(reply);
+    CHECK(reply.error().message.find("after 3 attempts") != std::string::npos);
+    CHECK(bench.pauses.size() == 2);
+}
+
 TEST_CASE("Retry-After is honoured up to a limit") {
     Bench bench;
     std::atomic<int> count{0};
