@@ -26,12 +26,11 @@ struct StoreConfig {
     std::string path;        ///< absolute; "" when the site shares no store
     std::string user_path;   ///< pattern with ~ and ${USER}; "" when the site says nothing
     std::uint64_t quota = 0; ///< bytes; 0: no quota
-    bool keep_blobs = false;
     std::uint64_t max_job_time = 7 * 24 * 3600; ///< seconds
 };
 
 struct ServiceConfig {
-    /// "unix:/absolute/path" or "tcp:host:port"
+    /// One "unix:/absolute/path"; a list because a later version may listen on several.
     std::vector<std::string> listen{"unix:/run/slipway/slipwayd.sock"};
     unsigned workers = 0; ///< 0: one for each core
     unsigned max_concurrent_per_user = 4;
@@ -72,13 +71,6 @@ struct LauncherConfig {
     std::uint64_t tmpfs_size = 64 * mib;    ///< bytes, for contained tmp, home, writable tmpfs
 };
 
-enum class BatchMode { host, container };
-
-struct SlurmConfig {
-    BatchMode batch = BatchMode::host; ///< where the batch script itself runs
-    bool entrypoint = false;           ///< run the image's entrypoint before the command
-};
-
 struct LimitsConfig {
     std::uint64_t image_size = 100 * gib; ///< bytes, sum of all file sizes of an image
     std::uint64_t layers = 256;
@@ -92,7 +84,6 @@ struct Config {
         registries; ///< by "host[:port]"; docker.io for Docker Hub
     ConvertConfig convert;
     LauncherConfig launcher;
-    SlurmConfig slurm;
     LimitsConfig limits;
 
     std::string source; ///< path of the file that was read; "" for built-in defaults

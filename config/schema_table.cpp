@@ -50,7 +50,6 @@ constexpr std::array section_table{
                           "Docker Hub is docker.io."},
     Section{"convert", "How layers become an image file."},
     Section{"launcher", "What a container gets from the node."},
-    Section{"slurm", "How jobs use containers."},
     Section{"limits", "What an image may be at most. They protect the store and the nodes from "
                       "broken and hostile images."},
 };
@@ -75,17 +74,13 @@ constexpr std::array key_table{
         "How much the shared store may hold. When it is full the images that nobody has used for "
         "the longest time are removed.",
         "20TiB"),
-    key<Boolean, &Config::store, &StoreConfig::keep_blobs>(
-        "store", "keep_blobs",
-        "Keep the downloaded layers of public images, too. Costs space and saves downloads of "
-        "layers that several images share."),
     key<Duration, &Config::store, &StoreConfig::max_job_time>(
         "store", "max_job_time",
         "An image is not removed for this long after it was last asked for. Set it to the longest "
         "time that a job may wait and run."),
 
     key<Listeners, &Config::service, &ServiceConfig::listen>(
-        "service", "listen", "Addresses that the service listens on."),
+        "service", "listen", "The Unix socket that the service listens on."),
     key<NumberOrAuto<max_threads>, &Config::service, &ServiceConfig::workers>(
         "service", "workers", "Images that are converted at the same time. auto: one per core."),
     key<Number<unsigned, 1, 10000>, &Config::service, &ServiceConfig::max_concurrent_per_user>(
@@ -159,16 +154,6 @@ constexpr std::array key_table{
         "Size of each file system in memory: a contained /tmp and home, a scratch directory, the "
         "changes to a writable container."),
 
-    key<BatchModeName, &Config::slurm, &SlurmConfig::batch>(
-        "slurm", "batch",
-        "Where the batch script of a job with --container-image runs: on the host, with srun "
-        "inside "
-        "it starting containers, or in the container itself."),
-    key<Boolean, &Config::slurm, &SlurmConfig::entrypoint>(
-        "slurm", "entrypoint",
-        "Run the image's entrypoint before the command of a job step. Users can choose with "
-        "--container-entrypoint and --no-container-entrypoint."),
-
     key<Size<mib>, &Config::limits, &LimitsConfig::image_size>(
         "limits", "image_size", "Sum of the sizes of all files of all layers."),
     key<Number<std::uint64_t, 1, 10000>, &Config::limits, &LimitsConfig::layers>(
@@ -181,6 +166,10 @@ constexpr std::array refusal_table{
     Refusal{"", "policy",
             "this version does not enforce policy, and rules that nobody enforces would be a false "
             "comfort"},
+    Refusal{"", "slurm",
+            "the plugin takes its settings from its line in plugstack.conf, for example "
+            "batch=container"},
+    Refusal{"store", "keep_blobs", "this version keeps no downloaded layers"},
     Refusal{"launcher", "gpu", "this version does not read GPU settings"},
 };
 

@@ -68,8 +68,6 @@ constexpr std::array compressions{Named{"zstd", Compression::zstd},
                                   Named{"gzip", Compression::gzip}};
 constexpr std::array device_modes{Named{"full", DeviceMode::full},
                                   Named{"minimal", DeviceMode::minimal}};
-constexpr std::array batch_modes{Named{"host", BatchMode::host},
-                                 Named{"container", BatchMode::container}};
 
 template <typename Enum, std::size_t n>
 Result<Enum> read_choice(const Node& node, const std::array<Named<Enum>, n>& choices,
@@ -120,18 +118,8 @@ Result<void> check_listener(std::string_view text) {
     if (text.starts_with("unix:")) {
         return check_absolute(text.substr(5));
     }
-    if (text.starts_with("tcp:")) {
-        const auto address = text.substr(4);
-        const auto colon = address.rfind(':');
-        if (colon != std::string_view::npos && colon > 0) {
-            const auto port = base::parse_u64(address.substr(colon + 1), 65535);
-            if (port && *port > 0) {
-                return {};
-            }
-        }
-    }
     return fail(Code::config_invalid, in_quotes(text) + " is no address to listen on",
-                "write unix:/absolute/path or tcp:host:port");
+                "write unix:/absolute/path");
 }
 
 Result<void> check_bind(std::string_view text) {
@@ -352,13 +340,14 @@ std::string write_list(const TextList& list) {
 }
 
 std::string Listeners::type() {
-    return "a list of unix:/absolute/path and tcp:host:port";
+    return "a list with one unix:/absolute/path";
 }
 
 Result<TextList> Listeners::read(const Node& node) {
     TRY_ASSIGN(auto list, read_list(node, check_listener));
-    if (list.empty()) {
-        return fail(Code::config_invalid, "is empty", "name at least one address");
+    if (list.size() != 1) {
+        return fail(Code::config_invalid, list.empty() ? "is empty" : "names more than one address",
+                    "this version listens on one Unix socket");
     }
     return list;
 }
@@ -450,16 +439,6 @@ Result<DeviceMode> DeviceModeName::read(const Node& node) {
 }
 std::string DeviceModeName::write(DeviceMode value) {
     return write_choice(value, device_modes);
-}
-
-std::string BatchModeName::type() {
-    return choice_type(batch_modes);
-}
-Result<BatchMode> BatchModeName::read(const Node& node) {
-    return read_choice(node, batch_modes, type());
-}
-std::string BatchModeName::write(BatchMode value) {
-    return write_choice(value, batch_modes);
 }
 
 } // namespace slipway::config

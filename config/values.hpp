@@ -170,11 +170,4 @@ struct DeviceModeName {
     static std::string write(Value value);
 };
 
-struct BatchModeName {
-    using Value = BatchMode;
-    static std::string type();
-    static base::Result<Value> read(const Node& node);
-    static std::string write(Value value);
-};
-
 } // namespace slipway::config

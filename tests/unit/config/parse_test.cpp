@@ -29,9 +29,9 @@ config::Config good(std::string_view text) {
 
 TEST_CASE("a full site file is read into its structs") {
     const auto config = good(R"(
-store: {path: /shared//slipway/, user_path: "~/.slipway", quota: 20TiB, keep_blobs: yes, max_job_time: 7d}
+store: {path: /shared//slipway/, user_path: "~/.slipway", quota: 20TiB, max_job_time: 7d}
 service:
-  listen: ["unix:/run/slipway/slipwayd.sock", "tcp:10.0.0.1:7070"]
+  listen: ["unix:/run/slipway/other.sock"]
   workers: 8
   max_concurrent_per_user: 2
 registries:
@@ -51,16 +51,13 @@ launcher:
   group: false
   resolv_conf: false
   tmpfs_size: 128MiB
-slurm: {batch: container, entrypoint: true}
 limits: {image_size: 10GiB, layers: 64, entries: 1000}
 )");
     CHECK(config.store.path == "/shared/slipway");
     CHECK(config.store.user_path == "~/.slipway");
     CHECK(config.store.quota == 20 * 1024 * config::gib);
-    CHECK(config.store.keep_blobs);
     CHECK(config.store.max_job_time == 7 * 86400);
-    CHECK(config.service.listen ==
-          std::vector<std::string>{"unix:/run/slipway/slipwayd.sock", "tcp:10.0.0.1:7070"});
+    CHECK(config.service.listen == std::vector<std::string>{"unix:/run/slipway/other.sock"});
     CHECK(config.service.workers == 8);
     CHECK(config.service.max_concurrent_per_user == 2);
     CHECK(config.registries.size() == 3);
@@ -89,8 +86,6 @@ limits: {image_size: 10GiB, layers: 64, entries: 1000}
     CHECK_FALSE(config.launcher.group);
     CHECK_FALSE(config.launcher.resolv_conf);
     CHECK(config.launcher.tmpfs_size == 128 * config::mib);
-    CHECK(config.slurm.batch == config::BatchMode::container);
-    CHECK(config.slurm.entrypoint);
     CHECK(config.limits.image_size == 10 * config::gib);
     CHECK(config.limits.layers == 64);
     CHECK(config.limits.entries == 1000);
@@ -99,7 +94,7 @@ limits: {image_size: 10GiB, layers: 64, entries: 1000}
 }
 
 TEST_CASE("an empty file, comments and empty sections mean the defaults") {
-    for (const auto* text : {"", "# nothing\n", "---\n", "store:\nslurm:\n  # batch: host\n"}) {
+    for (const auto* text : {"", "# nothing\n", "---\n", "store:\nlimits:\n  # layers: 2\n"}) {
         const auto config = good(text);
         CHECK(config::show(config) == config::show(config::Config{}));
     }
@@ -114,12 +109,11 @@ TEST_CASE("mistakes are told with file, line and a way out") {
         {"stroe: {}\n",
          "config-invalid: f.yaml:1: unknown section 'stroe' (hint: did you mean 'store'?)"},
         {"xyzzy: 1\n", "config-invalid: f.yaml:1: unknown section 'xyzzy' (hint: known are store, "
-                       "service, registries, convert, launcher, slurm, limits)"},
+                       "service, registries, convert, launcher, limits)"},
         {"store:\n  path: /a\n  qouta: 1TiB\n",
          "config-invalid: f.yaml:3: unknown key 'qouta' in store (hint: did you mean 'quota'?)"},
-        {"slurm: {xyzzy: 1}\n",
-         "config-invalid: f.yaml:1: unknown key 'xyzzy' in slurm (hint: known "
-         "are batch, entrypoint)"},
+        {"service: {xyzzy: 1}\n", "config-invalid: f.yaml:1: unknown key 'xyzzy' in service (hint: "
+                                  "known are listen, workers, max_concurrent_per_user)"},
         {"registries:\n  quay.io: {insecur: true}\n",
          "config-invalid: f.yaml:2: unknown key 'insecur' in registries.quay.io (hint: did you "
          "mean "
@@ -180,16 +174,20 @@ TEST_CASE("mistakes are told with file, line and a way out") {
         {"launcher: {bind: [/a, /a]}\n",
          "config-invalid: f.yaml:1: launcher.bind: names '/a' twice "
          "(hint: remove one of them)"},
-        {"slurm: {batch: inside}\n", "config-invalid: f.yaml:1: slurm.batch: is 'inside', which is "
-                                     "not one of the choices (hint: "
-                                     "write host or container)"},
+        {"launcher: {mount_dev: none}\n",
+         "config-invalid: f.yaml:1: launcher.mount_dev: is 'none', which is not one of the choices "
+         "(hint: write full or minimal)"},
+        {"slurm: {batch: container}\n",
+         "config-invalid: f.yaml:1: 'slurm' is not supported: the plugin takes its settings from "
+         "its "
+         "line in plugstack.conf, for example batch=container (hint: remove 'slurm')"},
         {"convert: {block_size: 100KiB}\n", "config-invalid: f.yaml:1: convert.block_size: "
                                             "'100KiB' is not a power of two (hint: write "
                                             "a power of two from 4KiB to 1MiB)"},
         {"convert: {block_size: 2MiB}\n",
          "config-invalid: f.yaml:1: convert.block_size: '2MiB' is out of range (hint: write a size "
          "from 4KiB to 1MiB)"},
-        {"slurm: {}\nconvert: {compression: gzip, level: 10}\n",
+        {"store: {}\nconvert: {compression: gzip, level: 10}\n",
          "config-invalid: f.yaml:2: convert.level: gzip has levels 1 to 9 (hint: write a level "
          "from "
          "1 to 9, or auto)"},
@@ -206,15 +204,18 @@ TEST_CASE("mistakes are told with file, line and a way out") {
         {"registries:\n  a.b: {insecure: true, ca_file: /x}\n",
          "config-invalid: f.yaml:2: registries.a.b: ca_file has no meaning with insecure: true "
          "(hint: remove insecure to use HTTPS)"},
-        {"service: {listen: []}\n",
-         "config-invalid: f.yaml:1: service.listen: is empty (hint: name "
-         "at least one address)"},
+        {"service: {listen: []}\n", "config-invalid: f.yaml:1: service.listen: is empty (hint: "
+                                    "this version listens on one Unix socket)"},
         {"service: {listen: [\"unix:run\"]}\n",
          "config-invalid: f.yaml:1: service.listen: 'run' is not an absolute path (hint: write a "
          "path that begins with /)"},
         {"service: {listen: [\"tcp:host\"]}\n",
          "config-invalid: f.yaml:1: service.listen: 'tcp:host' is no address to listen on (hint: "
-         "write unix:/absolute/path or tcp:host:port)"},
+         "write unix:/absolute/path)"},
+        {"service: {listen: [\"unix:/a\", \"unix:/b\"]}\n",
+         "config-invalid: f.yaml:1: service.listen: names more than one address (hint: this "
+         "version "
+         "listens on one Unix socket)"},
         {"store: {max_job_time: 0}\n",
          "config-invalid: f.yaml:1: store.max_job_time: must be longer than nothing (hint: write a "
          "time such as 90s, 5m, 2h or 7d)"},
@@ -240,7 +241,7 @@ TEST_CASE("YAML that means more than it shows is refused") {
     CHECK(error_of("store: {path: *a}\n").find("f.yaml:1: not valid YAML") != std::string::npos);
     CHECK(error_of("store: {path: !!str /x}\n").find("the tag") != std::string::npos);
     CHECK(error_of("store: {quota: !size 1}\n").find("the tag '!size'") != std::string::npos);
-    CHECK(error_of("store: {}\n---\nslurm: {}\n").find("f.yaml:2: a second document") !=
+    CHECK(error_of("store: {}\n---\nlimits: {}\n").find("f.yaml:2: a second document") !=
           std::string::npos);
     CHECK(error_of("? [a, b]\n: c\n").find("a key must be plain text") != std::string::npos);
     CHECK(error_of("? \n: c\n").find("a key must be plain text") != std::string::npos);
@@ -268,7 +269,7 @@ TEST_CASE("terminal control in a file does not reach the terminal") {
 }
 
 TEST_CASE("problems() tells every mistake, in the order of the file") {
-    const auto all = config::problems("store: {qota: 1}\nslurm: {batch: x}\npolicy: {}\n", "f");
+    const auto all = config::problems("store: {qota: 1}\nlimits: {layers: x}\npolicy: {}\n", "f");
     REQUIRE(all.size() == 3);
     CHECK(all[0].message.starts_with("f:1: "));
     CHECK(all[1].message.starts_with("f:2: "));

@@ -76,10 +76,10 @@ TEST_CASE("what privilege reads must belong to root alone") {
     REQUIRE(dir);
     REQUIRE(::chmod(dir->path().c_str(), 0755) == 0);
     const auto path = dir->path() + "/slipway.yaml";
-    write_file(path, "slurm: {entrypoint: true}\n");
+    write_file(path, "launcher: {mount_home: false}\n");
     const auto good = config::load(Reader::privileged, path);
     REQUIRE(good);
-    CHECK(good->slurm.entrypoint);
+    CHECK_FALSE(good->launcher.mount_home);
 
     const auto code_of = [&](Reader reader) {
         const auto result = config::load(reader, path);
