@@ -86,6 +86,19 @@ constexpr std::array environment_options{
            "", ""},
 };
 
+/// Handed on to `slipway stage`, which also knows their environment variables.
+constexpr std::array fetch_options{
+    Option{
+        "pull", 0, text, "WHEN",
+        "missing: fetch what is not in the store; always: ask the registry what a tag means now; "
+        "never: take only what is in the store.",
+        "", "", ""},
+    Option{"authfile", 0, text, "FILE", "Credentials in docker's config.json form.", "", "", "",
+           "file"},
+    Option{"no-https", 0, flag, "", "Plain HTTP for a registry on this machine.", "", "nohttps",
+           ""},
+};
+
 constexpr std::array output_options{
     Option{"dry-run", 0, flag, "", "Print what would be mounted and run, and start nothing.", "",
            "", ""},
@@ -154,7 +167,6 @@ constexpr std::array unsupported_options{
     Option{"passphrase", 0, flag, "", "", "", "", no_encryption},
     Option{"docker-login", 0, flag, "", "", "", "", no_fetch_option},
     Option{"docker-host", 0, text, "URL", "", "", "", no_fetch_option},
-    Option{"nohttps", 0, flag, "", "", "", "no-https", no_fetch_option},
     Option{"disable-cache", 0, flag, "", "", "", "", no_fetch_option},
     Option{"oci", 0, flag, "", "", "OCI", "", no_oci},
     Option{"underlay", 0, flag, "", "", "UNDERLAY", "",
@@ -167,12 +179,14 @@ constexpr std::array unsupported_options{
 constexpr OptionGroup mounts{"Files and directories", mount_options};
 constexpr OptionGroup isolation{"Isolation", isolation_options};
 constexpr OptionGroup variables{"Environment and arguments", environment_options};
+constexpr OptionGroup fetching{"Images that are not files", fetch_options};
 constexpr OptionGroup output{"Output", output_options};
 constexpr OptionGroup shell_choice{"Shell", shell_only_options};
 constexpr OptionGroup refused{"", unsupported_options};
 
-constexpr std::array exec_groups{mounts, isolation, variables, output, refused};
-constexpr std::array shell_groups{shell_choice, mounts, isolation, variables, output, refused};
+constexpr std::array exec_groups{mounts, isolation, variables, fetching, output, refused};
+constexpr std::array shell_groups{shell_choice, mounts, isolation, variables,
+                                  fetching,     output, refused};
 
 } // namespace
 

@@ -110,7 +110,7 @@ std::string overview_text() {
     for (const auto& verb : verbs()) {
         out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
     }
-    for (const auto& verb : delegated_verbs()) {
+    for (const auto& verb : images::verbs()) {
         out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
     }
     for (const auto& group : global_options()) {

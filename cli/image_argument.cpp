@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/image_argument.hpp"
 
+#include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/images_program.hpp"
-#include "cli/messages.hpp"
 #include "image/reference.hpp"
 
 #include <sys/stat.h>
@@ -21,18 +21,18 @@ bool exists(const std::string& path) {
     return ::stat(path.c_str(), &facts) == 0;
 }
 
-std::vector<std::string> message_options() {
-    switch (least_level()) {
-    case base::LogLevel::debug:
-        return {"--debug"};
-    case base::LogLevel::warning:
-        return {"--quiet"};
-    case base::LogLevel::error:
-        return {"--silent"};
-    case base::LogLevel::info:
-        break;
+/// What of this command line concerns the fetching of the image.
+std::vector<std::string> stage_options(const Arguments& arguments) {
+    std::vector<std::string> options;
+    for (const auto& [option, value] : arguments.given()) {
+        for (const std::string_view handed_on :
+             {"pull", "authfile", "no-https", "quiet", "silent", "verbose", "debug"}) {
+            if (option->name == handed_on) {
+                options.push_back(fmt::format("--{}={}", handed_on, value));
+            }
+        }
     }
-    return {};
+    return options;
 }
 
 } // namespace
@@ -62,7 +62,8 @@ base::Result<std::string> image_path(const std::string& word, const Session& ses
                               base::in_quotes(word),
                           "name an image");
     }
-    return staged_path(uri.written, session.environment.variables(), message_options());
+    return staged_path(uri.written, session.environment.variables(),
+                       stage_options(session.arguments));
 }
 
 } // namespace slipway::cli

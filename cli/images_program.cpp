@@ -80,7 +80,7 @@ base::Error become_images_program(const std::vector<std::string>& arguments) {
 }
 
 Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
-                                const std::vector<std::string>& message_options) {
+                                const std::vector<std::string>& options) {
     TRY_ASSIGN(const auto program, find_images_program());
     const base::UniqueFd answer(::memfd_create("slipway-staged-path", MFD_CLOEXEC));
     if (!answer) {
@@ -89,7 +89,7 @@ Result<std::string> staged_path(const std::string& uri, const std::vector<std::s
     base::Child::Spawn stage;
     stage.program = program;
     stage.arguments = {std::string(program_name), "stage", "--print-path"};
-    stage.arguments.insert(stage.arguments.end(), message_options.begin(), message_options.end());
+    stage.arguments.insert(stage.arguments.end(), options.begin(), options.end());
     stage.arguments.insert(stage.arguments.end(), {"--", uri});
     stage.environment = environment;
     stage.descriptors = {{answer.get(), STDOUT_FILENO}};

@@ -22,6 +22,6 @@ base::Error become_images_program(const std::vector<std::string>& arguments);
 /// interrupt at the terminal reaches both programs.
 base::Result<std::string> staged_path(const std::string& uri,
                                       const std::vector<std::string>& environment,
-                                      const std::vector<std::string>& message_options);
+                                      const std::vector<std::string>& options);
 
 } // namespace slipway::cli

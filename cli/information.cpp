@@ -4,7 +4,6 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
-#include "cli/images_program.hpp"
 #include "cli/messages.hpp"
 #include "cli/session.hpp"
 #include "cli/version.hpp"
@@ -90,13 +89,10 @@ Result<int> run_help(Session& session) {
     if (name.empty()) {
         return printed(overview_text());
     }
-    if (const auto* verb = find_verb(name)) {
+    const auto* verb = find_verb(name);
+    verb = verb != nullptr ? verb : images::find_verb(name);
+    if (verb != nullptr) {
         return printed(help_text(*verb));
-    }
-    for (const auto& verb : delegated_verbs()) {
-        if (verb.name == name) {
-            return base::Unexpected(become_images_program({"help", name}));
-        }
     }
     return fail(Code::usage, "unknown verb " + in_quotes(name), "slipway help lists the verbs");
 }

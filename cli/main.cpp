@@ -42,21 +42,12 @@ base::Error unknown_verb(const std::string& word) {
     for (const auto& verb : verbs()) {
         known.push_back(verb.name);
     }
-    for (const auto& verb : delegated_verbs()) {
+    for (const auto& verb : images::verbs()) {
         known.push_back(verb.name);
     }
     const auto near = base::did_you_mean(word, known);
     return {base::Code::usage, 0, "unknown verb " + base::in_quotes(word),
             near.empty() ? "slipway help lists the verbs" : fmt::format("did you mean {}?", near)};
-}
-
-bool is_delegated(std::string_view word) {
-    for (const auto& verb : delegated_verbs()) {
-        if (verb.name == word) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /// The global options as words, to hand them on to the second program behind its verb.
@@ -106,7 +97,7 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
     if (verb != nullptr && command != nullptr) {
         return run_verb(globals, *verb, command);
     }
-    if (is_delegated(words.front())) {
+    if (images::find_verb(words.front()) != nullptr) {
         return base::Unexpected(become_images_program(hand_on(globals, words)));
     }
     return base::Unexpected(unknown_verb(words.front()));

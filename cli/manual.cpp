@@ -181,12 +181,12 @@ std::string main_page() {
         "Apptainer.\n.PP\nIn Slurm jobs the plugin does the same for all tasks of a step:\n"
         ".B srun \\-\\-container\\-image=\\fIIMAGE\\fR \\fICOMMAND\\fR\n.SH VERBS\n";
     std::string pages;
-    for (const auto& verb : verbs()) {
-        out += fmt::format(".TP\n.BR slipway\\-{} (1)\n{}.\n", roff(verb.name), roff(verb.summary));
-        pages += fmt::format("slipway-{}(1) ", verb.name);
-    }
-    for (const auto& verb : delegated_verbs()) {
-        out += fmt::format(".TP\n.B slipway {}\n{}.\n", roff(verb.name), roff(verb.summary));
+    for (const auto list : {verbs(), images::verbs()}) {
+        for (const auto& verb : list) {
+            out += fmt::format(".TP\n.BR slipway\\-{} (1)\n{}.\n", roff(verb.name),
+                               roff(verb.summary));
+            pages += fmt::format("slipway-{}(1) ", verb.name);
+        }
     }
     out += options(global_options()) + std::string(exit_status);
     out +=
@@ -235,10 +235,6 @@ std::string yaml_page() {
 
 } // namespace
 
-std::string verb_man_page(const Verb& verb) {
-    return verb_page(verb);
-}
-
 base::Result<std::string> man_page(std::string_view name) {
     if (name == "slipway") {
         return main_page();
@@ -246,7 +242,9 @@ base::Result<std::string> man_page(std::string_view name) {
     if (name == "slipway.yaml") {
         return yaml_page();
     }
-    if (const auto* verb = find_verb(name)) {
+    const auto* verb = find_verb(name);
+    verb = verb != nullptr ? verb : images::find_verb(name);
+    if (verb != nullptr) {
         return verb_page(*verb);
     }
     return base::fail(base::Code::usage, "there is no man page " + base::in_quotes(name),

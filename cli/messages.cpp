@@ -70,10 +70,6 @@ void start_messages(base::LogLevel level) {
     base::set_log_sink(to_stderr);
 }
 
-base::LogLevel least_level() noexcept {
-    return least;
-}
-
 void print_error(const base::Error& error) {
     write_line(fmt::format("slipway: error: {}\n", error.one_line()));
 }

@@ -17,7 +17,6 @@ base::LogLevel level_from(const Arguments& arguments);
 
 /// Sends base::log() to stderr from now on.
 void start_messages(base::LogLevel least);
-base::LogLevel least_level() noexcept;
 
 /// "slipway: error: code: message (hint: …)".
 void print_error(const base::Error& error);

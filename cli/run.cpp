@@ -90,6 +90,10 @@ Result<int> run_action(ActionKind kind, Session& session) {
     TRY_ASSIGN(const auto config, config::load(config::Reader::user));
     TRY_ASSIGN(action.request.image, image_path(action.image_word, session));
     TRY(collect_variables(action));
+    base::log(base::LogLevel::debug,
+              fmt::format("configuration: {}",
+                          config.source.empty() ? "built-in defaults" : config.source));
+    base::log(base::LogLevel::debug, fmt::format("image: {}", action.request.image));
     if (action.dry_run) {
         return dry_run(action, config);
     }

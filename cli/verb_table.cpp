@@ -174,14 +174,6 @@ const std::array verb_table{
          "slipway(1)"},
 };
 
-constexpr std::array delegated_table{
-    DelegatedVerb{"pull", "Fetch an image into a file"},
-    DelegatedVerb{"stage", "Fetch an image into the store"},
-    DelegatedVerb{"build", "Make an image"},
-    DelegatedVerb{"images", "List, pin and remove images in the store"},
-    DelegatedVerb{"cache", "Show and clean the user's own store"},
-};
-
 } // namespace
 
 std::span<const Verb> verbs() {
@@ -216,10 +208,6 @@ char effective_letter(const Option& option, std::span<const OptionGroup> groups)
         }
     }
     return option.letter;
-}
-
-std::span<const DelegatedVerb> delegated_verbs() {
-    return delegated_table;
 }
 
 } // namespace slipway::cli

@@ -39,12 +39,12 @@ std::vector<OptionGroup> all_options(const Verb& verb);
 /// The option's letter, 0 when an option before it in `groups` has taken it.
 char effective_letter(const Option& option, std::span<const OptionGroup> groups);
 
-/// Verbs of the second program, libexec/slipway-images, which links what needs the network.
-struct DelegatedVerb {
-    std::string_view name;
-    std::string_view summary;
-};
-std::span<const DelegatedVerb> delegated_verbs();
+/// Verbs of the second program, libexec/slipway-images, which links what needs the network. Only
+/// their description is here, so that help, man pages and completion need no second program.
+namespace images {
+std::span<const Verb> verbs();
+const Verb* find_verb(std::string_view name);
+} // namespace images
 
 /// Option groups of run, exec and shell (action_options.cpp).
 std::span<const OptionGroup> run_options();

@@ -8,15 +8,11 @@
 #include "prefetch/staging/stager.hpp"
 
 #include <memory>
-#include <span>
 #include <stop_token>
 #include <string>
 
 /// Verbs of slipway-images: everything that needs the network, the converter or the store.
 namespace slipway::cli::images {
-
-std::span<const Verb> verbs();
-const Verb* find_verb(std::string_view name);
 
 base::Result<int> run_stage(Session& session);
 base::Result<int> run_pull(Session& session);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway-images: the verbs of `slipway` that need the network, the converter or the store.
-#include "base/text.hpp"
 #include "cli/help.hpp"
 #include "cli/images/command.hpp"
 #include "cli/messages.hpp"
 
-#include <exception>
-
 #include <sys/prctl.h>
+
+#include <exception>
 
 namespace {
 
@@ -24,19 +23,7 @@ constexpr Command commands[] = {
     {"images", images::run_images}, {"cache", images::run_cache},
 };
 
-base::Result<int> help(const std::vector<std::string>& words) {
-    const bool man = words.size() > 2 && words[1] == "--man";
-    const auto* verb = words.size() > 1 ? images::find_verb(words.back()) : nullptr;
-    if (verb == nullptr) {
-        return base::fail(base::Code::usage, "no such verb", "slipway help lists the verbs");
-    }
-    return print(man ? verb_man_page(*verb) : help_text(*verb)) ? 0 : 255;
-}
-
 base::Result<int> run(const std::vector<std::string>& words) {
-    if (!words.empty() && words.front() == "help") {
-        return help(words);
-    }
     const auto* verb = words.empty() ? nullptr : images::find_verb(words.front());
     if (verb == nullptr) {
         return base::fail(base::Code::usage, "slipway-images is a part of slipway",

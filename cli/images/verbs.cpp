@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/images/command.hpp"
+// What the verbs of slipway-images are called and how they are explained. Data only: `slipway`
+// links it, too.
+#include "cli/verbs.hpp"
 
 #include <array>
 
@@ -10,21 +12,22 @@ constexpr auto flag = OptionKind::flag;
 constexpr auto text = OptionKind::text;
 
 constexpr std::array fetch_options{
-    Option{"platform", 0, text, "OS/ARCH[/VARIANT]", "The image for this platform instead of this machine's.",
-           "PULL_PLATFORM", "", ""},
+    Option{"platform", 0, text, "OS/ARCH[/VARIANT]",
+           "The image for this platform instead of this machine's.", "PULL_PLATFORM", "", ""},
     Option{"arch", 0, text, "ARCH", "The same, by architecture alone: arm64.", "PULL_ARCH", "", ""},
-    Option{"no-https", 0, flag, "", "Plain HTTP for a registry on this machine.", "NOHTTPS NO_HTTPS",
-           "nohttps", ""},
+    Option{"no-https", 0, flag, "", "Plain HTTP for a registry on this machine.",
+           "NOHTTPS NO_HTTPS", "nohttps", ""},
     Option{"authfile", 0, text, "FILE", "Credentials in docker's config.json form.", "AUTHFILE", "",
            "", "file"},
     Option{"config", 0, text, "FILE", "This site file.", "", "", "", "file"},
     Option{"json", 'j', flag, "", "Progress and result as JSON lines on stdout.", "", "", ""},
 };
 constexpr std::array stage_options{
-    Option{"pull", 0, text, "WHEN",
-           "missing: what is there is not fetched again, and a tag costs one small request; always: "
-           "what the tag means now; never: only what is there.",
-           "PULL", "", ""},
+    Option{
+        "pull", 0, text, "WHEN",
+        "missing: what is there is not fetched again, and a tag costs one small request; always: "
+        "what the tag means now; never: only what is there.",
+        "PULL", "", ""},
     Option{"print-path", 0, flag, "", "Print the path of the image file only.", "", "", ""},
     Option{"print-keys", 0, flag, "", "Print path= and pinned= lines, for programs.", "", "", ""},
 };
@@ -44,7 +47,8 @@ constexpr std::array images_options{
 constexpr std::array cache_options{
     Option{"force", 'f', flag, "", "Do not ask.", "", "", ""},
     Option{"dry-run", 'n', flag, "", "clean: print what would be removed.", "", "", ""},
-    Option{"days", 'D', text, "DAYS", "clean: only images staged at least so long ago.", "", "", ""},
+    Option{"days", 'D', text, "DAYS", "clean: only images staged at least so long ago.", "", "",
+           ""},
     Option{"repair", 0, flag, "", "fsck: remove what is broken.", "", "", ""},
     Option{"json", 'j', flag, "", "Print JSON.", "", "", ""},
     Option{"config", 0, text, "FILE", "This site file.", "", "", "", "file"},
@@ -88,13 +92,14 @@ const std::array verb_table{
          "file, in one pass and without temporary copies. The file appears when it is whole.",
          pull_groups, pull_examples, Words::anywhere, "", "",
          "slipway-stage(1) slipway-build(1) slipway.yaml(5)"},
-    Verb{"stage", "Fetch an image into the store", "stage [OPTIONS] IMAGE",
-         "Makes sure that the image is in the store and prints its reference, pinned by digest, and "
-         "its path. Several processes that ask for one image share one download and one conversion. "
-         "Your own store is used unless the shared one belongs to you; what the shared store has is "
-         "not fetched again.",
-         stage_groups, stage_examples, Words::anywhere, "", "",
-         "slipway-images(1) slipway-cache(1) slipway.yaml(5)"},
+    Verb{
+        "stage", "Fetch an image into the store", "stage [OPTIONS] IMAGE",
+        "Makes sure that the image is in the store and prints its reference, pinned by digest, and "
+        "its path. Several processes that ask for one image share one download and one conversion. "
+        "Your own store is used unless the shared one belongs to you; what the shared store has is "
+        "not fetched again.",
+        stage_groups, stage_examples, Words::anywhere, "", "",
+        "slipway-images(1) slipway-cache(1) slipway.yaml(5)"},
     Verb{"build", "Make an image", "build [OPTIONS] FILE IMAGE",
          "Makes a SIF file from an image in a registry, an OCI layout or an archive.", build_groups,
          build_examples, Words::anywhere, "", "", "slipway-pull(1)"},
@@ -105,12 +110,13 @@ const std::array verb_table{
          "image's id, or its reference. Only the owner of a store can change it.",
          images_groups, images_examples, Words::anywhere, "list rm pin unpin", "",
          "slipway-stage(1) slipway-cache(1)"},
-    Verb{"cache", "Show and clean the user's own store",
-         "cache list [-v]\ncache clean [-f] [-n] [--days N]\ncache fsck [--repair]",
-         "list counts images and bytes. clean removes images. fsck reads everything and compares it "
-         "with the recorded digests; its exit status is 1 when something is wrong.",
-         cache_groups, cache_examples, Words::anywhere, "list clean fsck", "",
-         "slipway-images(1) slipway-stage(1)"},
+    Verb{
+        "cache", "Show and clean the user's own store",
+        "cache list [-v]\ncache clean [-f] [-n] [--days N]\ncache fsck [--repair]",
+        "list counts images and bytes. clean removes images. fsck reads everything and compares it "
+        "with the recorded digests; its exit status is 1 when something is wrong.",
+        cache_groups, cache_examples, Words::anywhere, "list clean fsck", "",
+        "slipway-images(1) slipway-stage(1)"},
 };
 
 } // namespace

@@ -13,24 +13,24 @@ _slipway() {
     done
     case $verb in
         run)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|--authfile|"
             with_dir="|--home|-H|"
-            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
             stops=1
             ;;
         exec)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|--authfile|"
             with_dir="|--home|-H|"
-            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
             stops=1
             ;;
         shell)
-            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|"
+            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--bind|-B|--env-file|--authfile|"
             with_dir="|--home|-H|"
-            with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|"
+            with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
             stops=1
             ;;
         inspect)
@@ -48,6 +48,33 @@ _slipway() {
             ;;
         version)
             options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            ;;
+        pull)
+            options="--platform --arch --no-https --nohttps --authfile --config --json -j --force -F --dir --name --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--authfile|--config|"
+            with_dir="|--dir|"
+            with_value="|--platform|--arch|--name|"
+            ;;
+        stage)
+            options="--platform --arch --no-https --nohttps --authfile --config --json -j --pull --print-path --print-keys --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--authfile|--config|"
+            with_value="|--platform|--arch|--pull|"
+            ;;
+        build)
+            options="--platform --arch --no-https --nohttps --authfile --config --json -j --force -F --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--authfile|--config|"
+            with_value="|--platform|--arch|"
+            ;;
+        images)
+            options="--force -F --json -j --config --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--config|"
+            words="list rm pin unpin"
+            ;;
+        cache)
+            options="--force -f --dry-run -n --days -D --repair --json -j --config --quiet -q --silent -s --verbose -v --debug -d --help"
+            with_file="|--config|"
+            with_value="|--days|-D|"
+            words="list clean fsck"
             ;;
         "")
             options="--quiet -q --silent -s --verbose -v --debug -d --help --version"
