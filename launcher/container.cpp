@@ -92,9 +92,10 @@ UniqueFd open_null() {
 
 Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
                                        const RootImage& root, const BuildOptions& options) {
-    TRY_ASSIGN(const auto user, user_of(request));
     TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
     TRY_ASSIGN(auto mounted, mount_root(root, options.root));
+    // The name service may be slow; the image's server gets ready meanwhile.
+    TRY_ASSIGN(const auto user, user_of(request));
     Plan plan;
     {
         MountableHost host;
@@ -152,11 +153,11 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
 Result<Plan> plan_container(const Request& request, const config::Config& config, const Warn& warn) {
     TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
     const auto null = open_null();
-    TRY_ASSIGN(const auto user, user_of(request));
     TRY(enter_own_user_namespace());
     MountRootOptions options;
     options.null_fd = null.get();
     TRY_ASSIGN(const auto mounted, mount_root(root, options));
+    TRY_ASSIGN(const auto user, user_of(request));
     MountableHost host;
     return plan_for(request, config, user, mounted, host, warn);
 }

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ constexpr const char* fuse_path = "/dev/fuse";
 
 struct Server {
     Child child;    ///< when it dies with us
+    Child middle;   ///< else the process that forked it and ends at once
     UniqueFd start; ///< a byte written here lets it begin; closing it ends it
 };
 
@@ -49,12 +51,13 @@ struct Server {
 
 Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_options,
                            ServerOptions options) {
+    // A socket and not a pipe: writing to a server that has died must not raise SIGPIPE.
     int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return fail_errno(Code::system, errno, "cannot make a pipe");
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        return fail_errno(Code::system, errno, "cannot make a socket");
     }
     UniqueFd wait_end(ends[0]);
-    Server server{{}, UniqueFd(ends[1])};
+    Server server{{}, {}, UniqueFd(ends[1])};
     options.start_fd = wait_end.get();
     const pid_t parent = ::getpid();
     if (mount_options.server_dies_with_us) {
@@ -70,7 +73,7 @@ Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_
         return server;
     }
     // Two forks: the server must not be a child of the user's command, which may wait for children.
-    TRY_ASSIGN(auto middle, Child::fork([&]() -> int {
+    TRY_ASSIGN(server.middle, Child::fork([&]() -> int {
                    server.start.reset();
                    const pid_t pid = ::fork();
                    if (pid == 0) {
@@ -78,11 +81,6 @@ Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_
                    }
                    return pid > 0 ? 0 : 1;
                }));
-    TRY_ASSIGN(const int status, middle.wait());
-    if (status != 0) {
-        return fail(Code::system, "cannot create the process that serves the image",
-                    "too many processes or too little memory on this node");
-    }
     return server;
 }
 
@@ -123,7 +121,14 @@ Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions
     TRY(enter_own_mount_namespace());
     MountedRoot mounted;
     TRY_ASSIGN(mounted.mount, mount_fuse(fuse.get()));
-    if (::write(server.start.get(), "", 1) != 1) {
+    if (server.middle.running()) {
+        TRY_ASSIGN(const int status, server.middle.wait());
+        if (status != 0) {
+            return fail(Code::system, "cannot create the process that serves the image",
+                        "too many processes or too little memory on this node");
+        }
+    }
+    if (::send(server.start.get(), "", 1, MSG_NOSIGNAL) != 1) {
         return fail_errno(Code::launcher_failed, errno, "the process that serves the image is gone",
                           "look for a killed process slipway in the system log");
     }

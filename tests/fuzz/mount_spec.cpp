@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// First byte: spelling; rest: the argument. Whatever is accepted must be a mount that no container
+// can be taken apart with.
+#include "base/path.hpp"
+#include "launcher/mount_spec.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace slipway;
+    if (size == 0) {
+        return 0;
+    }
+    const auto syntax = static_cast<launcher::MountSyntax>(data[0] % 3);
+    const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
+    const auto mounts = launcher::parse_mounts({syntax, text}, "/cwd");
+    if (!mounts) {
+        if (mounts.error().one_line().empty()) {
+            std::abort();
+        }
+        return 0;
+    }
+    for (const auto& mount : *mounts) {
+        const bool tmpfs = mount.kind == launcher::MountSpec::Kind::tmpfs;
+        if (tmpfs != mount.source.empty() || (!tmpfs && mount.source.front() != '/') ||
+            mount.target.front() != '/' || mount.target == "/" || base::has_dotdot(mount.target) ||
+            base::is_beneath(mount.target, "/proc") || mount.target == "/sys" ||
+            mount.target == "/dev") {
+            std::abort();
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,637 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real containers, made as root and as an ordinary user: launcher_test.py RUN_IN_CONTAINER STEP_TASK
+SLIPWAY_LAUNCH. Ends with 77 where it cannot run. Runs in a mount namespace of its own, so nothing on
+the host changes."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+UID = 54321
+GROUPS = "54321,54001,54002"
+TOOLS = "sh cat ls id stat touch sleep env readlink mkdir rm grep head ln true false kill dd wc".split()
+
+
+def unable():
+    if os.geteuid() != 0:
+        return "not root"
+    for tool in ("unshare", "mksquashfs", "mknod"):
+        if not shutil.which(tool):
+            return f"{tool} is not installed"
+    if not os.path.exists("/dev/fuse"):
+        return "no /dev/fuse"
+    return None
+
+
+def skip(reason):
+    print("SKIPPED:", reason)
+    sys.exit(1 if os.environ.get("REQUIRE_ALL") == "1" else 77)
+
+
+def copy_program(root, name):
+    """A program of the host with its libraries: the image needs no network and no other package."""
+    path = os.path.realpath(shutil.which(name))
+    destination = root / "usr/bin" / name
+    shutil.copy(path, destination)
+    for line in subprocess.run(["ldd", path], capture_output=True, text=True).stdout.splitlines():
+        match = re.search(r"(/\S+) \(0x", line)
+        if match:
+            library = pathlib.Path(match.group(1))
+            target = root / str(library.parent).lstrip("/")
+            if not (root / "lib").is_symlink() and str(library).startswith("/lib"):
+                target = root / ("usr" + str(library.parent))
+            target.mkdir(parents=True, exist_ok=True)
+            if not (target / library.name).exists():
+                shutil.copy(os.path.realpath(library), target / library.name)
+
+
+def make_root(root):
+    for name in ("usr/bin", "usr/lib", "usr/lib64", "proc", "sys", "dev", "tmp", "var/tmp", "etc",
+                 "home", "opt/deep", "many", ".singularity.d/env"):
+        (root / name).mkdir(parents=True)
+    for link in ("bin", "lib", "lib64"):
+        (root / link).symlink_to("usr/" + link)
+    for name in TOOLS:
+        copy_program(root, name)
+    (root / "etc/os-release").write_text('NAME="Slipway test"\n')
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    (root / "etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
+    (root / "opt/marker").write_text("from the image\n")
+    (root / "opt/up").symlink_to("../../../../etc")
+    (root / "opt/proc").symlink_to("/proc")
+    for i in range(60):
+        (root / f"many/{i}").write_text(str(i))
+    setuid = root / "usr/bin/setuid-id"
+    shutil.copy(root / "usr/bin/id", setuid)
+    setuid.chmod(0o4755)
+    env = root / ".singularity.d/env"
+    (env / "10-docker2singularity.sh").write_text('#!/bin/sh\nexport PATH="/usr/bin:/opt/bin"\n'
+                                                  'export IMAGE="${IMAGE:-"yes"}"\n')
+
+
+class Base(unittest.TestCase):
+    maxDiff = None
+
+    def run_as(self, *words, uid=UID, image=None, env=None, cwd=None, timeout=30, **options):
+        command = [RUN]
+        if uid:
+            command += ["--uid", str(uid)]
+        command += ["--config", str(CONFIG)]
+        for name, value in options.items():
+            values = value if isinstance(value, list) else [value]
+            for item in values:
+                command += ["--" + name.replace("_", "-"), str(item)]
+        command += [str(image or SQSH), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout,
+                              cwd=cwd or WORK, env=env if env is not None else ENV)
+
+    def sh(self, script, **options):
+        return self.run_as("sh", "-c", script, **options)
+
+    def ok(self, script, **options):
+        done = self.sh(script, **options)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def refused(self, words, code, **options):
+        done = self.sh("echo it runs", **options)
+        self.assertEqual(done.returncode, 255, done.stdout + done.stderr)
+        self.assertNotIn("it runs", done.stdout)
+        self.assertIn(f"slipway: error: {code}: ", done.stderr)
+        self.assertIn(words, done.stderr)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+
+
+class Images(Base):
+    def test_kinds_of_images_and_users(self):
+        for image in (TREE, SQSH):
+            for uid in (UID, 0):
+                with self.subTest(image=image, uid=uid):
+                    out = self.ok("cat /etc/os-release; id -u; id -g", image=image, uid=uid)
+                    self.assertEqual(out, f'NAME="Slipway test"\n{uid}\n{uid}\n')
+
+    def test_compressors(self):
+        for name in ("gzip", "xz", "zstd"):
+            image = AREA / f"{name}.sqsh"
+            subprocess.run(["mksquashfs", TREE, image, "-comp", name, "-quiet", "-no-progress"],
+                           check=True, stdout=subprocess.DEVNULL)
+            self.assertIn("test", self.ok("cat /etc/os-release", image=image))
+
+    def test_bad_images(self):
+        self.refused("No such file", "image-not-found", image=AREA / "none.sif")
+        garbage = AREA / "garbage.sif"
+        garbage.write_bytes(os.urandom(20000))
+        self.refused("garbage.sif", "image-format", image=garbage)
+        secret = AREA / "secret.sqsh"
+        shutil.copy(SQSH, secret)
+        secret.chmod(0o600)
+        self.refused("Permission denied", "image-unreadable", image=secret)
+        cut = AREA / "cut.sqsh"
+        cut.write_bytes(SQSH.read_bytes()[:5000])
+        done = self.sh("true", image=cut)
+        self.assertEqual(done.returncode, 255)
+        self.assertRegex(done.stderr, "image-(corrupt|format|unreadable)")
+
+    def test_other_architecture(self):
+        samples = os.environ.get("SLIPWAY_SAMPLES", "")
+        sample = pathlib.Path(samples) / "busybox_ppc64le.sif"
+        if not sample.exists():
+            self.skipTest("no sample images")
+        public = AREA / "ppc64le.sif"
+        shutil.copy(sample, public)
+        self.refused("ppc64le", "image-architecture", image=public)
+
+
+class Privileges(Base):
+    def test_nothing_is_left(self):
+        for uid in (UID, 0):
+            status = self.ok("cat /proc/self/status", uid=uid)
+            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                self.assertRegex(status, rf"{name}:\s+0000000000000000")
+            self.assertRegex(status, r"NoNewPrivs:\s+1")
+
+    def test_setgroups_is_refused(self):
+        self.assertEqual(self.ok("cat /proc/self/setgroups"), "deny\n")
+
+    def test_setuid_means_nothing(self):
+        for image in (TREE, SQSH):
+            self.assertEqual(self.ok("/usr/bin/setuid-id -u", image=image), f"{UID}\n")
+
+    def test_mount_flags(self):
+        for image in (TREE, SQSH):
+            for line in self.ok("cat /proc/self/mountinfo", image=image).splitlines():
+                fields = line.split()
+                point, flags, optional = fields[4], fields[5].split(","), fields[6:fields.index("-")]
+                self.assertIn("nosuid", flags, line)
+                if not point.startswith("/dev"):
+                    self.assertIn("nodev", flags, line)
+                if point == "/":
+                    self.assertIn("ro", flags, line)
+                self.assertFalse([tag for tag in optional if tag.startswith("shared:")], line)
+
+    def test_image_is_read_only(self):
+        for image in (TREE, SQSH):
+            for uid in (UID, 0):
+                done = self.sh("touch /new || touch /etc/os-release || rm /opt/marker", image=image,
+                               uid=uid)
+                self.assertNotEqual(done.returncode, 0)
+        self.assertTrue((TREE / "opt/marker").exists())
+
+    def test_no_descriptor_is_inherited(self):
+        out = self.ok("ls -l /proc/self/fd")
+        numbers = set(re.findall(r" (\d+) -> ", out))
+        self.assertLessEqual(numbers, {"0", "1", "2", "3"}, out)  # 3: ls looking
+
+    def test_host_root_is_gone(self):
+        self.assertEqual(self.ok(f"ls -d {AREA}/tree 2>&1 || echo gone", no_mount=["tmp", "cwd"],
+                                 contain=1).strip().splitlines()[-1], "gone")
+        self.assertNotIn("oldroot", self.ok("cat /proc/self/mountinfo"))
+
+    def test_no_new_namespace_can_undo_it(self):
+        # A read-only bind stays read-only: the user owns no mount namespace that could change it.
+        done = self.sh("mount -o remount,rw / 2>&1 || echo refused")
+        self.assertIn("refused", done.stdout)
+
+
+class Mounts(Base):
+    def test_host_directories(self):
+        (WORK / "file").write_text("host\n")
+        out = self.ok("cat file; pwd; ls /proc/1/status /sys/kernel /dev/null >/dev/null && echo all",
+                      cwd=WORK)
+        self.assertEqual(out, f"host\n{WORK}\nall\n")
+
+    def test_binds(self):
+        source = AREA / "source"
+        out = self.ok("cat /mnt-a/x /opt/deep/x; touch /opt/deep/y 2>&1 || echo ro; touch /mnt-a/new",
+                      bind=[f"{source}:/mnt-a", f"{source}:/opt/deep:ro"])
+        self.assertTrue(out.startswith("x\nx\n"))
+        self.assertIn("ro\n", out)
+        self.assertTrue((source / "new").exists())
+        (source / "new").unlink()
+        self.assertEqual(self.ok("cat /a/b/c/file", mounts=f"{source}/x:/a/b/c/file"), "x\n")
+        # The image's own entries are still there beside a new mount point.
+        self.assertIn("from the image", self.ok("cat /opt/marker /opt/new/x",
+                                                bind=f"{source}:/opt/new"))
+        self.assertEqual(self.ok("cat /many/7 /many/extra/x", bind=f"{source}:/many/extra"), "7x\n")
+        self.assertEqual(self.ok("ls /many | wc -l", bind=f"{source}:/many/extra").strip(), "61")
+
+    def test_order(self):
+        one, two = AREA / "source", AREA / "second"
+        self.assertEqual(self.ok("cat /m/x", bind=[f"{one}:/m", f"{two}:/m"]), "second\n")
+        self.assertEqual(self.ok("cat /m/inner/x", bind=[f"{one}:/m", f"{two}:/m/inner"]), "second\n")
+
+    def test_refusals(self):
+        source = AREA / "source"
+        self.refused("/nowhere", "mount-source-missing", bind="/nowhere:/m")
+        self.refused("no permission", "mount-source-missing", bind=f"{AREA}/private:/m")
+        self.refused("'..'", "mount-target-invalid", bind=f"{source}:/m/../../etc")
+        self.refused("absolute", "mount-target-invalid", bind=f"{source}:m")
+        self.refused("system's own", "mount-target-invalid", bind=f"{source}:/opt/proc")
+        self.refused("system's own", "mount-target-invalid", bind=f"{source}:/proc")
+        self.refused("file", "mount-target-invalid", bind=f"{source}:/opt/marker")
+        self.refused("make it on the host", "mount-target-invalid",
+                     bind=[f"{source}:/m", f"{source}:/m/missing"])
+
+    def test_symlinked_target_stays_inside(self):
+        source = AREA / "source"
+        before = os.stat("/etc/passwd").st_ino
+        self.assertEqual(self.ok("cat /etc/inside/x", bind=f"{source}:/opt/up/inside"), "x\n")
+        self.assertEqual(os.stat("/etc/passwd").st_ino, before)
+        self.assertFalse(os.path.exists("/etc/inside"))
+        # A host directory with a symlink that leads out of it: resolved in the container.
+        link = AREA / "linked"
+        self.assertEqual(self.ok("cat /opt/deep/x", bind=[f"{link}:/m", f"{source}:/m/out"]), "x\n")
+
+    def test_localtime_is_replaced(self):
+        if not os.path.exists("/etc/localtime"):
+            self.skipTest("the host has no /etc/localtime")
+        self.assertIn("regular", self.ok("stat -c %F /etc/localtime"))
+
+    def test_identity_files(self):
+        out = self.ok("cat /etc/passwd /etc/group; touch /etc/passwd 2>&1 || echo ro")
+        self.assertIn(f":{UID}:{UID}:", out)
+        self.assertIn("ro", out)
+
+    def test_contain(self):
+        out = self.ok("ls -1 /dev; ls -A /tmp | wc -l; stat -f -c %T /tmp; echo x > /dev/null; "
+                      "head -c 4 /dev/zero | wc -c; pwd", contain=1)
+        lines = out.split()
+        for name in ("null", "zero", "random", "urandom", "shm", "pts", "ptmx", "fd", "stdin"):
+            self.assertIn(name, lines)
+        self.assertNotIn("fuse", lines)
+        self.assertIn("tmpfs", lines)
+        self.assertIn("4", lines)
+
+    def test_writable(self):
+        for image in (TREE, SQSH):
+            out = self.ok("touch /new && mkdir /d && rm -f /opt/marker; ls /new /opt; "
+                          "dd if=/dev/zero of=/big bs=1M count=100 2>/dev/null || echo full",
+                          image=image, writable=1)
+            self.assertIn("/new", out)
+            # In a directory that belongs to somebody else, file permissions are what they are.
+            self.assertEqual("marker" in out, image == TREE)
+            self.assertIn("full", out)  # launcher.tmpfs_size
+        self.assertTrue((TREE / "opt/marker").exists())
+
+    def test_working_directory(self):
+        self.assertEqual(self.ok("pwd", workdir="/opt/deep"), "/opt/deep\n")
+        self.refused("/nosuch", "workdir-missing", workdir="/nosuch")
+        hidden = self.sh("pwd", cwd="/", no_mount="cwd")
+        self.assertEqual(hidden.stdout, "/\n")
+
+    def test_home(self):
+        self.assertEqual(self.ok("echo $HOME; cat $HOME/x", home=f"{AREA}/source:/home/me"),
+                         "/home/me\nx\n")
+
+    def test_required_files(self):
+        script = AREA / "source/x"
+        self.assertEqual(self.ok(f"cat {script}", no_mount="tmp", required=script), "x\n")
+        self.refused("/nowhere/script", "mount-source-missing", required="/nowhere/script")
+
+
+class Environment(Base):
+    def test_native_scripts(self):
+        env = dict(ENV, IMAGE="host", KEEP="kept", SINGULARITYENV_MORE="m", LD_LIBRARY_PATH="/host")
+        out = self.ok("env", env=env)
+        self.assertIn("IMAGE=yes\n", out)
+        self.assertIn("KEEP=kept\n", out)
+        self.assertIn("MORE=m\n", out)
+        self.assertNotIn("LD_LIBRARY_PATH=/host", out)
+        self.assertRegex(out, r"(?m)^PATH=/usr/bin:/opt/bin:")
+
+    def with_script(self, text, **options):
+        name = TREE / ".singularity.d/env/91-test.sh"
+        name.write_text(text)
+        try:
+            return self.sh("env", image=TREE, **options)
+        finally:
+            name.unlink()
+
+    def test_shell_scripts(self):
+        done = self.with_script('export WHO=$(id -u)\nexport BAD="$USER_OF_HOST"\n'
+                                'export CAPS=$(grep CapEff /proc/self/status | grep -o 0000000000000000)\n',
+                                env=dict(ENV, USER_OF_HOST="x"))
+        self.assertIn(f"WHO={UID}\n", done.stdout)
+        self.assertIn("BAD=\n", done.stdout)
+        self.assertIn("CAPS=0000000000000000\n", done.stdout)
+        self.assertIn("IMAGE=yes\n", done.stdout)
+
+    def test_failing_scripts(self):
+        done = self.with_script("exit 3\n")
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("ended early", done.stderr)
+
+    def test_scripts_without_end(self):
+        begun = time.time()
+        done = self.with_script("echo hi\nsleep 1000\n", timeout=30)
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("timed-out", done.stderr)
+        self.assertLess(time.time() - begun, 20)
+
+
+class Commands(Base):
+    def test_exit_codes(self):
+        self.assertEqual(self.sh("exit 7").returncode, 7)
+        self.assertEqual(self.run_as("true").returncode, 0)
+        self.assertEqual(-self.sh("kill -9 $$").returncode, signal.SIGKILL)
+
+    def test_missing_commands(self):
+        for word, code in (("nosuchcmd", "command-not-found"), ("/nosuch", "command-not-found"),
+                           ("/etc/passwd", "system")):
+            done = self.run_as(word)
+            self.assertEqual(done.returncode, 255)
+            self.assertIn(f"slipway: error: {code}: ", done.stderr)
+
+    def test_process_is_the_command_itself(self):
+        process = subprocess.Popen([RUN, "--uid", str(UID), "--config", str(CONFIG), str(SQSH), "sh",
+                                    "-c", "echo $$; exec sleep 100"], stdout=subprocess.PIPE,
+                                   text=True, cwd=WORK, env=ENV)
+        try:
+            self.assertEqual(int(process.stdout.readline()), process.pid)
+            process.terminate()
+            self.assertEqual(process.wait(10), -signal.SIGTERM)
+        finally:
+            process.kill()
+            process.stdout.close()
+
+
+def processes(word):
+    """Living processes whose command line has the word (zombies have none)."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if word in (entry / "cmdline").read_text():
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+    return found
+
+
+def wait_until(condition, seconds=5):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class Endings(Base):
+    def start(self, script):
+        mark = f"mark-{os.getpid()}-{time.time_ns()}"
+        image = AREA / f"{mark}.sqsh"
+        os.link(SQSH, image)
+        process = subprocess.Popen([RUN, "--uid", str(UID), "--config", str(CONFIG), str(image), "sh",
+                                    "-c", f"echo up; {script}"], stdout=subprocess.PIPE, text=True,
+                                   cwd=WORK, env=ENV)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline(), "up\n")
+        servers = processes(mark)
+        servers = [pid for pid in servers if pid != process.pid]
+        self.assertEqual(len(servers), 1, servers)
+        return process, servers[0], mark
+
+    def test_server_ends_with_the_command(self):
+        process, _, mark = self.start("exit 0")
+        process.wait(10)
+        self.assertTrue(wait_until(lambda: not processes(mark)))
+
+    def test_server_ends_when_the_command_is_killed(self):
+        process, _, mark = self.start("sleep 100")
+        process.kill()
+        process.wait(10)
+        self.assertTrue(wait_until(lambda: not processes(mark)))
+
+    def test_server_stays_for_processes_in_the_background(self):
+        process, server, mark = self.start("(sleep 1; cat /opt/marker > bg-out) >/dev/null 2>&1 &")
+        process.wait(10)
+        self.assertIn(server, processes(mark))
+        self.assertTrue(wait_until(lambda: (WORK / "bg-out").exists() and
+                                   (WORK / "bg-out").read_text() == "from the image\n"))
+        self.assertTrue(wait_until(lambda: not processes(mark)))
+
+    def test_a_killed_server_gives_errors_and_no_hang(self):
+        process, server, mark = self.start("sleep 1; cat /opt/marker; echo $?; cat /many/5; sleep 100")
+        os.kill(server, signal.SIGKILL)
+        line = process.stdout.readline()
+        self.assertTrue(line == "" or line.strip() != "0", line)
+        process.kill()
+        process.wait(10)
+        self.assertTrue(wait_until(lambda: not processes(mark)))
+
+    def test_terminal_signals_do_not_reach_the_server(self):
+        _, server, _ = self.start("sleep 100")
+        fields = (pathlib.Path("/proc") / str(server) / "stat").read_text().rsplit(")", 1)[1].split()
+        self.assertNotEqual(int(fields[3]), os.getsid(0))  # session
+        self.assertEqual(int(fields[3]), server)
+
+    def test_server_is_locked_up(self):
+        _, server, _ = self.start("sleep 100")
+        status = (pathlib.Path("/proc") / str(server) / "status").read_text()
+        self.assertRegex(status, r"CapEff:\s+0000000000000000")
+        self.assertRegex(status, r"NoNewPrivs:\s+1")
+        self.assertRegex(status, r"Seccomp:\s+2")
+
+
+class Obstacles(Base):
+    def inside(self, prepare, script="true", uid=UID):
+        """The command in a mount namespace prepared by a shell text."""
+        command = f'{prepare}; exec "$@"'
+        return subprocess.run(["unshare", "-m", "sh", "-c", command, "sh", RUN, "--uid", str(uid),
+                               "--config", str(CONFIG), str(SQSH), "sh", "-c", script],
+                              capture_output=True, text=True, cwd=WORK, env=ENV)
+
+    def test_fuse_is_forbidden(self):
+        done = self.inside("chmod 600 /dev/fuse")
+        os.chmod("/dev/fuse", 0o666)  # of this test's own mount
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("slipway: error: fuse-unavailable: cannot open /dev/fuse: Permission denied",
+                      done.stderr)
+        self.assertIn("hint:", done.stderr)
+
+    def test_fuse_is_missing(self):
+        done = self.inside("mount -t tmpfs none /dev")
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("fuse-unavailable", done.stderr)
+
+    def test_user_namespaces_are_forbidden(self):
+        # The limit of an outer namespace, which its own root may set: nobody else is hit.
+        done = subprocess.run(["unshare", "-U", "--map-root-user", "sh", "-c",
+                               'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh", RUN,
+                               "--config", str(CONFIG), str(SQSH), "true"],
+                              capture_output=True, text=True, cwd=WORK, env=ENV)
+        self.assertEqual(done.returncode, 255)
+        self.assertIn("userns-unavailable", done.stderr)
+        self.assertIn("user.max_user_namespaces", done.stderr)
+
+
+class Steps(Base):
+    def step(self, *words, uid=UID, image=None, options=(), **keywords):
+        command = [STEP, "--launcher", LAUNCH, "--config", str(CONFIG), "--uid", str(uid), "--gid",
+                   str(uid), "--groups", GROUPS if uid else "0", *options, str(image or SQSH), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=WORK, env=ENV,
+                              **keywords)
+
+    def assert_gone(self, output):
+        pid = int(re.search(r"launcher (\d+)", output).group(1))
+        self.assertTrue(wait_until(lambda: pid not in processes("slipway-launch")), pid)
+
+    def test_tasks_share_a_container(self):
+        for image in (SQSH, TREE):
+            for uid in (UID, 0):
+                done = self.step("sh", "-c", "id; readlink /proc/self/ns/mnt; cat /etc/os-release; "
+                                 "grep -E 'Cap(Prm|Eff)|NoNew' /proc/self/status", image=image,
+                                 uid=uid, options=["--tasks", "3"])
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                namespaces = re.findall(r"mnt:\[(\d+)\]", done.stdout)
+                self.assertEqual(len(namespaces), 3)
+                self.assertEqual(len(set(namespaces)), 1)
+                self.assertEqual(done.stdout.count("Slipway test"), 3)
+                self.assertEqual(done.stdout.count("0000000000000000"), 6)
+                self.assertEqual(len(re.findall(r"NoNewPrivs:\s+1", done.stdout)), 3)
+                self.assert_gone(done.stdout)
+
+    def test_groups_stay_and_cannot_be_shed(self):
+        done = self.step("sh", "-c", "id -G; cat /proc/self/setgroups")
+        numbers = set(done.stdout.splitlines()[1].split())
+        self.assertEqual(numbers, set(GROUPS.split(",")))
+        self.assertIn("deny", done.stdout)
+
+    def test_root_opens_fuse_where_the_user_may_not(self):
+        os.chmod("/dev/fuse", 0o600)
+        try:
+            done = self.step("cat", "/etc/os-release")
+        finally:
+            os.chmod("/dev/fuse", 0o666)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("Slipway test", done.stdout)
+
+    def test_errors_reach_the_first_task(self):
+        for options, image, code in ((["--bind", "/nowhere:/m"], None, "mount-source-missing"),
+                                     (["--workdir", "/nosuch"], None, "workdir-missing"),
+                                     ([], AREA / "none.sif", "image-not-found")):
+            done = self.step("true", image=image, options=options)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"slipway: error: {code}: ", done.stdout)
+            self.assert_gone(done.stdout)
+
+    def linger(self):
+        process = subprocess.Popen([STEP, "--launcher", LAUNCH, "--config", str(CONFIG), "--uid",
+                                    str(UID), "--gid", str(UID), "--groups", GROUPS, "--linger", "100",
+                                    str(SQSH), "true"], stdout=subprocess.PIPE, text=True, cwd=WORK,
+                                   env=ENV)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        launcher = int(process.stdout.readline().split()[1])
+        self.assertEqual(process.stdout.readline(), "task 0 exit 0\n")
+        children = pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        self.assertEqual(len(children), 1)
+        return process, launcher, int(children[0])
+
+    def assert_dead(self, *pids):
+        alive = lambda pid: os.path.exists(f"/proc/{pid}/cmdline") and \
+            pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+        self.assertTrue(wait_until(lambda: not any(alive(pid) for pid in pids)), pids)
+
+    def test_sigkill_of_slurmstepd(self):
+        process, launcher, server = self.linger()
+        process.kill()
+        process.wait(10)
+        self.assert_dead(launcher, server)
+
+    def test_sigkill_of_the_launcher(self):
+        _, launcher, server = self.linger()
+        os.kill(launcher, signal.SIGKILL)
+        self.assert_dead(launcher, server)
+
+    def test_sigterm_of_the_launcher(self):
+        _, launcher, server = self.linger()
+        os.kill(launcher, signal.SIGTERM)
+        self.assert_dead(launcher, server)
+
+    def test_sigkill_of_the_server(self):
+        process, launcher, server = self.linger()
+        os.kill(server, signal.SIGKILL)
+        self.assert_dead(server)
+        process.kill()
+        process.wait(10)
+        self.assert_dead(launcher)
+
+    def test_launcher_is_protected_from_its_user(self):
+        _, launcher, _ = self.linger()
+        status = pathlib.Path(f"/proc/{launcher}/status").read_text()
+        self.assertRegex(status, rf"Uid:\s+{UID}\s+{UID}\s+{UID}\s+{UID}")
+        self.assertRegex(status, r"CapEff:\s+0000000000000000")
+        self.assertRegex(status, r"NoNewPrivs:\s+1")
+        owner = os.stat(f"/proc/{launcher}/environ")
+        self.assertEqual(owner.st_uid, 0)  # not dumpable
+
+    def test_wrong_arguments(self):
+        for words in ([], ["step"], ["step", "--uid", "x", "--gid", "1", "--step-fd", "3",
+                                     "--parent-fd", "4", "--config", "/x"]):
+            done = subprocess.run([LAUNCH, *words], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("by Slipway's Slurm plugin", done.stderr)
+
+
+def prepare():
+    make_root(TREE)
+    subprocess.run(["mksquashfs", TREE, SQSH, "-comp", "zstd", "-quiet", "-no-progress", "-all-root"],
+                   check=True, stdout=subprocess.DEVNULL)
+    for path in (AREA, TREE, SQSH):
+        path.chmod(0o755)
+    CONFIG.write_text("launcher: {mount_home: false, tmpfs_size: 32MiB}\n")
+    for name, text in (("source", "x\n"), ("second", "second\n")):
+        (AREA / name).mkdir()
+        (AREA / name / "x").write_text(text)
+        (AREA / name / "inner").mkdir()
+        (AREA / name).chmod(0o777)
+    (AREA / "private").mkdir(mode=0o700)
+    (AREA / "linked").mkdir()
+    (AREA / "linked/out").symlink_to("/opt/deep")
+    WORK.mkdir()
+    os.chown(WORK, UID, UID)
+    # /dev/fuse for everybody, in this mount namespace only.
+    device = AREA / "fuse"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    os.chmod(device, 0o666)
+    subprocess.run(["mount", "--bind", device, "/dev/fuse"], check=True)
+
+
+if __name__ == "__main__":
+    reason = unable()
+    if reason:
+        skip(reason)
+    if os.environ.get("SLIPWAY_TEST_NAMESPACE") != "1":
+        os.environ["SLIPWAY_TEST_NAMESPACE"] = "1"
+        os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+    RUN, STEP, LAUNCH = (os.path.abspath(path) for path in sys.argv[1:4])
+    with tempfile.TemporaryDirectory(prefix="slipway-launcher-", dir="/var/tmp") as area:
+        AREA = pathlib.Path(area)
+        # Device nodes must work in there, whatever the file system of /var/tmp says.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "none", area], check=True)
+        try:
+            TREE, SQSH, CONFIG, WORK = (AREA / n for n in ("tree", "image.sqsh", "site.yaml", "work"))
+            ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "dumb"}
+            prepare()
+            program = unittest.main(argv=[sys.argv[0], *sys.argv[4:]], exit=False, verbosity=1)
+        finally:
+            subprocess.run(["umount", "-l", "/dev/fuse"])
+            subprocess.run(["umount", "-l", area])
+    skipped = len(program.result.skipped)
+    if not program.result.wasSuccessful():
+        sys.exit(1)
+    sys.exit((1 if os.environ.get("REQUIRE_ALL") == "1" else 77) if skipped else 0)

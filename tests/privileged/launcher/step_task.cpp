@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// step_task OPTIONS IMAGE COMMAND [ARGUMENT]…: plays slurmstepd and its tasks, as root, against the
+// real slipway-launch. Prints the exit codes of the tasks, one a line, after "launcher PID".
+//   --launcher PATH  --config PATH  --uid U  --gid G  --groups A,B  --tasks N  --bind SPEC
+//   --linger SECONDS   keep the step going after the tasks have ended
+#include "base/child.hpp"
+#include "base/text.hpp"
+#include "launcher/join/join.hpp"
+#include "launcher/join/start.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace slipway;
+using namespace slipway::launcher;
+
+namespace {
+
+struct Setting {
+    StartFacts facts;
+    Request request;
+    int tasks = 1;
+    unsigned linger = 0;
+    std::vector<char*> command;
+};
+
+[[noreturn]] void give_up(const base::Error& error) {
+    std::printf("slipway: error: %s\n", error.one_line().c_str());
+    std::fflush(stdout);
+    ::_exit(1);
+}
+
+void warn(std::string_view line) {
+    std::fprintf(stderr, "warning: %.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+[[noreturn]] void be_task(const Setting& setting, bool first, int report, pid_t launcher_pid) {
+    if (::setgroups(setting.facts.groups.size(), setting.facts.groups.data()) != 0) {
+        std::perror("setgroups");
+        ::_exit(1);
+    }
+    auto handles = first ? start_launcher(setting.facts, setting.request, warn,
+                                          [&](pid_t pid) {
+                                              (void)!::write(report, &pid, sizeof pid);
+                                          })
+                         : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
+    if (!handles) {
+        give_up(handles.error());
+    }
+    if (::setresgid(setting.facts.gid, setting.facts.gid, setting.facts.gid) != 0 ||
+        ::setresuid(setting.facts.uid, setting.facts.uid, setting.facts.uid) != 0) {
+        std::perror("becoming the user");
+        ::_exit(1);
+    }
+    const auto entered = enter(*handles, warn);
+    if (!entered) {
+        give_up(entered.error());
+    }
+    for (const auto& change : handles->record.environment) {
+        if (change.value) {
+            ::setenv(change.name.c_str(), change.value->c_str(), 1);
+        } else {
+            ::unsetenv(change.name.c_str());
+        }
+    }
+    ::execvp(setting.command[0], setting.command.data());
+    std::perror(setting.command[0]);
+    ::_exit(127);
+}
+
+bool read_option(Setting& setting, const std::string& name, const std::string& value) {
+    if (name == "--launcher") {
+        setting.facts.launcher_path = value;
+    } else if (name == "--config") {
+        setting.facts.config_path = value;
+    } else if (name == "--uid") {
+        setting.facts.uid = static_cast<uid_t>(std::stoul(value));
+    } else if (name == "--gid") {
+        setting.facts.gid = static_cast<gid_t>(std::stoul(value));
+    } else if (name == "--groups") {
+        for (const auto part : base::split(value, ',')) {
+            setting.facts.groups.push_back(static_cast<gid_t>(std::stoul(std::string(part))));
+        }
+    } else if (name == "--tasks") {
+        setting.tasks = std::stoi(value);
+    } else if (name == "--linger") {
+        setting.linger = static_cast<unsigned>(std::stoul(value));
+    } else if (name == "--bind") {
+        setting.request.mounts.push_back({MountSyntax::pyxis, value});
+    } else if (name == "--workdir") {
+        setting.request.workdir = value;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    Setting setting;
+    int at = 1;
+    for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
+        if (!read_option(setting, argv[at], argv[at + 1])) {
+            std::fprintf(stderr, "unknown option %s\n", argv[at]);
+            return 2;
+        }
+    }
+    if (at + 1 >= argc) {
+        return 2;
+    }
+    setting.request.image = argv[at];
+    setting.request.reference = argv[at];
+    char* cwd = ::getcwd(nullptr, 0);
+    setting.request.cwd = cwd == nullptr ? "/" : cwd;
+    for (char** item = environ; *item != nullptr; ++item) {
+        setting.request.environment.emplace_back(*item);
+    }
+    setting.command.assign(argv + at + 1, argv + argc);
+    setting.command.push_back(nullptr);
+
+    auto pair = base::packet_pair();
+    auto self = base::open_pidfd(::getpid());
+    const int one = 1;
+    int report[2] = {-1, -1};
+    if (!pair || !self || ::pipe(report) != 0 ||
+        ::setsockopt(pair->first.get(), SOL_SOCKET, SO_PASSCRED, &one, sizeof one) != 0) {
+        std::perror("setting up");
+        return 2;
+    }
+    setting.facts.task_socket = pair->first.get();
+    setting.facts.launcher_socket = pair->second.get();
+    setting.facts.stepd_pidfd = self->get();
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t launcher_pid = -1;
+    int worst = 0;
+    for (int task = 0; task < setting.tasks; ++task) {
+        const pid_t pid = ::fork();
+        if (pid == 0) {
+            be_task(setting, task == 0, report[1], launcher_pid);
+        }
+        if (task == 0 && ::read(report[0], &launcher_pid, sizeof launcher_pid) == sizeof launcher_pid) {
+            std::printf("launcher %d\n", static_cast<int>(launcher_pid));
+            std::fflush(stdout);
+        }
+        int status = 0;
+        while (::waitpid(pid, &status, 0) < 0) {
+        }
+        const int code = base::exit_code_of(status);
+        std::printf("task %d exit %d\n", task, code);
+        std::fflush(stdout);
+        worst = std::max(worst, code);
+    }
+    ::sleep(setting.linger);
+    return worst;
+}

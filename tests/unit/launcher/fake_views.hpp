@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/views.hpp"
+
+#include <map>
+#include <set>
+
+namespace slipway::test {
+
+/// An image painted by a test: "path" is a file, "path/" a directory, {"path", "target"} a symlink.
+class FakeImage final : public launcher::ImageView {
+  public:
+    FakeImage() { add("/"); }
+    void add(const std::string& path) {
+        const bool directory = path.back() == '/';
+        auto name = directory && path.size() > 1 ? path.substr(0, path.size() - 1) : path;
+        entries_[name] = {directory ? launcher::EntryKind::directory : launcher::EntryKind::file, {}};
+    }
+    void link(const std::string& path, const std::string& target) {
+        entries_[path] = {launcher::EntryKind::symlink, target};
+    }
+    void file(const std::string& path, const std::string& content) {
+        add(path);
+        contents_[path] = content;
+    }
+
+    base::Result<launcher::Entry> lookup(const std::string& path) const override {
+        const auto found = entries_.find(path);
+        return found == entries_.end() ? launcher::Entry{} : found->second;
+    }
+    base::Result<std::vector<std::pair<std::string, launcher::Entry>>>
+    list(const std::string& path, std::size_t max) const override {
+        if (!entries_.contains(path)) {
+            return base::fail(base::Code::io, "no such directory");
+        }
+        const auto prefix = path == "/" ? path : path + "/";
+        std::vector<std::pair<std::string, launcher::Entry>> names;
+        for (const auto& [name, entry] : entries_) {
+            if (name.size() > prefix.size() && name.starts_with(prefix) &&
+                name.find('/', prefix.size()) == std::string::npos) {
+                names.emplace_back(name.substr(prefix.size()), entry);
+            }
+        }
+        if (names.size() > max) {
+            return base::fail(base::Code::limit_exceeded, "too many entries");
+        }
+        return names;
+    }
+    std::optional<std::string> read(const std::string& path, std::size_t) const override {
+        const auto found = contents_.find(path);
+        return found == contents_.end() ? std::nullopt : std::optional(found->second);
+    }
+
+  private:
+    std::map<std::string, launcher::Entry> entries_;
+    std::map<std::string, std::string> contents_;
+};
+
+/// A host with the given directories ("x/"), files and devices ("@x").
+class FakeHost final : public launcher::HostView {
+  public:
+    explicit FakeHost(const std::vector<std::string>& paths) {
+        for (const auto& path : paths) {
+            add(path);
+        }
+    }
+    void add(const std::string& path) {
+        const bool device = path.front() == '@';
+        const bool directory = path.back() == '/';
+        auto name = path.substr(device ? 1 : 0);
+        name = directory && name.size() > 1 ? name.substr(0, name.size() - 1) : name;
+        entries_[name] = {0, directory ? launcher::EntryKind::directory : launcher::EntryKind::file,
+                          device, true};
+    }
+    void forbid(const std::string& path) { entries_[path].readable = false; }
+
+    base::Result<launcher::HostEntry> open(const std::string& path) override {
+        const auto found = entries_.find(path);
+        if (found == entries_.end()) {
+            return base::fail_errno(base::Code::mount_source_missing, ENOENT,
+                                    "cannot open '" + path + "'");
+        }
+        auto entry = found->second;
+        entry.handle = opened_++;
+        return entry;
+    }
+
+  private:
+    std::map<std::string, launcher::HostEntry> entries_;
+    int opened_ = 0;
+};
+
+} // namespace slipway::test

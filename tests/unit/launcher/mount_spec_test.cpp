@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/mount_spec.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace slipway;
+using namespace slipway::launcher;
+
+namespace {
+
+struct Expected {
+    std::string source;
+    std::string target;
+    bool readonly = false;
+};
+
+struct Good {
+    MountSyntax syntax;
+    std::string text;
+    std::vector<Expected> mounts;
+};
+
+struct Bad {
+    MountSyntax syntax;
+    std::string text;
+    base::Code code;
+    std::string words; ///< part of the error line
+};
+
+constexpr auto pyxis = MountSyntax::pyxis;
+constexpr auto bind = MountSyntax::bind;
+constexpr auto csv = MountSyntax::mount_csv;
+
+} // namespace
+
+TEST_CASE("mounts: accepted spellings") {
+    const auto good = GENERATE(values<Good>({
+        {pyxis, "/a:/b", {{"/a", "/b"}}},
+        {pyxis, "/a", {{"/a", "/a"}}},
+        {pyxis, "/a:/b:ro", {{"/a", "/b", true}}},
+        {pyxis, "/a:/b:ro+rbind+x-create=auto", {{"/a", "/b", true}}},
+        {pyxis, "/a:/b,/c:/d:ro", {{"/a", "/b"}, {"/c", "/d", true}}},
+        {pyxis, "./x:/b", {{"/work/./x", "/b"}}},
+        {pyxis, "tmpfs:/scratch", {{"", "/scratch"}}},
+        {pyxis, "/a:/b//c/./d/", {{"/a", "/b/c/d"}}},
+        {bind, "/a", {{"/a", "/a"}}},
+        {bind, "/a:/b", {{"/a", "/b"}}},
+        {bind, "/a:/b:ro", {{"/a", "/b", true}}},
+        {bind, "/a:/b:ro,rw", {{"/a", "/b", false}}},
+        {bind, "/a:/b:ro,/c:/d", {{"/a", "/b", true}, {"/c", "/d"}}},
+        {bind, "/a,/b", {{"/a", "/a"}, {"/b", "/b"}}},
+        {bind, "/a,", {{"/a", "/a"}}},
+        {bind, "data:/b", {{"/work/data", "/b"}}},
+        {bind, "data", {{"/work/data", "/work/data"}}},
+        {bind, "/a\\,b:/c", {{"/a,b", "/c"}}},
+        {bind, "/a\\:b:/c:ro", {{"/a:b", "/c", true}}},
+        {bind, "/a^b:/c", {{"/a^b", "/c"}}},
+        {bind, "/a/../b:/c", {{"/a/../b", "/c"}}},
+        {csv, "type=bind,source=/a,destination=/b", {{"/a", "/b"}}},
+        {csv, "src=/a,dst=/b,ro", {{"/a", "/b", true}}},
+        {csv, "source=/a,target=/b,readonly", {{"/a", "/b", true}}},
+        {csv, "\"source=/a,x\",dst=/b", {{"/a,x", "/b"}}},
+        {csv, "source=/a,\"dst=/b,\"\"q\"\"\"", {{"/a", "/b,\"q\""}}},
+        {csv, "src=/a,dst=/b\nsrc=/c,dst=/d", {{"/a", "/b"}, {"/c", "/d"}}},
+    }));
+    CAPTURE(good.text);
+    const auto parsed = parse_mounts({good.syntax, good.text}, "/work");
+    REQUIRE(parsed);
+    REQUIRE(parsed->size() == good.mounts.size());
+    for (std::size_t i = 0; i < good.mounts.size(); ++i) {
+        CHECK((*parsed)[i].source == good.mounts[i].source);
+        CHECK((*parsed)[i].target == good.mounts[i].target);
+        CHECK((*parsed)[i].readonly == good.mounts[i].readonly);
+        CHECK(((*parsed)[i].kind == MountSpec::Kind::tmpfs) == good.mounts[i].source.empty());
+    }
+}
+
+TEST_CASE("mounts: refused spellings") {
+    const auto bad = GENERATE(values<Bad>({
+        {pyxis, "", base::Code::mount_invalid, "empty"},
+        {pyxis, ":/b", base::Code::mount_invalid, "source is empty"},
+        {pyxis, "data:/b", base::Code::mount_invalid, "not a path"},
+        {pyxis, "~/x:/b", base::Code::mount_invalid, "$HOME"},
+        {pyxis, "/a:/b:ro:x", base::Code::mount_invalid, "three fields"},
+        {pyxis, "/a:/b:r0", base::Code::mount_invalid, "did you mean 'ro'"},
+        {pyxis, "/a:/b:suid", base::Code::mount_invalid, "not a valid bind option"},
+        {pyxis, "/a:/b,,/c:/d", base::Code::mount_invalid, "empty entry"},
+        {pyxis, "tmpfs", base::Code::mount_invalid, "needs a place"},
+        {pyxis, "umount:/b", base::Code::unsupported, "not supported"},
+        {pyxis, "/a:b", base::Code::mount_target_invalid, "absolute path"},
+        {pyxis, "/a:", base::Code::mount_target_invalid, "absolute path"},
+        {pyxis, "/a:/b/../c", base::Code::mount_target_invalid, "'..'"},
+        {pyxis, "/a:/", base::Code::mount_target_invalid, "hide the whole container"},
+        {pyxis, "/a://./", base::Code::mount_target_invalid, "hide the whole container"},
+        {pyxis, "/a:/proc", base::Code::mount_target_invalid, "system's own"},
+        {pyxis, "/a:/proc/self", base::Code::mount_target_invalid, "system's own"},
+        {pyxis, "/a:/sys", base::Code::mount_target_invalid, "system's own"},
+        {pyxis, "/a:/dev/", base::Code::mount_target_invalid, "system's own"},
+        {pyxis, std::string("/a:/b\x01", 6), base::Code::mount_invalid, "control characters"},
+        {bind, "", base::Code::mount_invalid, "empty"},
+        {bind, ":/b", base::Code::mount_invalid, "source is empty"},
+        {bind, ",/a", base::Code::mount_invalid, "source is empty"},
+        {bind, "/a:/b:xx", base::Code::mount_invalid, "'xx' is not a valid bind option"},
+        {bind, "/a:/b:ro:x", base::Code::mount_invalid, "three fields"},
+        {bind, "/a:b", base::Code::mount_target_invalid, "must be an absolute path"},
+        {bind, "/a:/b:image-src=/x", base::Code::unsupported, "image file"},
+        {bind, "/a:/b:id=4", base::Code::unsupported, "image file"},
+        {csv, "type=potato,source=/a,dst=/b", base::Code::mount_invalid, "only 'bind' is supported"},
+        {csv, "source=/a", base::Code::mount_invalid, "no destination"},
+        {csv, "dst=/a", base::Code::mount_invalid, "no source"},
+        {csv, "source=,dst=/b", base::Code::mount_invalid, "source is empty"},
+        {csv, "source=/a,dst=", base::Code::mount_invalid, "destination is empty"},
+        {csv, "source=/a,dst=/b,ro=1", base::Code::mount_invalid, "takes no value"},
+        {csv, "sorce=/a,dst=/b", base::Code::mount_invalid, "did you mean 'source'"},
+        {csv, "source=/a,dst=/b,bind-propagation=shared", base::Code::mount_invalid, "unknown key"},
+        {csv, "\"source=/a,dst=/b", base::Code::mount_invalid, "not closed"},
+        {csv, "source=/\"a\",dst=/b", base::Code::mount_invalid, "double quote inside"},
+        {csv, "source=/a,dst=/b,image-src=/x", base::Code::unsupported, "image file"},
+    }));
+    CAPTURE(bad.text);
+    const auto parsed = parse_mounts({bad.syntax, bad.text}, "/work");
+    REQUIRE_FALSE(parsed);
+    CHECK(base::code_name(parsed.error().code) == base::code_name(bad.code));
+    CHECK_THAT(parsed.error().one_line(), Catch::Contains(bad.words));
+}
+
+TEST_CASE("mounts: the number in one argument is limited") {
+    std::string text = "/a";
+    for (int i = 0; i < 300; ++i) {
+        text += ",/a";
+    }
+    const auto parsed = parse_mounts({MountSyntax::bind, text}, "/");
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code == base::Code::limit_exceeded);
+}
+
+TEST_CASE("mounts: flags beyond ro") {
+    const auto parsed = parse_mounts({MountSyntax::pyxis, "/a:/b:noexec+rprivate"}, "/");
+    REQUIRE(parsed);
+    CHECK(parsed->front().noexec);
+    CHECK(parsed->front().private_propagation);
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/planner.hpp"
+
+#include "tests/unit/launcher/fake_views.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace slipway;
+using namespace slipway::launcher;
+using slipway::test::FakeHost;
+using slipway::test::FakeImage;
+
+namespace {
+
+/// A usual image, host, user and site; tests change what they are about.
+struct World {
+    World() : host({"/proc/", "/sys/", "/dev/", "/tmp/", "/var/tmp/", "/home/ann/", "/etc/hosts",
+                    "/etc/localtime", "/etc/resolv.conf", "@/dev/null", "@/dev/zero", "/data/",
+                    "/data/file", "/work/dir/"}) {
+        for (const char* path :
+             {"/proc/", "/sys/", "/dev/", "/tmp/", "/var/", "/var/tmp/", "/home/", "/etc/",
+              "/etc/hosts", "/etc/resolv.conf", "/etc/localtime", "/usr/", "/usr/bin/", "/opt/",
+              "/opt/tool", "/mnt/"}) {
+            image.add(path);
+        }
+        image.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+        image.file("/etc/group", "root:x:0:\n");
+        user = {1000, 1000, "ann", "Ann", "/home/ann", "/bin/bash", {{1000, "ann"}, {50, "hpc"}}};
+        request.cwd = "/home/ann";
+    }
+    base::Result<Plan> plan() { return make_plan({request, site, user, image, host}); }
+    Plan good() {
+        auto made = plan();
+        if (!made) {
+            FAIL(made.error().one_line());
+        }
+        return std::move(*made);
+    }
+    base::Error bad() {
+        auto made = plan();
+        REQUIRE_FALSE(made);
+        return std::move(made).error();
+    }
+    void mount(const std::string& text) { request.mounts.push_back({MountSyntax::bind, text}); }
+
+    FakeImage image;
+    FakeHost host;
+    UserFacts user;
+    config::LauncherConfig site;
+    Request request;
+};
+
+std::vector<std::string> targets(const Plan& plan) {
+    std::vector<std::string> list;
+    for (const auto& operation : plan.operations) {
+        list.push_back(operation.target);
+    }
+    return list;
+}
+
+const Operation* find(const Plan& plan, const std::string& target) {
+    const Operation* found = nullptr;
+    for (const auto& operation : plan.operations) {
+        if (operation.target == target) {
+            found = &operation;
+        }
+    }
+    return found;
+}
+
+const Underlay* layer(const Plan& plan, const std::string& target) {
+    for (const auto& item : plan.underlays) {
+        if (item.target == target) {
+            return &item;
+        }
+    }
+    return nullptr;
+}
+
+} // namespace
+
+TEST_CASE("plan: the usual container") {
+    World world;
+    const auto plan = world.good();
+    CHECK(targets(plan) == std::vector<std::string>{"/proc", "/sys", "/dev", "/tmp", "/var/tmp",
+                                                    "/home/ann", "/etc/hosts", "/etc/localtime",
+                                                    "/etc/resolv.conf", "/etc/passwd",
+                                                    "/etc/group"});
+    CHECK(find(plan, "/proc")->nodev);
+    CHECK_FALSE(find(plan, "/dev")->nodev);
+    CHECK(find(plan, "/etc/hosts")->readonly);
+    CHECK_FALSE(find(plan, "/tmp")->readonly);
+    CHECK(find(plan, "/etc/passwd")->content ==
+          "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n");
+    CHECK(find(plan, "/etc/group")->content == "root:x:0:\nann:x:1000:ann\nhpc:x:50:ann\n");
+    CHECK_FALSE(plan.writable);
+    CHECK(plan.cwd == "/home/ann");
+    CHECK_FALSE(plan.cwd_asked_for);
+    // The home directory is missing in the image's /home, and only there.
+    REQUIRE(plan.underlays.size() == 1);
+    CHECK(plan.underlays[0].target == "/home");
+    CHECK(plan.underlays[0].make ==
+          std::vector<std::pair<std::string, EntryKind>>{{"ann", EntryKind::directory}});
+    CHECK(plan.warnings.empty());
+}
+
+TEST_CASE("plan: --no-mount and the site leave things out") {
+    World world;
+    world.request.no_mount = {"proc", "sys", "dev", "home", "tmp", "bind-paths", "/etc/resolv.conf",
+                              "/etc/passwd", "cwd"};
+    world.site.group = false;
+    CHECK(world.good().operations.empty());
+
+    World site;
+    site.site.mount_home = false;
+    site.site.mount_tmp = false;
+    site.site.mount_cwd = false;
+    site.site.passwd = false;
+    site.site.group = false;
+    site.site.resolv_conf = false;
+    CHECK(targets(site.good()) ==
+          std::vector<std::string>{"/proc", "/sys", "/dev", "/etc/hosts", "/etc/localtime"});
+}
+
+TEST_CASE("plan: home directory") {
+    World world;
+    SECTION("the request overrides the site") {
+        world.site.mount_home = false;
+        world.request.mount_home = Switch::on;
+        CHECK(find(world.good(), "/home/ann")->origin == Origin::user);
+        world.request.mount_home = Switch::off;
+        world.site.mount_home = true;
+        world.request.cwd = "/";
+        CHECK(find(world.good(), "/home/ann") == nullptr);
+    }
+    SECTION("elsewhere inside") {
+        world.request.home = "/data:/home/other";
+        const auto plan = world.good();
+        CHECK(find(plan, "/home/other")->source == "/data");
+        CHECK(plan.home == "/home/other");
+        CHECK_THAT(find(plan, "/etc/passwd")->content, Catch::Contains(":/home/other:"));
+    }
+    SECTION("the same path inside") {
+        world.request.home = "/data";
+        CHECK(find(world.good(), "/data")->source == "/data");
+    }
+    SECTION("wrong") {
+        world.request.home = "/a:/b:/c";
+        CHECK(world.bad().code == base::Code::option_invalid);
+        world.request.home = "/data:relative";
+        CHECK(world.bad().code == base::Code::mount_target_invalid);
+    }
+    SECTION("missing on the host is a warning, unless asked for") {
+        world.user.home = "/home/gone";
+        CHECK(world.good().warnings.size() == 1);
+        world.request.mount_home = Switch::on;
+        CHECK(world.bad().code == base::Code::mount_source_missing);
+    }
+    SECTION("the root directory is no home") {
+        world.user.home = "/";
+        const auto plan = world.good();
+        CHECK(plan.warnings.size() == 1);
+        CHECK(find(plan, "/") == nullptr);
+    }
+    SECTION("below a mounted /tmp it is there already") {
+        world.user.home = "/tmp/ann";
+        world.host.add("/tmp/ann/");
+        CHECK(find(world.good(), "/tmp/ann") == nullptr);
+    }
+}
+
+TEST_CASE("plan: --contain") {
+    World world;
+    world.request.containment = Containment::contain;
+    world.request.cwd = "/work/dir";
+    world.site.bind = {"/data"};
+    const auto plan = world.good();
+    CHECK(find(plan, "/dev")->kind == Operation::Kind::tmpfs);
+    CHECK(find(plan, "/dev/null")->create == Create::file);
+    CHECK_FALSE(find(plan, "/dev/null")->nodev);
+    CHECK(find(plan, "/dev/full") == nullptr); // the host has none
+    CHECK(find(plan, "/dev/fd")->source == "/proc/self/fd");
+    CHECK(find(plan, "/dev/shm")->mode == 01777);
+    CHECK(find(plan, "/dev/pts")->kind == Operation::Kind::devpts);
+    CHECK(find(plan, "/tmp")->kind == Operation::Kind::tmpfs);
+    CHECK(find(plan, "/tmp")->size == world.site.tmpfs_size);
+    CHECK(find(plan, "/home/ann")->kind == Operation::Kind::tmpfs);
+    CHECK(find(plan, "/work/dir") == nullptr);
+    CHECK(find(plan, "/data") == nullptr);
+    CHECK(find(plan, "/etc/hosts") != nullptr);
+    CHECK(plan.cwd == "/home/ann");
+}
+
+TEST_CASE("plan: current directory") {
+    World world;
+    SECTION("bound at its own path, parents made") {
+        world.request.cwd = "/work/dir";
+        const auto plan = world.good();
+        CHECK(find(plan, "/work/dir")->source == "/work/dir");
+        REQUIRE(layer(plan, "/") != nullptr);
+        CHECK(layer(plan, "/")->make[0].first == "work/dir");
+        CHECK(layer(plan, "/")->keep.size() == 10);
+    }
+    SECTION("visible already") {
+        world.request.cwd = "/tmp/x";
+        world.host.add("/tmp/x/");
+        CHECK(find(world.good(), "/tmp/x") == nullptr);
+    }
+    SECTION("never the system's own directories") {
+        for (const char* cwd : {"/", "/etc", "/usr", "/opt", "/lib64", "/proc/self", "/sys/fs"}) {
+            world.request.cwd = cwd;
+            world.host.add(std::string(cwd) + "/");
+            CHECK(find(world.good(), cwd == std::string("/") ? "//" : cwd) == nullptr);
+        }
+    }
+    SECTION("the image says otherwise") {
+        world.image.link("/work", "/opt");
+        world.request.cwd = "/work/dir";
+        CHECK(find(world.good(), "/opt/dir") == nullptr);
+    }
+    SECTION("a user's mount is not hidden by it") {
+        world.request.cwd = "/work/dir";
+        world.mount("/data:/work");
+        const auto plan = world.good();
+        CHECK(find(plan, "/work")->source == "/data");
+        CHECK(find(plan, "/work/dir") == nullptr);
+    }
+    SECTION("given") {
+        world.request.workdir = "/opt";
+        CHECK(world.good().cwd == "/opt");
+        CHECK(world.good().cwd_asked_for);
+    }
+    SECTION("gone on the host") {
+        world.request.cwd = "/nowhere";
+        CHECK(world.good().cwd == "/nowhere"); // tried, then said
+        CHECK(find(world.good(), "/nowhere") == nullptr);
+    }
+}
+
+TEST_CASE("plan: the user's mounts come in the order given") {
+    World world;
+    world.mount("/data:/mnt");
+    world.request.mounts.push_back({MountSyntax::pyxis, "/data/file:/mnt/file:ro"});
+    world.request.mounts.push_back({MountSyntax::mount_csv, "source=/data,dst=/opt"});
+    const auto plan = world.good();
+    const auto list = targets(plan);
+    CHECK(std::vector<std::string>(list.end() - 3, list.end()) ==
+          std::vector<std::string>{"/mnt", "/mnt/file", "/opt"});
+    // Inside a host directory nothing is made.
+    CHECK(find(plan, "/mnt/file")->create == Create::nothing);
+    CHECK(find(plan, "/mnt/file")->readonly);
+    CHECK(find(plan, "/mnt/file")->shape == EntryKind::file);
+}
+
+TEST_CASE("plan: what cannot be mounted") {
+    World world;
+    SECTION("missing source") {
+        world.mount("/nowhere:/mnt");
+        const auto error = world.bad();
+        CHECK(error.code == base::Code::mount_source_missing);
+        CHECK_THAT(error.one_line(), Catch::Contains("/nowhere"));
+        CHECK_FALSE(error.hint.empty());
+    }
+    SECTION("unreadable source") {
+        world.host.add("/secret/");
+        world.host.forbid("/secret");
+        world.mount("/secret:/mnt");
+        CHECK_THAT(world.bad().one_line(), Catch::Contains("no permission"));
+    }
+    SECTION("a file over a directory and the other way round") {
+        world.mount("/data/file:/mnt");
+        CHECK_THAT(world.bad().one_line(), Catch::Contains("is a directory in the image"));
+        world.request.mounts = {{MountSyntax::bind, "/data:/opt/tool"}};
+        CHECK_THAT(world.bad().one_line(), Catch::Contains("is a file in the image"));
+        world.request.mounts = {{MountSyntax::bind, "/data:/opt/tool/x"}};
+        CHECK_THAT(world.bad().one_line(), Catch::Contains("not a directory"));
+    }
+    SECTION("a symlink to the system's own") {
+        world.image.link("/evil", "/proc");
+        world.mount("/data:/evil");
+        CHECK(world.bad().code == base::Code::mount_target_invalid);
+        world.image.link("/evil2", "../../..");
+        world.request.mounts = {{MountSyntax::bind, "/data:/evil2"}};
+        CHECK(world.bad().code == base::Code::mount_target_invalid);
+    }
+    SECTION("a symlink loop") {
+        world.image.link("/a", "/b");
+        world.image.link("/b", "/a");
+        world.mount("/data:/a");
+        CHECK_THAT(world.bad().one_line(), Catch::Contains("too many symlinks"));
+    }
+    SECTION("the site's are warnings") {
+        world.site.bind = {"/nowhere", "/data:relative", "/data:/mnt:ro"};
+        const auto plan = world.good();
+        CHECK(plan.warnings.size() == 2);
+        CHECK(find(plan, "/mnt")->readonly);
+        CHECK(find(plan, "/mnt")->origin == Origin::site);
+    }
+}
+
+TEST_CASE("plan: targets through symlinks stay in the image") {
+    World world;
+    world.image.link("/link", "opt");
+    world.image.link("/abs", "/usr/bin");
+    world.image.link("/up", "../../../../etc");
+    world.image.link("/dangling", "/srv/data");
+    world.mount("/data:/link");
+    world.mount("/data:/abs");
+    world.mount("/data:/up/deep");
+    world.mount("/data:/dangling");
+    const auto plan = world.good();
+    CHECK(find(plan, "/opt") != nullptr);
+    CHECK(find(plan, "/usr/bin") != nullptr);
+    CHECK(find(plan, "/etc/deep") != nullptr);
+    CHECK(find(plan, "/srv/data") != nullptr);
+    CHECK(layer(plan, "/etc")->make[0].first == "deep");
+    CHECK(layer(plan, "/")->make[0].first == "srv/data");
+}
+
+TEST_CASE("plan: a symlinked /etc/localtime is replaced, not written through") {
+    World world;
+    world.image.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC");
+    const auto plan = world.good();
+    REQUIRE(layer(plan, "/etc") != nullptr);
+    CHECK(layer(plan, "/etc")->make ==
+          std::vector<std::pair<std::string, EntryKind>>{{"localtime", EntryKind::file}});
+    for (const auto& [name, entry] : layer(plan, "/etc")->keep) {
+        CHECK(name != "localtime");
+    }
+    CHECK(find(plan, "/etc/localtime") != nullptr);
+}
+
+TEST_CASE("plan: big directories get an overlay, a big root is an error") {
+    World world;
+    for (int i = 0; i < 100; ++i) {
+        world.image.add("/usr/bin/p" + std::to_string(i));
+    }
+    world.mount("/data/file:/usr/bin/extra");
+    CHECK(layer(world.good(), "/usr/bin")->method == Underlay::Method::layered);
+    CHECK(layer(world.good(), "/usr/bin")->keep.empty());
+    world.mount("/data:/new");
+    CHECK(layer(world.good(), "/")->method == Underlay::Method::rebuilt);
+    for (int i = 0; i < 2000; ++i) {
+        world.image.add("/d" + std::to_string(i));
+    }
+    CHECK_THAT(world.bad().one_line(), Catch::Contains("cannot make '/new'"));
+}
+
+TEST_CASE("plan: layers are ordered and each mount point is made once") {
+    World world;
+    world.mount("/data:/new/a");
+    world.mount("/data:/new/b");
+    world.mount("/data:/opt/x/y");
+    const auto plan = world.good();
+    REQUIRE(plan.underlays.size() == 3);
+    CHECK(plan.underlays[0].target == "/");
+    CHECK(plan.underlays[1].target == "/home");
+    CHECK(plan.underlays[2].target == "/opt");
+    CHECK(plan.underlays[0].make.size() == 2);
+}
+
+TEST_CASE("plan: tmpfs and scratch make what is below them") {
+    World world;
+    world.request.scratch = {"/scratch"};
+    world.mount("/data:/scratch/in");
+    world.request.mounts.push_back({MountSyntax::pyxis, "tmpfs:/mnt"});
+    const auto plan = world.good();
+    CHECK(find(plan, "/scratch")->kind == Operation::Kind::tmpfs);
+    CHECK(find(plan, "/scratch/in")->create == Create::directory);
+    CHECK(find(plan, "/mnt")->origin == Origin::user);
+    World wrong;
+    wrong.request.scratch = {"relative"};
+    CHECK(wrong.bad().code == base::Code::mount_target_invalid);
+}
+
+TEST_CASE("plan: a writable root makes its mount points in itself") {
+    World world;
+    world.request.writable = Switch::on;
+    world.mount("/data:/new/place");
+    const auto plan = world.good();
+    CHECK(plan.writable);
+    CHECK(plan.writable_size == world.site.tmpfs_size);
+    CHECK(plan.underlays.empty());
+    CHECK(find(plan, "/new/place")->create == Create::directory);
+}
+
+TEST_CASE("plan: required files are there, or nothing starts") {
+    World world;
+    world.host.add("/var/spool/slurmd/job1/script");
+    world.request.required_files = {"/var/spool/slurmd/job1/script"};
+    const auto plan = world.good();
+    CHECK(find(plan, "/var/spool/slurmd/job1/script")->readonly);
+    CHECK(layer(plan, "/var")->make[0] ==
+          std::pair<std::string, EntryKind>{"spool/slurmd/job1/script", EntryKind::file});
+    world.request.required_files = {"/var/spool/slurmd/job2/script"};
+    CHECK(world.bad().code == base::Code::mount_source_missing);
+}
+
+TEST_CASE("plan: one mount serves a /var/tmp that is a symlink") {
+    World world;
+    world.image.link("/var/tmp", "../tmp");
+    const auto plan = world.good();
+    const auto list = targets(plan);
+    CHECK(std::count(list.begin(), list.end(), "/tmp") == 1);
+    CHECK(find(plan, "/var/tmp") == nullptr);
+}
+
+TEST_CASE("plan: devices keep working when they are bound alone") {
+    World world;
+    world.host.add("@/srv/device");
+    world.mount("/srv/device:/mnt/device");
+    CHECK_FALSE(find(world.good(), "/mnt/device")->nodev);
+}
+
+TEST_CASE("plan: text and JSON") {
+    World world;
+    world.mount("/data:/mnt:ro");
+    const auto plan = world.good();
+    CHECK_THAT(plan_text(plan), Catch::Contains("bind    '/mnt' from '/data' ro,nosuid,nodev (user)"));
+    CHECK_THAT(plan_text(plan), Catch::Contains("make    directory 'ann' in '/home' (rebuilt)"));
+    const auto json = plan_json(plan);
+    CHECK_THAT(json, Catch::Contains(R"("kind": "bind", "target": "/mnt", "origin": "user", "source": "/data")"));
+    CHECK_THAT(json, Catch::Contains(R"(ann:x:1000:1000:Ann:/home/ann:/bin/bash\n)"));
+}
