@@ -7,15 +7,15 @@
 #include "store/process_id.hpp"
 #include "store/store.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <csignal>
-#include <ctime>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
 
 namespace slipway::store {
 namespace {
@@ -58,15 +58,15 @@ Liveness owner_state(const std::string& path, std::string_view name) {
     }
     const auto pid = base::parse_u64(parts[parts.size() - 2], INT32_MAX);
     return pid && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH ? Liveness::dead
-                                                                            : Liveness::unknown;
+                                                                             : Liveness::unknown;
 }
 
 /// When an image was last wanted: a grant lasts max_job_time from the moment it was given.
 std::int64_t last_wanted(const StoredImage& image, std::uint64_t grant_seconds) {
-    return std::max(image.published, image.granted_until == 0
-                                         ? 0
-                                         : image.granted_until -
-                                               static_cast<std::int64_t>(grant_seconds));
+    return std::max(image.published,
+                    image.granted_until == 0
+                        ? 0
+                        : image.granted_until - static_cast<std::int64_t>(grant_seconds));
 }
 
 } // namespace
@@ -84,8 +84,10 @@ base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
     TRY(step("grant-write"));
     const auto file = base::open_file(dir + "/" + wanted, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644);
     if (!file) {
-        return base::Unexpected(base::Error{base::Code::store_unusable, file.error().sys_errno,
-                                            "cannot grant an image: " + file.error().message, {}});
+        return base::Unexpected(base::Error{base::Code::store_unusable,
+                                            file.error().sys_errno,
+                                            "cannot grant an image: " + file.error().message,
+                                            {}});
     }
     // The new grant is there; only now the older ones of this user go.
     for (const auto& name : names) {
@@ -98,7 +100,8 @@ base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
 
 base::Result<void> Store::pin(const ImageId& id) const {
     if (!find(id)) {
-        return base::fail(base::Code::not_staged, "image " + base::in_quotes(id) + " is not staged");
+        return base::fail(base::Code::not_staged,
+                          "image " + base::in_quotes(id) + " is not staged");
     }
     TRY_ASSIGN(auto file,
                base::open_file(directory("pins") + "/" + id, O_WRONLY | O_CREAT, file_mode()));
@@ -120,6 +123,9 @@ base::Result<void> Store::drop(const ImageId& id) const {
         return base::fail_errno(base::Code::store_unusable, errno, "cannot remove an image");
     }
     TRY(step("drop-provenance"));
+    if (find(id)) {
+        return {}; // published again meanwhile: the rest belongs to the new one
+    }
     ::unlink((directory("images") + "/" + id + ".json").c_str());
     TRY(step("drop-grants"));
     (void)base::remove_tree(directory("grants") + "/" + id);
@@ -166,7 +172,9 @@ base::Result<std::vector<ImageId>> Store::make_room(std::uint64_t bytes) const {
         if (fits()) {
             break;
         }
-        if (image.pinned || image.granted_until > now) {
+        // Looked at again: it may have been granted since the list was made.
+        const auto again = find(image.id);
+        if (!again || again->pinned || again->granted_until > now) {
             continue;
         }
         TRY(drop(image.id));

@@ -6,10 +6,12 @@
 #include "store/files.hpp"
 #include "store/store.hpp"
 
-#include <ctime>
-
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
+
+#include <cerrno>
+#include <ctime>
 
 namespace slipway::store {
 namespace {
@@ -20,27 +22,49 @@ base::Result<std::string> file_digest(const StoredImage& image) {
     return digest.text();
 }
 
-/// Empty when the image is what its provenance says.
-std::string image_fault(const Store& store, const StoredImage& image, bool read_all_bytes) {
-    const auto provenance = store.provenance(image.id);
+struct Fault {
+    std::string what;     ///< empty when the image is what its provenance says
+    bool certain = false; ///< false: it could not be read just now, which condemns nobody
+};
+
+/// The provenance, looked for again while a network file system's caches catch up.
+base::Result<Provenance> patient_provenance(const Store& store, const ImageId& id) {
+    constexpr std::uint64_t pause_ms = 100;
+    for (std::uint64_t waited = 0;; waited += pause_ms) {
+        auto provenance = store.provenance(id);
+        if (provenance || provenance.error().sys_errno != ENOENT ||
+            waited >= store.options().appear_ms) {
+            return provenance;
+        }
+        (void)base::open_file(store.directory("images"), O_RDONLY | O_DIRECTORY);
+        ::poll(nullptr, 0, static_cast<int>(pause_ms));
+    }
+}
+
+Fault image_fault(const Store& store, const StoredImage& image, bool read_all_bytes) {
+    const auto provenance = patient_provenance(store, image.id);
     if (!provenance) {
-        return "its provenance cannot be read: " + provenance.error().message;
+        const auto& error = provenance.error();
+        return {"its provenance cannot be read: " + error.message,
+                error.code == base::Code::store_corrupt || error.sys_errno == ENOENT};
     }
     if (provenance->id != image.id) {
-        return "its provenance belongs to another image";
+        return {"its provenance belongs to another image", true};
     }
     if (provenance->output_size != image.size) {
-        return fmt::format("it has {} bytes, its provenance says {}", image.size,
-                           provenance->output_size);
+        return {fmt::format("it has {} bytes, its provenance says {}", image.size,
+                            provenance->output_size),
+                true};
     }
     if (read_all_bytes) {
         const auto digest = file_digest(image);
         if (!digest) {
-            return digest.error().message;
+            return {digest.error().message, false};
         }
         if (*digest != provenance->output_digest) {
-            return "its content has digest " + *digest + ", its provenance says " +
-                   provenance->output_digest;
+            return {"its content has digest " + *digest + ", its provenance says " +
+                        provenance->output_digest,
+                    true};
         }
     }
     return {};
@@ -57,8 +81,9 @@ void Store::check_images(bool repair, bool read_all_bytes,
     }
     for (const auto& image : *images) {
         auto fault = image_fault(*this, image, read_all_bytes);
-        if (!fault.empty()) {
-            problems.push_back({image.path, std::move(fault), repair && bool(drop(image.id))});
+        if (!fault.what.empty()) {
+            const bool gone = repair && fault.certain && bool(drop(image.id));
+            problems.push_back({image.path, std::move(fault.what), gone});
         }
     }
 }
@@ -71,7 +96,8 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
     // A publisher links provenance moments before the image: young files are left alone.
     constexpr std::int64_t young_s = 3600;
     const auto now = ::time(nullptr);
-    for (const auto& name : list_directory(directory("images")).value_or(std::vector<std::string>())) {
+    for (const auto& name :
+         list_directory(directory("images")).value_or(std::vector<std::string>())) {
         const auto path = directory("images") + "/" + name;
         struct stat st {};
         const bool old = ::lstat(path.c_str(), &st) == 0 && now - st.st_mtime > young_s;
@@ -84,7 +110,8 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
         }
     }
     for (const auto* part : {"grants", "pins"}) {
-        for (const auto& name : list_directory(directory(part)).value_or(std::vector<std::string>())) {
+        for (const auto& name :
+             list_directory(directory(part)).value_or(std::vector<std::string>())) {
             if (!find(name)) {
                 litter(directory(part) + "/" + name, "belongs to no image");
             }
@@ -99,8 +126,8 @@ base::Result<std::vector<FsckProblem>> Store::fsck(bool repair, bool read_all_by
     if (repair) {
         TRY_ASSIGN(const auto swept, sweep());
         if (swept != 0) {
-            problems.push_back(
-                {directory("tmp"), fmt::format("{} unfinished works of dead processes", swept), true});
+            problems.push_back({directory("tmp"),
+                                fmt::format("{} unfinished works of dead processes", swept), true});
         }
     }
     return problems;

@@ -7,12 +7,12 @@
 #include "store/process_id.hpp"
 #include "store/store.hpp"
 
-#include <atomic>
-#include <cerrno>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
 
 namespace slipway::store {
 namespace {
@@ -40,8 +40,8 @@ base::Result<WorkDir> Store::make_work_dir() const {
     static std::atomic<unsigned> counter{0};
     const auto self = ProcessId::self();
     for (;;) {
-        const auto path = fmt::format("{}/{}.{}.{}", directory("tmp"), self.host, self.pid,
-                                      counter.fetch_add(1));
+        const auto path =
+            fmt::format("{}/{}.{}.{}", directory("tmp"), self.host, self.pid, counter.fetch_add(1));
         TRY(step("work-dir"));
         if (::mkdir(path.c_str(), 0700) == 0) {
             WorkDir work(path);
@@ -74,6 +74,13 @@ base::Result<void> Store::publish_provenance(const ImageId& id, const WorkDir& w
     }
     if (find(id)) {
         return {}; // somebody was faster with the whole image; theirs describes it
+    }
+    if (const auto there = provenance(id); there && there->id == id &&
+                                           there->output_digest == what.output_digest &&
+                                           there->output_size == what.output_size) {
+        // It tells the same of the same bytes: its publisher may be about to commit, and must not
+        // find it gone.
+        return {};
     }
     // Left behind by a publisher that died before the commit. Nobody reads provenance without an
     // image, so it may be replaced; not by rename, which hurts readers on NFS.
@@ -119,6 +126,12 @@ base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
     TRY(step("provenance-sync"));
     TRY(sync_path(directory("images"), true));
     TRY(commit_link(sif, image_path(id)));
+    // Whoever removed an older image of this id meanwhile took our provenance with it.
+    const auto provenance = directory("images") + "/" + id + ".json";
+    if (::link((work.path() + "/provenance.json").c_str(), provenance.c_str()) != 0 &&
+        errno != EEXIST) {
+        return base::fail_errno(base::Code::store_unusable, errno, "cannot publish provenance");
+    }
     TRY(step("commit-sync"));
     TRY(sync_path(directory("images"), true));
     return expect(id);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store_fixture.hpp"
-
 #include "base/fd.hpp"
 #include "base/path.hpp"
 #include "store/files.hpp"
+#include "store_fixture.hpp"
 
 #include <catch2/catch.hpp>
-#include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
+
+#include <ctime>
+#include <thread>
 
 using namespace slipway;
 using slipway::test::StoreFixture;
@@ -233,4 +233,100 @@ TEST_CASE("a store is the same through two mounts of its directory") {
     REQUIRE(StoreFixture::put(*second, 1, "one"));
     CHECK(second->list()->size() == 1);
     CHECK(first.find(StoreFixture::id_of(1))->size == 3);
+}
+
+TEST_CASE("fsck condemns no image for what it could not read just now") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    REQUIRE(StoreFixture::put(store, 1, "content"));
+    const auto json = store.directory("images") + "/" + StoreFixture::id_of(1) + ".json";
+    REQUIRE(::unlink(json.c_str()) == 0);
+    REQUIRE(::mkdir(json.c_str(), 0700) == 0); // reading it fails, and not because it is missing
+    const auto problems = store.fsck(true, true);
+    REQUIRE(problems->size() == 1);
+    CHECK_FALSE(problems->front().repaired);
+    CHECK(store.find(StoreFixture::id_of(1)));
+    REQUIRE(::rmdir(json.c_str()) == 0);
+    REQUIRE(store.fsck(true, true)->size() == 1); // now it is really gone
+    CHECK_FALSE(store.find(StoreFixture::id_of(1)));
+}
+
+TEST_CASE("provenance of the same bytes stays, of other bytes is replaced") {
+    StoreFixture fixture;
+    const auto inode = [&](const std::string& path) {
+        struct stat st {};
+        REQUIRE(::stat(path.c_str(), &st) == 0);
+        return st.st_ino;
+    };
+    auto options = fixture.options;
+    options.before_step = [](std::string_view step) -> base::Result<void> {
+        return step == "commit" ? base::fail(base::Code::interrupted, "died here")
+                                : base::Result<void>();
+    };
+    const auto dying = store::Store::open(options);
+    REQUIRE(dying);
+    const auto json = dying->directory("images") + "/" + StoreFixture::id_of(1) + ".json";
+    const auto store = fixture.open();
+    for (const bool same : {true, false}) {
+        REQUIRE_FALSE(StoreFixture::put(*dying, 1, "bytes"));
+        const auto left = inode(json);
+        const auto keep = base::open_file(json, O_RDONLY); // so that its inode is not used again
+        REQUIRE(keep);
+        REQUIRE(StoreFixture::put(store, 1, same ? "bytes" : "other bytes"));
+        CHECK((inode(json) == left) == same);
+        CHECK(store.fsck(false, true)->empty());
+        REQUIRE(store.remove(StoreFixture::id_of(1), true));
+    }
+}
+
+TEST_CASE("a removal that races with publishing does not take the new provenance") {
+    StoreFixture fixture;
+    auto options = fixture.options;
+    options.before_step = [&](std::string_view step) -> base::Result<void> {
+        if (step == "commit") { // somebody finishes removing an older image just now
+            ::unlink(
+                (fixture.options.path + "/images/" + StoreFixture::id_of(1) + ".json").c_str());
+        }
+        return {};
+    };
+    const auto store = store::Store::open(options);
+    REQUIRE(store);
+    REQUIRE(StoreFixture::put(*store, 1, "one"));
+    CHECK(store->provenance(StoreFixture::id_of(1)));
+
+    auto removing = fixture.options;
+    removing.before_step = [&](std::string_view step) -> base::Result<void> {
+        if (step == "drop-provenance") {
+            REQUIRE(StoreFixture::put(*store, 1, "one"));
+        }
+        return {};
+    };
+    const auto remover = store::Store::open(removing);
+    REQUIRE(remover);
+    REQUIRE(remover->remove(StoreFixture::id_of(1), true));
+    CHECK(store->find(StoreFixture::id_of(1)));
+    CHECK(store->provenance(StoreFixture::id_of(1)));
+}
+
+TEST_CASE("an image that is granted while room is made stays") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    REQUIRE(StoreFixture::put(store, 1, std::string(20000, 'a')));
+    REQUIRE(StoreFixture::put(store, 2, std::string(20000, 'b')));
+    auto options = fixture.options;
+    options.quota = 60000;
+    int granted = 0;
+    options.before_step = [&](std::string_view step) -> base::Result<void> {
+        if (step == "drop-image" && ++granted == 1) {
+            for (const int number : {1, 2}) {
+                REQUIRE(store.grant(StoreFixture::id_of(number), 1000));
+            }
+        }
+        return {};
+    };
+    const auto collecting = store::Store::open(options);
+    REQUIRE(collecting);
+    CHECK_FALSE(
+        collecting->make_room(58000)); // the first went before it was granted, one must stay
+    CHECK(store.list()->size() == 1);
 }
