@@ -79,7 +79,6 @@ bool is_file(const std::string& path) {
 
 Result<Arguments> parse_arguments(std::span<char* const> arguments) {
     Arguments parsed;
-    parsed.config = SLIPWAY_CONFIG_FILE;
     for (const char* argument : arguments) {
         const std::string_view text(argument);
         const auto equals = text.find('=');

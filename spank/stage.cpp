@@ -75,7 +75,8 @@ Result<Staged> parse_stage_answer(std::string_view text) {
     return staged;
 }
 
-Result<Staged> run_stage_client(const std::string& program, const std::string& reference) {
+Result<Staged> run_stage_client(const std::string& program, const std::string& config,
+                                const std::string& reference) {
     if (::access(program.c_str(), X_OK) != 0) {
         return no_client(program, reference);
     }
@@ -85,11 +86,19 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& r
     }
     const UniqueFd reader(ends[0]);
     UniqueFd writer(ends[1]);
-    std::string name(stage_client);
-    std::string argument(reference);
-    char* const argv[] = {name.data(), argument.data(), nullptr};
-    TRY_ASSIGN(auto child,
-               base::Child::fork([&] { return exec_client(program.c_str(), argv, writer.get()); }));
+    std::vector<std::string> words{stage_client};
+    if (!config.empty()) {
+        words.insert(words.end(), {"--config", config});
+    }
+    words.push_back(reference);
+    std::vector<char*> argv;
+    for (auto& word : words) {
+        argv.push_back(word.data());
+    }
+    argv.push_back(nullptr);
+    TRY_ASSIGN(auto child, base::Child::fork([&] {
+                   return exec_client(program.c_str(), argv.data(), writer.get());
+               }));
     writer.reset();
     auto answer = base::read_to_end(reader.get(), max_answer);
     if (!answer) {

@@ -29,7 +29,7 @@ class RealSurroundings final : public Surroundings {
     void unset_env(const std::string& name) override { ::unsetenv(name.c_str()); }
 
     Result<Staged> stage(const Arguments& arguments, const std::string& reference) override {
-        return run_stage_client(find_program(arguments, stage_client), reference);
+        return run_stage_client(find_program(arguments, stage_client), arguments.config, reference);
     }
 
     std::string current_directory() const override {
@@ -86,7 +86,7 @@ class RealSurroundings final : public Surroundings {
     int can_run(const std::string& path) const override {
         struct stat about {};
         if (::stat(path.c_str(), &about) != 0) {
-            return errno;
+            return ENOENT; // also where a directory of PATH may not be searched
         }
         return S_ISREG(about.st_mode) && ::access(path.c_str(), X_OK) == 0 ? 0 : EACCES;
     }

@@ -52,7 +52,7 @@ class Surroundings {
                                      const std::function<void(std::string_view)>& warn) = 0;
     virtual base::Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) = 0;
     virtual base::Result<std::uint64_t> start_time(pid_t pid) = 0;
-    /// errno of execve for this file, as far as can be told without running it: 0, ENOENT, EACCES.
+    /// 0 when this file can be run; ENOENT when it is not to be seen, EACCES when it is no program.
     [[nodiscard]] virtual int can_run(const std::string& path) const = 0;
 };
 
@@ -65,9 +65,10 @@ inline constexpr const char* stage_client = "slipway-stagec";
 /// What the staging client prints: lines `path=…` and `pinned=…`. Checks both as options.
 base::Result<Staged> parse_stage_answer(std::string_view text);
 
-/// Runs `program reference` with this process's environment, stdin from /dev/null and stderr passed
-/// through. The client gets SIGTERM when this process dies, and the terminal's signals by itself,
-/// because it stays in the same process group.
-base::Result<Staged> run_stage_client(const std::string& program, const std::string& reference);
+/// Runs `program [--config FILE] REFERENCE` with this process's environment, stdin from /dev/null
+/// and stderr passed through. The client gets SIGTERM when this process dies, and the terminal's
+/// signals by itself, because it stays in the same process group. An empty config is not passed on.
+base::Result<Staged> run_stage_client(const std::string& program, const std::string& config,
+                                      const std::string& reference);
 
 } // namespace slipway::spank

@@ -11,7 +11,7 @@ namespace slipway::launcher {
 struct StartFacts {
     std::string
         launcher_path; ///< absolute path of slipway-launch (root-owned; from the plugin's site)
-    std::string config_path; ///< site configuration
+    std::string config_path; ///< site configuration; empty: the compiled-in place
     uid_t uid = 0;
     gid_t gid = 0;
     std::vector<gid_t> groups; ///< supplementary groups of the job
