@@ -33,9 +33,9 @@ std::string deffile_text(const NativeSource& source);
 std::map<std::string, std::string> native_labels(const NativeSource& source,
                                                  const ImageConfig& config);
 
-/// .singularity.d/runscript: ENTRYPOINT and CMD as a POSIX sh script with two ways to treat words: by
-/// default the caller's words are evaluated once more by the shell, as Singularity always did; with SINGULARITY_NO_EVAL or APPTAINER_NO_EVAL set they are taken
-/// exactly.
+/// .singularity.d/runscript: ENTRYPOINT and CMD as a POSIX sh script with two ways to treat words:
+/// by default the caller's words are evaluated once more by the shell, as Singularity always did;
+/// with SINGULARITY_NO_EVAL or APPTAINER_NO_EVAL set they are taken exactly.
 std::string runscript_text(const ImageConfig& config);
 
 /// .singularity.d/env/10-docker2singularity.sh from Env.
