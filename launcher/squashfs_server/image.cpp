@@ -19,10 +19,6 @@ using base::fail;
 using base::fail_errno;
 using base::Result;
 
-/// Metadata of an image with some 100,000 files; beyond that the least used blocks go.
-constexpr std::size_t metadata_slots = 2048;
-/// Data blocks that were needed only in part: fragments of small files, ends of read-ahead.
-constexpr std::size_t data_bytes = 32U << 20U;
 constexpr std::size_t max_data_slots = 2048;
 
 constexpr std::size_t records_per_block = metadata_block_bytes / 16;
@@ -92,15 +88,17 @@ void ListingIndex::remember(const Place& place) {
     next_ = (next_ + 1) % std::size(places_);
 }
 
-SquashfsImage::SquashfsImage(int fd, std::uint64_t offset, const Superblock& super)
+SquashfsImage::SquashfsImage(int fd, std::uint64_t offset, const Superblock& super,
+                             const CacheLimits& limits)
     : fd_(fd),
       offset_(offset),
       super_(super),
-      metadata_(metadata_block_bytes, metadata_slots),
-      data_(super.block_size, std::min(data_bytes / super.block_size, max_data_slots)) {}
+      metadata_(metadata_block_bytes, limits.metadata_blocks),
+      data_(super.block_size, std::min(limits.data_bytes / super.block_size, max_data_slots)) {}
 
 Result<std::unique_ptr<SquashfsImage>> SquashfsImage::open(int fd, std::uint64_t offset,
-                                                           std::uint64_t size) {
+                                                           std::uint64_t size,
+                                                           const CacheLimits& limits) {
     TRY_ASSIGN(const std::uint64_t available, available_bytes(fd, offset, size));
     std::uint8_t bytes[superblock_bytes];
     if (available < sizeof bytes) {
@@ -117,7 +115,7 @@ Result<std::unique_ptr<SquashfsImage>> SquashfsImage::open(int fd, std::uint64_t
         return fail(Code::image_corrupt, "unexpected end of the image", fetch_again);
     }
     TRY_ASSIGN(const Superblock super, parse_superblock(bytes, available));
-    std::unique_ptr<SquashfsImage> image(new SquashfsImage(fd, offset, super));
+    std::unique_ptr<SquashfsImage> image(new SquashfsImage(fd, offset, super, limits));
     image->prefetch_metadata();
     TRY(image->load_tables());
     TRY(image->check_root());

@@ -60,6 +60,14 @@ class ListingIndex {
     std::size_t next_ = 0;
 };
 
+/// Memory for decompressed blocks, touched only as it fills.
+struct CacheLimits {
+    /// Metadata of an image with some 100,000 files; beyond that the least used blocks go.
+    std::size_t metadata_blocks = 2048;
+    /// Data blocks that were needed only in part: fragments of small files, ends of read-ahead.
+    std::size_t data_bytes = 32U << 20U;
+};
+
 /// An open SquashFS image: what all threads share. The superblock and the small tables have been
 /// checked, everything else is checked when it is read. The descriptor belongs to the caller and
 /// must outlive the object; only pread(2) is used on it.
@@ -67,7 +75,8 @@ class SquashfsImage {
   public:
     /// See open_squashfs() in server.hpp.
     static base::Result<std::unique_ptr<SquashfsImage>> open(int fd, std::uint64_t offset,
-                                                             std::uint64_t size);
+                                                             std::uint64_t size,
+                                                             const CacheLimits& limits = {});
 
     [[nodiscard]] const Superblock& super() const noexcept { return super_; }
     [[nodiscard]] int fd() const noexcept { return fd_; }
@@ -83,7 +92,7 @@ class SquashfsImage {
     friend class Reader;
     friend class Listing;
 
-    SquashfsImage(int fd, std::uint64_t offset, const Superblock& super);
+    SquashfsImage(int fd, std::uint64_t offset, const Superblock& super, const CacheLimits& limits);
     base::Result<void> load_tables();
     base::Result<std::vector<std::uint64_t>> load_positions(std::uint64_t at, std::uint64_t records,
                                                             const char* what) const;

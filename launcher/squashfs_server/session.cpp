@@ -16,22 +16,20 @@ constexpr std::size_t stack_bytes = 256U << 10U;
 
 int Session::run() {
     const int error = work();
-    // The others see the same end of the mount; after another error they die with the process.
-    if (error == 0) {
-        for (;;) {
-            pthread_t thread{};
-            {
-                const std::lock_guard lock(threads_mutex_);
-                if (threads_.empty()) {
-                    break;
-                }
-                thread = threads_.back();
-                threads_.pop_back();
+    // What ended this thread, the end of the mount or a broken device, ends the others too.
+    for (;;) {
+        pthread_t thread{};
+        {
+            const std::lock_guard lock(threads_mutex_);
+            ended_ = true;
+            if (threads_.empty()) {
+                return error;
             }
-            pthread_join(thread, nullptr);
+            thread = threads_.back();
+            threads_.pop_back();
         }
+        pthread_join(thread, nullptr);
     }
-    return error;
 }
 
 int Session::work() {
@@ -65,7 +63,7 @@ void* Session::thread_main(void* session) noexcept {
 
 void Session::add_thread() noexcept {
     const std::lock_guard lock(threads_mutex_);
-    if (threads_.size() + 1 >= options_.threads) {
+    if (ended_ || threads_.size() + 1 >= options_.threads) {
         return;
     }
     threads_.reserve(options_.threads);

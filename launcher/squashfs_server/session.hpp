@@ -49,6 +49,7 @@ class Session {
     std::atomic<unsigned> busy_moments_{0};
     std::mutex threads_mutex_;
     std::vector<pthread_t> threads_;
+    bool ended_ = false; ///< no further threads
 };
 
 } // namespace slipway::launcher::squashfs
