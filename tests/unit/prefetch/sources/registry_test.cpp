@@ -40,6 +40,9 @@ class FakeRegistry {
         return found;
     }
 
+    /// Hold it while changing anything below after the first request.
+    std::unique_lock<std::mutex> frozen() { return std::unique_lock(mutex_); }
+
     enum class Auth { none, basic, bearer };
     Auth auth = Auth::none;
     std::string login;      ///< "user:password" that works
@@ -93,6 +96,7 @@ class FakeRegistry {
         return out.reply(200, fmt::format(R"({{"access_token":"full{}"}})", generation_.load()));
     }
     bool serve(const ServerRequest& request, Connection& out) {
+        const std::lock_guard lock(mutex_); // replies fit into the socket's buffer
         const std::string prefix = "/v2/team/app/";
         if (request.target.rfind("/token", 0) == 0) {
             return token(request, out);
@@ -107,7 +111,6 @@ class FakeRegistry {
         const auto path = request.target.substr(std::min(prefix.size(), request.target.size()));
         const auto slash = path.find('/');
         const auto name = slash == std::string::npos ? "" : path.substr(slash + 1);
-        const std::lock_guard lock(mutex_);
         const auto tag = tags.find(name);
         const auto blob = blobs.find(name);
         if (tag == tags.end() && blob == blobs.end()) {
@@ -270,6 +273,7 @@ TEST_CASE("an index is followed to the platform") {
             INFO(depth);
             const auto good = bench.resolve(registry, ":multi");
             CHECK(good.has_value() == (depth <= 4));
+            const auto lock = registry.frozen();
             registry.blobs[test::digest_of(index)] = index;
             index = test::make_index({test::descriptor(
                 image::media::oci_index, index, R"(,"platform":{"os":"linux","architecture":"amd64"})")});
@@ -317,7 +321,10 @@ TEST_CASE("documents that are not what they claim are refused") {
     }
     SECTION("a layer that is longer than it should be") {
         auto image = bench.resolve(registry);
-        stored[test::digest_of("top layer")] += "more";
+        {
+            const auto lock = registry.frozen();
+            stored[test::digest_of("top layer")] += "more";
+        }
         auto source = image->layers[1].open();
         REQUIRE_FALSE(source);
         CHECK(source.error().code == Code::digest_mismatch);
@@ -435,8 +442,12 @@ TEST_CASE("bearer tokens") {
         bench.log_in("me", "pw");
         registry.is_public = true;
         CHECK_FALSE(bench.resolve(registry)->used_credentials);
-        registry.is_public = false;
-        registry.deny_by_404 = GENERATE(true, false);
+        const bool deny_by_404 = GENERATE(true, false);
+        {
+            const auto lock = registry.frozen();
+            registry.is_public = false;
+            registry.deny_by_404 = deny_by_404;
+        }
         auto image = bench.resolve(registry);
         REQUIRE(image);
         CHECK(image->used_credentials);
@@ -453,7 +464,10 @@ TEST_CASE("bearer tokens") {
         bench.context.credentials.given =
             Credential{"", {}, Secret("identity"), CredentialOrigin::option};
         CHECK(bench.resolve(registry)->used_credentials);
-        registry.identity_post = false;
+        {
+            const auto lock = registry.frozen();
+            registry.identity_post = false;
+        }
         CHECK_FALSE(bench.resolve(registry));
     }
 }
@@ -528,7 +542,10 @@ TEST_CASE("mirrors are tried before the registry") {
     }
     SECTION("one that loses a blob is helped out") {
         auto image = bench.resolve(registry);
-        mirror.blobs.clear();
+        {
+            const auto lock = mirror.frozen();
+            mirror.blobs.clear();
+        }
         CHECK(read_layer(image->layers[0]) == "bottom layer");
     }
     SECTION("the user's password is not for it") {
