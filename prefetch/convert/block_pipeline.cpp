@@ -32,13 +32,12 @@ bool all_zero(const std::uint8_t* data, std::size_t size) noexcept {
 
 } // namespace
 
-BlockPipeline::BlockPipeline(std::uint32_t block_size, Commit commit)
-    : block_size_(block_size), commit_(std::move(commit)) {}
+BlockPipeline::BlockPipeline(Commit commit) : commit_(std::move(commit)) {}
 
 Result<std::unique_ptr<BlockPipeline>>
 BlockPipeline::create(Compression compression, int level, std::uint32_t block_size,
                       unsigned threads, std::size_t buffers, Commit commit) {
-    std::unique_ptr<BlockPipeline> out(new BlockPipeline(block_size, std::move(commit)));
+    std::unique_ptr<BlockPipeline> out(new BlockPipeline(std::move(commit)));
     for (std::size_t i = 0; i < buffers; ++i) {
         auto block = std::make_unique<Block>();
         block->data = std::make_unique_for_overwrite<std::uint8_t[]>(block_size);

@@ -63,14 +63,13 @@ class BlockPipeline {
 
   private:
     struct Worker;
-    BlockPipeline(std::uint32_t block_size, Commit commit);
+    explicit BlockPipeline(Commit commit);
 
     void work(Worker& worker);
     void process(Worker& worker, Block& block) const;
     void commit_ready(std::unique_lock<std::mutex>& lock);
     void release(Block* block);
 
-    const std::uint32_t block_size_;
     const Commit commit_;
     std::mutex mutex_;
     std::condition_variable work_ready_;
