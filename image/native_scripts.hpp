@@ -121,12 +121,12 @@ if [ -n "${SINGULARITY_APPNAME:-}" ]; then
             LD_LIBRARY_PATH="$SCIF_APPLIB${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
             export LD_LIBRARY_PATH
         fi
-        for app_file in "$SCIF_APPMETA/env/01-base.sh" "$SCIF_APPENV"; do
-            if [ -f "$app_file" ]; then
-                . "$app_file"
-            fi
-        done
-        unset app_file
+        if [ -f "$SCIF_APPMETA/env/01-base.sh" ]; then
+            . "$SCIF_APPMETA/env/01-base.sh"
+        fi
+        if [ -f "$SCIF_APPENV" ]; then
+            . "$SCIF_APPENV"
+        fi
     else
         echo "Could not locate the container application: $SCIF_APPNAME" >&2
         exit 1
@@ -137,9 +137,14 @@ fi
 inline constexpr std::string_view environment_libraries = R"sh(#!/bin/sh
 # Libraries of the host (GPU drivers) are bound into .singularity.d/libs.
 LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs"
-case "${PS1:-}" in
-    "" | "# " | "\$ ") PS1="Singularity> " ;; # unset, or what sh itself sets
-esac
+# Unset, or what sh itself sets.
+if [ -z "${PS1:-}" ]; then
+    PS1="Singularity> "
+elif [ "$PS1" = "# " ]; then
+    PS1="Singularity> "
+elif [ "$PS1" = '$ ' ]; then
+    PS1="Singularity> "
+fi
 export LD_LIBRARY_PATH PS1
 )sh";
 

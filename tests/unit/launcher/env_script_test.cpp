@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/env_script.hpp"
 
+#include "image/native.hpp"
+
 #include <catch2/catch.hpp>
 
 using namespace slipway::launcher;
@@ -118,4 +120,20 @@ TEST_CASE("values of the user are the inside of double quotes") {
     CHECK(out == "$HOME");
     CHECK_FALSE(expand_double_quoted("$(id)", variables, out));
     CHECK_FALSE(expand_double_quoted("`id`", variables, out));
+}
+
+TEST_CASE("the scripts that our own converter writes need no shell") {
+    slipway::image::ImageConfig config;
+    config.env = {"PATH=/opt/bin:/usr/bin", "GREETING=hello \"world\" $HOME `x`"};
+    Variables variables;
+    for (const auto& entry : slipway::image::native_tree({}, config)) {
+        if (entry.path.starts_with(".singularity.d/env/") && entry.path.ends_with(".sh")) {
+            CAPTURE(entry.path, entry.content);
+            CHECK(evaluate_script(entry.content, variables, no_files));
+        }
+    }
+    CHECK(variables["PATH"].value == "/opt/bin:/usr/bin");
+    CHECK(variables["GREETING"].value == "hello \"world\" $HOME `x`");
+    CHECK(variables["LD_LIBRARY_PATH"].value == "/.singularity.d/libs");
+    CHECK(variables["LD_LIBRARY_PATH"].exported);
 }
