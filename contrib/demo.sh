@@ -17,6 +17,7 @@ show() {
 take_down() {
     trap - EXIT
     heading "Taking everything down"
+    cd /
     rm -rf "${WORK:-/nonexistent}"
     "$CLUSTER/down" "$ENV_FILE" && echo "the cluster is gone"
 }
@@ -44,8 +45,10 @@ bring_up() {
 
 first_jobs() {
     heading "The host, and the same command inside the image"
-    show 'srun -N1 -n1 python3 -V; srun -N1 -n1 cat /etc/hostname /etc/debian_version'
-    show 'srun -N2 -n4 --container-image=./debian.sif sh -c "hostname; id; head -1 /etc/os-release"'
+    # The host may be the same Debian; how much is installed always differs.
+    show 'srun --quiet -n1 sh -c "dpkg -l | grep -c ^ii"'
+    show 'srun --quiet -n1 --container-image=./debian.sif sh -c "dpkg -l | grep -c ^ii"'
+    show 'srun --quiet -N2 -n4 --container-image=./debian.sif sh -c "hostname; id; head -1 /etc/os-release"'
     heading "A batch job: the script runs on the host, its steps in the image that the job asked for"
     cat >"$WORK/job.sh" <<'END'
 #!/bin/sh
