@@ -154,8 +154,12 @@ base::Result<Provenance> Store::provenance(const ImageId& id) const {
 }
 
 base::Result<std::vector<StoredImage>> Store::list() const {
-    TRY_ASSIGN(const auto names, list_directory(directory("images")));
     std::vector<StoredImage> images;
+    auto listed = list_directory(directory("images"));
+    if (!listed && listed.error().sys_errno == ENOENT) {
+        return images; // a store that nobody has written to yet
+    }
+    TRY_ASSIGN(const auto names, std::move(listed));
     for (const auto& name : names) {
         if (name.ends_with(".sif")) {
             if (auto image = find(name.substr(0, name.size() - 4))) {

@@ -130,6 +130,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
 
 @test "without the service users stage in their own process, and are told" {
     stop_service
+    rm -rf "$CLUSTER_DIR"/store/images/* # what is staged for everybody would be used
     local own
     own=$(work_dir)
     run -0 alice env SLIPWAY_CACHEDIR="$own/store" srun --container-image="$BUSYBOX" echo served
