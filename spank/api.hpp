@@ -44,6 +44,7 @@ class SpankApi {
 
     [[nodiscard]] virtual std::optional<std::uint32_t> job_id() const = 0;
     [[nodiscard]] virtual std::optional<std::uint32_t> step_id() const = 0;
+    [[nodiscard]] virtual std::optional<std::uint32_t> local_tasks() const = 0; ///< on this node
     [[nodiscard]] virtual std::optional<uid_t> uid() const = 0;
     [[nodiscard]] virtual std::optional<gid_t> gid() const = 0;
     [[nodiscard]] virtual std::vector<gid_t> supplementary_groups() const = 0;

@@ -107,6 +107,13 @@ SLIPWAY_EXPORT int slurm_spank_task_init(spank_t handle, int, char**) noexcept {
     });
 }
 
+SLIPWAY_EXPORT int slurm_spank_task_exit(spank_t handle, int, char**) noexcept {
+    return guard([&] {
+        SlurmApi api(handle);
+        return plugin().task_exit(api);
+    });
+}
+
 SLIPWAY_EXPORT int slurm_spank_exit(spank_t handle, int, char**) noexcept {
     return guard([&] {
         SlurmApi api(handle);

@@ -39,6 +39,7 @@ class Plugin {
     int user_init();
     int task_init_privileged(SpankApi& api);
     int task_init(SpankApi& api);
+    int task_exit(SpankApi& api);
     int exit(SpankApi& api);
 
     /// Keeps the first error of this process; used for exceptions, too.
@@ -62,6 +63,7 @@ class Plugin {
     void take_inherited(const SpankApi& api);
     base::Result<void> prepare_step(SpankApi& api, Settings settings);
     void clean_environment(SpankApi& api) const;
+    void stop_container(const SpankApi& api);
     [[nodiscard]] bool stays_on_host(Switch batch) const;
 
     // task.cpp
@@ -85,6 +87,7 @@ class Plugin {
     bool container_requested_ = false; ///< node side: this step runs in a container or not at all
     std::unique_ptr<launcher::StepState> state_;
     std::optional<Step> step_;
+    std::uint32_t tasks_ended_ = 0;
     std::optional<launcher::JoinHandles> handles_;
     std::vector<std::string> warnings_;
 };

@@ -130,17 +130,34 @@ int Plugin::user_init() {
     return 0;
 }
 
-int Plugin::exit(SpankApi& api) {
-    if (api.context() != Context::remote || !state_ || state_->launcher_pid() == 0) {
-        return 0;
-    }
-    // Here and now: a process left behind keeps the step's cgroup from being removed.
-    const auto stopped =
-        around_.stop(state_->launcher_pid(), state_->launcher_start_time(), stop_timeout_ms);
-    if (!stopped) {
-        api.log_error("slipway: " + stopped.error().one_line());
+/// After the last task, not in exit(): Slurm removes the step's cgroups in between, and a launcher
+/// that is still in them would make it fail and leave them behind for ever.
+int Plugin::task_exit(SpankApi& api) {
+    if (step_ && ++tasks_ended_ == api.local_tasks()) {
+        stop_container(api);
     }
     return 0;
+}
+
+/// For a step that ended before all of its tasks had begun.
+int Plugin::exit(SpankApi& api) {
+    if (step_) {
+        stop_container(api);
+    }
+    return 0;
+}
+
+void Plugin::stop_container(const SpankApi& api) {
+    if (state_->launcher_pid() == 0) {
+        return;
+    }
+    const auto stopped =
+        around_.stop(state_->launcher_pid(), state_->launcher_start_time(), stop_timeout_ms);
+    if (stopped) {
+        state_->set_launcher(0, 0);
+    } else {
+        api.log_error("slipway: " + stopped.error().one_line());
+    }
 }
 
 } // namespace slipway::spank

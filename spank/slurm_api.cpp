@@ -72,6 +72,10 @@ std::optional<std::uint32_t> SlurmApi::step_id() const {
     return item<std::uint32_t>(handle_, S_JOB_STEPID);
 }
 
+std::optional<std::uint32_t> SlurmApi::local_tasks() const {
+    return item<std::uint32_t>(handle_, S_JOB_LOCAL_TASK_COUNT);
+}
+
 std::optional<uid_t> SlurmApi::uid() const {
     return item<uid_t>(handle_, S_JOB_UID);
 }

@@ -17,6 +17,7 @@ class SlurmApi final : public SpankApi {
                          OptionCallback callback) override;
     [[nodiscard]] std::optional<std::uint32_t> job_id() const override;
     [[nodiscard]] std::optional<std::uint32_t> step_id() const override;
+    [[nodiscard]] std::optional<std::uint32_t> local_tasks() const override;
     [[nodiscard]] std::optional<uid_t> uid() const override;
     [[nodiscard]] std::optional<gid_t> gid() const override;
     [[nodiscard]] std::vector<gid_t> supplementary_groups() const override;

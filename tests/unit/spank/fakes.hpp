@@ -21,6 +21,7 @@ class FakeSlurm final : public SpankApi {
     Context where = Context::local;
     std::optional<std::uint32_t> job = 42;
     std::optional<std::uint32_t> step = 0;
+    std::optional<std::uint32_t> tasks = 4;
     std::optional<uid_t> user = 1000;
     std::optional<gid_t> group = 1000;
     std::vector<gid_t> groups{1000, 27};
@@ -40,6 +41,7 @@ class FakeSlurm final : public SpankApi {
     }
     [[nodiscard]] std::optional<std::uint32_t> job_id() const override { return job; }
     [[nodiscard]] std::optional<std::uint32_t> step_id() const override { return step; }
+    [[nodiscard]] std::optional<std::uint32_t> local_tasks() const override { return tasks; }
     [[nodiscard]] std::optional<uid_t> uid() const override { return user; }
     [[nodiscard]] std::optional<gid_t> gid() const override { return group; }
     [[nodiscard]] std::vector<gid_t> supplementary_groups() const override { return groups; }

@@ -110,7 +110,7 @@ TEST_CASE("the carrier makes the container", "[spank]") {
     CHECK(node.around.told.empty());
 }
 
-TEST_CASE("the first task starts, the others join, exit stops", "[spank]") {
+TEST_CASE("the first task starts, the others join, the last one to end stops", "[spank]") {
     Node node;
     node.carried(carrier());
     node.begin();
@@ -121,6 +121,23 @@ TEST_CASE("the first task starts, the others join, exit stops", "[spank]") {
     CHECK(node.around.starts.size() == 1);
     CHECK(node.around.joins == 3);
     CHECK(node.around.entered == 4);
+    for (int i = 0; i < 3; ++i) {
+        CHECK(node.plugin.task_exit(node.slurm) == 0);
+    }
+    CHECK(node.around.stopped.empty()); // one task still uses the image
+    CHECK(node.plugin.task_exit(node.slurm) == 0);
+    CHECK(node.around.stopped == std::vector<pid_t>{4711});
+    CHECK(node.plugin.exit(node.slurm) == 0);
+    CHECK(node.around.stopped.size() == 1);
+}
+
+TEST_CASE("a step that ends half-way stops its launcher all the same", "[spank]") {
+    Node node;
+    node.carried(carrier());
+    node.begin();
+    CHECK_FALSE(node.task());
+    CHECK(node.plugin.task_exit(node.slurm) == 0);
+    CHECK(node.around.stopped.empty());
     CHECK(node.plugin.exit(node.slurm) == 0);
     CHECK(node.around.stopped == std::vector<pid_t>{4711});
 }
