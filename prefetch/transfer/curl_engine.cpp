@@ -20,7 +20,6 @@
 
 namespace slipway::prefetch {
 namespace {
-
 using base::Code;
 
 constexpr long slow_bytes_per_second = 64;
