@@ -117,6 +117,8 @@ Result<BuiltContainer> build_container(const Request& request, const config::Con
         options.warn(warning);
     }
     built.record.environment = std::move(environment.changes);
+    // What shells and MPI starters believe without looking.
+    built.record.environment.push_back({"PWD", built.record.cwd});
     return built;
 }
 
