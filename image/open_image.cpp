@@ -241,7 +241,8 @@ Result<OpenImage> open_image(const std::string& path) {
         if (::fstat(fd.get(), &st) == 0 && !S_ISREG(st.st_mode)) {
             return fail(Code::image_format,
                         fmt::format("{} is not an image: it is a device, a pipe or a socket",
-                                    in_quotes(path)));
+                                    in_quotes(path)),
+                        "name a SIF or SquashFS file, or a directory");
         }
         TRY_ASSIGN(const auto head, read_head(fd.get(), probed->file_size));
         const auto seems = guess(head, probed->file_size);

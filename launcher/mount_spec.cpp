@@ -353,7 +353,8 @@ Result<void> check_target(std::string_view target, std::string_view written) {
     const auto refuse = [&](std::string_view why) {
         return fail(Code::mount_target_invalid,
                     fmt::format("mount {}: destination {} {}", in_quotes(written),
-                                in_quotes(target), why));
+                                in_quotes(target), why),
+                    "name an absolute path below the container's /, such as /mnt");
     };
     if (target.empty() || target.front() != '/') {
         return refuse("must be an absolute path");

@@ -60,6 +60,23 @@ void Targets::cover(const Operation& operation) {
     covers_.push_back(operation);
 }
 
+void Targets::enter_cover(Walk& walk, const Operation& cover, const std::deque<std::string>& rest) {
+    // What is in there is not the image's any more: the rest is found when it is mounted.
+    walk.cover = &cover;
+    walk.kind = cover.target == walk.path && rest.empty() ? cover.shape : EntryKind::missing;
+    for (const auto& name : rest) {
+        walk.path = child_of(walk.path, name);
+    }
+}
+
+void Targets::enter_missing(Walk& walk, const std::deque<std::string>& rest) {
+    walk.kind = EntryKind::missing;
+    for (const auto& name : rest) {
+        // A dangling symlink may have brought ".." into the missing part.
+        walk.path = name == ".." ? std::string(base::dir_name(walk.path)) : child_of(walk.path, name);
+    }
+}
+
 Result<Targets::Walk> Targets::walk(const std::string& path, bool replace_link) const {
     Walk walk{"/", EntryKind::directory, "/", nullptr, false};
     std::deque<std::string> pending;
@@ -74,21 +91,17 @@ Result<Targets::Walk> Targets::walk(const std::string& path, bool replace_link) 
             continue;
         }
         const auto next = child_of(walk.path, name);
-        const auto* cover = covering(next);
-        Entry entry;
-        if (cover == nullptr) {
-            TRY_ASSIGN(entry, entry_at(next));
-        }
-        if (entry.kind == EntryKind::symlink && replace_link && pending.empty()) {
+        if (const auto* cover = covering(next)) {
             walk.path = next;
-            walk.kind = EntryKind::missing;
-            walk.link_replaced = true;
+            enter_cover(walk, *cover, pending);
             return walk;
         }
-        if (entry.kind == EntryKind::symlink) {
+        TRY_ASSIGN(const auto entry, entry_at(next));
+        if (entry.kind == EntryKind::symlink && !(replace_link && pending.empty())) {
             if (++links > max_links) {
                 return fail(Code::mount_target_invalid,
-                            fmt::format("{} runs into too many symlinks", in_quotes(path)));
+                            fmt::format("{} runs into too many symlinks", in_quotes(path)),
+                            "mount at another place");
             }
             push_front(pending, entry.link);
             if (!entry.link.empty() && entry.link.front() == '/') {
@@ -99,26 +112,16 @@ Result<Targets::Walk> Targets::walk(const std::string& path, bool replace_link) 
         }
         walk.path = next;
         walk.kind = entry.kind;
-        if (cover != nullptr) {
-            // What is in there is not the image's any more: the rest is found when it is mounted.
-            walk.cover = cover;
-            walk.kind = cover->target == next && pending.empty() ? cover->shape : EntryKind::missing;
-            for (const auto& rest : pending) {
-                walk.path = child_of(walk.path, rest);
-            }
-            return walk;
-        }
+        walk.link_replaced = entry.kind == EntryKind::symlink;
         if (entry.kind == EntryKind::directory) {
             walk.deepest = next;
         } else if (entry.kind == EntryKind::file && !pending.empty()) {
             return fail(Code::mount_target_invalid,
-                        fmt::format("{} is not a directory in the image", in_quotes(next)));
-        } else if (entry.kind == EntryKind::missing) {
-            for (const auto& rest : pending) {
-                // A dangling symlink may have brought ".." into the missing part.
-                walk.path = rest == ".." ? std::string(base::dir_name(walk.path))
-                                         : child_of(walk.path, rest);
-            }
+                        fmt::format("{} is not a directory in the image", in_quotes(next)),
+                        "mount at another place");
+        } else {
+            enter_missing(walk, pending);
+            walk.kind = entry.kind == EntryKind::file ? EntryKind::file : EntryKind::missing;
             return walk;
         }
     }
@@ -155,7 +158,8 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
         if (found.path != base::clean_path(target)) {
             return fail(Code::mount_target_invalid,
                         fmt::format("{} leads to {} in the image, which is the system's own",
-                                    in_quotes(target), in_quotes(found.path)));
+                                    in_quotes(target), in_quotes(found.path)),
+                        "mount at another place");
         }
     }
     if (found.cover != nullptr) {
@@ -168,7 +172,8 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
                         fmt::format("{} is a {} in the image but the source is a {}",
                                     in_quotes(found.path),
                                     found.kind == EntryKind::directory ? "directory" : "file",
-                                    kind == EntryKind::directory ? "directory" : "file"));
+                                    kind == EntryKind::directory ? "directory" : "file"),
+                        "mount a directory on a directory and a file on a file");
         }
         return Place{found.path, Create::nothing};
     }
