@@ -25,7 +25,7 @@ struct Command {
 constexpr Command commands[] = {
     {"run", run_action_run},  {"exec", run_action_exec}, {"shell", run_action_shell},
     {"inspect", run_inspect}, {"config", run_config},    {"help", run_help},
-    {"version", run_version},
+    {"version", run_version}, {"doctor", run_doctor},
 };
 
 Run find_command(std::string_view verb) {

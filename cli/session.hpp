@@ -17,6 +17,7 @@ struct Session {
 base::Result<int> run_help(Session& session);
 base::Result<int> run_version(Session& session);
 base::Result<int> run_config(Session& session);
+base::Result<int> run_doctor(Session& session);
 base::Result<int> run_inspect(Session& session);
 base::Result<int> run_action_run(Session& session);
 base::Result<int> run_action_exec(Session& session);

@@ -85,6 +85,10 @@ constexpr std::array config_examples{
     Example{"slipway config show", "What is in force for you on this machine."},
     Example{"slipway config example > slipway.yaml", "A file to begin with."},
 };
+constexpr std::array doctor_examples{
+    Example{"slipway doctor", "On a login node, and on a compute node: srun -N1 slipway doctor."},
+    Example{"slipway doctor --json", "For a monitoring system; the exit status is 1 if a check failed."},
+};
 constexpr std::array help_examples{
     Example{"slipway help exec", "How to use exec."},
     Example{"slipway help --man exec | man -l -", "The same as a man page."},
@@ -159,6 +163,12 @@ const std::array verb_table{
          "check show example",
          "file",
          "slipway.yaml(5)"},
+    Verb{"doctor", "Check what containers need on this machine", "doctor [--json]",
+         "Looks at the kernel, user namespaces, /dev/fuse, the site file, the store, the service, the "
+         "registries that the site file names, and at Slurm and the plugin that it loads. Every check "
+         "passes, warns or fails, and says what to do. Nothing is changed. The exit status is 1 when "
+         "a check failed.",
+         json_groups, doctor_examples, Words::anywhere, "", "", "slipway-config(1) slipway.yaml(5)"},
     Verb{"help", "Explain a verb", "help [OPTIONS] [VERB]",
          "Shows the verbs, or explains one. slipway VERB --help does the same.", help_groups,
          help_examples, Words::anywhere, "", "", "slipway(1)"},

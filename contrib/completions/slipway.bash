@@ -41,10 +41,13 @@ _slipway() {
             options="--quiet -q --silent -s --verbose -v --debug -d --help"
             words="check show example"
             ;;
+        doctor)
+            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            ;;
         help)
             options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --help"
             with_value="|--completion|"
-            words="run exec shell inspect config help version pull stage build images cache"
+            words="run exec shell inspect config doctor help version pull stage build images cache"
             ;;
         version)
             options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
@@ -78,7 +81,7 @@ _slipway() {
             ;;
         "")
             options="--quiet -q --silent -s --verbose -v --debug -d --help --version"
-            words="run exec shell inspect config help version pull stage build images cache"
+            words="run exec shell inspect config doctor help version pull stage build images cache"
             ;;
     esac
     # Behind the verb: what is the word before, and has the image been named already?

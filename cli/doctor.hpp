@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/config.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// `slipway doctor`: looks at everything that a job needs on this machine and says what to do.
+namespace slipway::cli {
+
+enum class Verdict { pass, warn, fail };
+
+struct Finding {
+    Verdict verdict = Verdict::pass;
+    std::string_view check; ///< short name: "fuse"
+    std::string what;       ///< one sentence
+    std::string cure;       ///< what to do; empty for pass
+};
+
+/// Everything that is looked at, replaceable in tests.
+struct Surroundings {
+    std::string root;         ///< in front of /proc, /dev and /etc paths; "" in production
+    std::string slurm_conf;   ///< $SLURM_CONF or ""
+    std::string search_path;  ///< $PATH, for srun
+};
+
+Finding check_kernel(const std::string& release);
+Finding check_user_namespaces(const Surroundings& around);
+Finding check_fuse(const Surroundings& around);
+std::vector<Finding> check_slurm(const Surroundings& around);
+std::vector<Finding> check_store(const config::Config& config);
+Finding check_service(const config::Config& config);
+std::vector<Finding> check_registries(const config::Config& config);
+
+/// Paths of slipway plugins that a plugstack.conf loads, `include` lines followed one level deep.
+std::vector<std::string> plugins_of(const std::string& plugstack_path);
+/// The Slurm release that a plugin was built for, "22.05"; "" when it is no plugin.
+std::string plugin_release(const std::string& plugin_path);
+
+std::string findings_text(const std::vector<Finding>& findings);
+std::string findings_json(const std::vector<Finding>& findings);
+
+} // namespace slipway::cli

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `slipway doctor` says about Slurm: is the plugin loaded, and is it the right one?
+#include "base/child.hpp"
+#include "base/cursor.hpp"
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "cli/doctor.hpp"
+
+#include <cstring>
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace slipway::cli {
+namespace {
+
+constexpr std::size_t max_text = 1U << 20U;
+constexpr std::size_t max_plugin = 64U << 20U;
+
+std::string find_program(std::string_view search_path, std::string_view name) {
+    for (const auto dir : base::split(search_path, ':')) {
+        const auto path = base::join_path(dir, name);
+        if (!dir.empty() && ::access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    return {};
+}
+
+/// "slurm-wlm 22.05.8" -> "22.05".
+std::string slurm_release(const std::string& srun, const std::string& slurm_conf) {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+        return {};
+    }
+    const base::UniqueFd reader(ends[0]);
+    base::UniqueFd writer(ends[1]);
+    const auto null = base::open_file("/dev/null", O_RDWR);
+    std::vector<std::string> environment;
+    if (!slurm_conf.empty()) {
+        environment.push_back("SLURM_CONF=" + slurm_conf);
+    }
+    auto child = base::Child::spawn({srun,
+                                     {"srun", "--version"},
+                                     std::move(environment),
+                                     {{writer.get(), 1}, {null ? null->get() : writer.get(), 2}}});
+    writer.reset();
+    if (!child) {
+        return {};
+    }
+    const auto text = base::read_to_end(reader.get(), 4096).value_or(std::string());
+    (void)child->wait();
+    const auto digits = text.find_first_of("0123456789");
+    if (digits == std::string::npos) {
+        return {};
+    }
+    const auto parts = base::split(std::string_view(text).substr(digits), '.');
+    return parts.size() < 2 ? std::string() : fmt::format("{}.{}", parts[0], parts[1]);
+}
+
+/// A structure of an ELF file at an offset; nothing when it does not fit in.
+template <typename T> bool read_at(const std::string& bytes, std::uint64_t at, T& target) {
+    if (at > bytes.size() || bytes.size() - at < sizeof(T)) {
+        return false;
+    }
+    std::memcpy(&target, bytes.data() + at, sizeof(T));
+    return true;
+}
+
+/// File offset of what is loaded at `address`.
+bool to_offset(const std::string& bytes, const Elf64_Ehdr& head, std::uint64_t address,
+               std::uint64_t& offset) {
+    for (unsigned i = 0; i < head.e_phnum; ++i) {
+        Elf64_Phdr part{};
+        if (read_at(bytes, head.e_phoff + i * sizeof part, part) && part.p_type == PT_LOAD &&
+            address >= part.p_vaddr && address - part.p_vaddr < part.p_filesz) {
+            offset = part.p_offset + (address - part.p_vaddr);
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Value of the exported `plugin_version`, 0 when there is none.
+std::uint32_t plugin_version(const std::string& bytes) {
+    Elf64_Ehdr head{};
+    if (!read_at(bytes, 0, head) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
+        head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_shentsize != sizeof(Elf64_Shdr)) {
+        return 0;
+    }
+    for (unsigned i = 0; i < head.e_shnum; ++i) {
+        Elf64_Shdr table{};
+        Elf64_Shdr names{};
+        if (!read_at(bytes, head.e_shoff + i * sizeof table, table) || table.sh_type != SHT_DYNSYM ||
+            !read_at(bytes, head.e_shoff + table.sh_link * sizeof names, names)) {
+            continue;
+        }
+        for (std::uint64_t at = 0; at + sizeof(Elf64_Sym) <= table.sh_size; at += sizeof(Elf64_Sym)) {
+            Elf64_Sym symbol{};
+            std::uint64_t offset = 0;
+            std::uint32_t value = 0;
+            constexpr std::string_view wanted("plugin_version\0", 15);
+            if (read_at(bytes, table.sh_offset + at, symbol) && symbol.st_shndx != SHN_UNDEF &&
+                std::string_view(bytes).substr(std::min<std::uint64_t>(
+                    names.sh_offset + symbol.st_name, bytes.size())).starts_with(wanted) &&
+                to_offset(bytes, head, symbol.st_value, offset) && read_at(bytes, offset, value)) {
+                return value;
+            }
+        }
+    }
+    return 0;
+}
+
+void read_plugstack(const std::string& path, int depth, std::vector<std::string>& plugins) {
+    const auto text = base::read_file(path, max_text);
+    if (!text || depth > 1) {
+        return;
+    }
+    for (const auto line : base::split(*text, '\n')) {
+        const auto code = base::trim(line.substr(0, line.find('#')));
+        const auto gap = code.find_first_of(" \t");
+        const auto word = code.substr(0, gap);
+        auto rest = gap == std::string_view::npos ? std::string_view() : base::trim(code.substr(gap));
+        rest = rest.substr(0, rest.find_first_of(" \t"));
+        if (word == "include" && rest.ends_with(".conf") && rest.find('*') == std::string_view::npos) {
+            read_plugstack(std::string(rest), depth + 1, plugins);
+        } else if ((word == "required" || word == "optional") &&
+                   base::base_name(rest).starts_with("spank_slipway")) {
+            plugins.emplace_back(rest);
+        }
+    }
+}
+
+Finding check_plugin(const std::string& path, const std::string& release) {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0) {
+        return {Verdict::fail, "plugin", base::in_quotes(path) + " is missing: every srun fails",
+                "install it on this host, or remove the line from plugstack.conf"};
+    }
+    if (st.st_uid != 0 || (st.st_mode & 0022U) != 0) {
+        return {Verdict::fail, "plugin", base::in_quotes(path) + " can be changed by others than root",
+                "chown root and chmod go-w: it is loaded into slurmd"};
+    }
+    const auto built_for = plugin_release(path);
+    if (!release.empty() && built_for != release) {
+        return {Verdict::fail, "plugin",
+                fmt::format("{} is for Slurm {}, this is Slurm {}: every srun fails",
+                            base::in_quotes(path), built_for.empty() ? "?" : built_for, release),
+                "build and install the plugin for this release"};
+    }
+    return {Verdict::pass, "plugin", fmt::format("{} for Slurm {}", base::in_quotes(path), built_for),
+            {}};
+}
+
+} // namespace
+
+std::string plugin_release(const std::string& plugin_path) {
+    const auto bytes = base::read_file(plugin_path, max_plugin);
+    const auto version = bytes ? plugin_version(*bytes) : 0;
+    return version == 0 ? std::string()
+                        : fmt::format("{}.{:02}", version >> 16U, (version >> 8U) & 0xffU);
+}
+
+std::vector<std::string> plugins_of(const std::string& plugstack_path) {
+    std::vector<std::string> plugins;
+    read_plugstack(plugstack_path, 0, plugins);
+    return plugins;
+}
+
+std::vector<Finding> check_slurm(const Surroundings& around) {
+    const auto srun = find_program(around.search_path, "srun");
+    if (srun.empty()) {
+        return {{Verdict::warn, "slurm", "no srun here: `slipway` works, --container-image does not",
+                 "install Slurm's client commands, or ignore this"}};
+    }
+    std::vector<Finding> findings;
+    const auto release = slurm_release(srun, around.slurm_conf);
+    findings.push_back({release.empty() ? Verdict::warn : Verdict::pass, "slurm",
+                        release.empty() ? "srun --version says nothing" : "Slurm " + release,
+                        release.empty() ? "is slurm.conf in place?" : ""});
+    const auto conf = around.slurm_conf.empty() ? around.root + "/etc/slurm/slurm.conf"
+                                                : around.slurm_conf;
+    const auto plugstack = base::join_path(base::dir_name(conf), "plugstack.conf");
+    const auto plugins = plugins_of(plugstack);
+    if (plugins.empty()) {
+        findings.push_back({Verdict::fail, "plugin",
+                            base::in_quotes(plugstack) + " does not load the plugin",
+                            "add: required /usr/local/lib/slurm/spank_slipway.so"});
+    }
+    for (const auto& plugin : plugins) {
+        if (plugin.starts_with('/')) {
+            findings.push_back(check_plugin(plugin, release));
+        }
+    }
+    return findings;
+}
+
+} // namespace slipway::cli
