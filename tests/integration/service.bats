@@ -24,7 +24,7 @@ api() { curl -s --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" "$@"; }
 setup_file() {
     need_plugin
     "$CLUSTER/push-images" "$CLUSTER_DIR" busybox debian-py >/dev/null
-    LOG=$(ls "$CLUSTER_DIR"/log/registry*.out | head -1)
+    LOG=$CLUSTER_DIR/log/registry.out
     export LOG
     install -d -o "$SERVICE_USER" -g "$SERVICE_USER" -m 755 "$CLUSTER_DIR/store"
     install -d -o "$SERVICE_USER" -m 755 "$CLUSTER_DIR/run"

@@ -8,7 +8,7 @@ load common
 
 setup_file() {
     "$CLUSTER/push-images" "$CLUSTER_DIR" busybox debian-py >/dev/null
-    LOG=$(ls "$CLUSTER_DIR"/log/registry*.out | head -1)
+    LOG=$CLUSTER_DIR/log/registry.out
     STORES=$(work_dir)
     export LOG STORES
 }
