@@ -138,7 +138,11 @@ Result<void> Plugin::resolve_image(Settings& settings) {
         looks_like_path(settings.image) || around_.is_regular_file(settings.image);
     if (!local_file) {
         if (!staged_ || staged_reference_ != settings.image) {
-            TRY_ASSIGN(staged_, around_.stage(arguments_, settings.image));
+            // The sruns of a batch script stage again, by digest, and wait there; a script that
+            // runs in the image itself has nobody who could wait for it.
+            const bool begin = around_.only_submits() && stays_on_host(settings.batch);
+            TRY_ASSIGN(staged_, around_.stage(arguments_, settings.image,
+                                              begin ? Staging::begin : Staging::wait));
             staged_reference_ = settings.image;
         }
         settings.path = staged_->path;

@@ -76,7 +76,7 @@ Result<Staged> parse_stage_answer(std::string_view text) {
 }
 
 Result<Staged> run_stage_client(const std::string& program, const std::string& config,
-                                const std::string& reference) {
+                                const std::string& reference, Staging how) {
     if (::access(program.c_str(), X_OK) != 0) {
         return no_client(program, reference);
     }
@@ -89,6 +89,9 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
     std::vector<std::string> words{stage_client};
     if (!config.empty()) {
         words.insert(words.end(), {"--config", config});
+    }
+    if (how == Staging::begin) {
+        words.emplace_back("--detach");
     }
     words.push_back(reference);
     std::vector<char*> argv;

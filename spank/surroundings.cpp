@@ -28,8 +28,15 @@ class RealSurroundings final : public Surroundings {
     }
     void unset_env(const std::string& name) override { ::unsetenv(name.c_str()); }
 
-    Result<Staged> stage(const Arguments& arguments, const std::string& reference) override {
-        return run_stage_client(find_program(arguments, stage_client), arguments.config, reference);
+    Result<Staged> stage(const Arguments& arguments, const std::string& reference,
+                         Staging how) override {
+        return run_stage_client(find_program(arguments, stage_client), arguments.config, reference,
+                                how);
+    }
+
+    bool only_submits() const override {
+        // Slurm tells plugins only that this is an allocator, which salloc is, too.
+        return std::string_view(program_invocation_short_name) == "sbatch";
     }
 
     std::string current_directory() const override {

@@ -16,6 +16,9 @@ struct Staged {
     std::string pinned; ///< reference with digest; what sruns inside and requeued jobs use
 };
 
+/// sbatch does not wait for the image: it is enough to know what it will be.
+enum class Staging : std::uint8_t { wait, begin };
+
 /// What the plugin does to the process and the machine around it, so that a test can stand in.
 class Surroundings {
   public:
@@ -27,8 +30,10 @@ class Surroundings {
     virtual void unset_env(const std::string& name) = 0;
     /// Runs the staging client and waits for it; its progress goes to stderr. Code::not_staged with
     /// the message already told when it has failed and said why itself.
-    virtual base::Result<Staged> stage(const Arguments& arguments,
-                                       const std::string& reference) = 0;
+    virtual base::Result<Staged> stage(const Arguments& arguments, const std::string& reference,
+                                       Staging how) = 0;
+    /// This process hands a job in and ends (sbatch), rather than waiting for it (srun, salloc).
+    [[nodiscard]] virtual bool only_submits() const = 0;
 
     [[nodiscard]] virtual std::string current_directory() const = 0; ///< empty when there is none
     [[nodiscard]] virtual bool is_regular_file(const std::string& path) const = 0;
@@ -65,10 +70,10 @@ inline constexpr const char* stage_client = "slipway-stagec";
 /// What the staging client prints: lines `path=…` and `pinned=…`. Checks both as options.
 base::Result<Staged> parse_stage_answer(std::string_view text);
 
-/// Runs `program [--config FILE] REFERENCE` with this process's environment, stdin from /dev/null
+/// Runs `program [--config FILE] [--detach] REFERENCE` with this process's environment, stdin from /dev/null
 /// and stderr passed through. The client gets SIGTERM when this process dies, and the terminal's
 /// signals by itself, because it stays in the same process group. An empty config is not passed on.
 base::Result<Staged> run_stage_client(const std::string& program, const std::string& config,
-                                      const std::string& reference);
+                                      const std::string& reference, Staging how);
 
 } // namespace slipway::spank

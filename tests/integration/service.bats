@@ -76,6 +76,18 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     expect_lines 2 '^2$'
 }
 
+@test "sbatch begins the staging and returns; the first srun waits" {
+    stop_service
+    rm -rf "$CLUSTER_DIR"/store/images/* "$CLUSTER_DIR"/store/refs/*
+    start_service
+    local out
+    out=$(work_dir)
+    run -0 alice sbatch -o "$out/out" --container-image="$PYTHON" --wrap 'srun python3 -c "print(3)"'
+    # Converting takes over a second; submitting did not wait for it.
+    [ -z "$(ls "$CLUSTER_DIR/store/images")" ]
+    wait_for 30 grep -qx 3 "$out/out"
+}
+
 @test "the service killed in the middle and started again is a pause" {
     local reference=docker://$REGISTRY/debian-py:1
     stop_service

@@ -98,10 +98,15 @@ class FakeSurroundings final : public Surroundings {
     }
     void set_env(const std::string& name, const std::string& value) override { env[name] = value; }
     void unset_env(const std::string& name) override { env.erase(name); }
-    base::Result<Staged> stage(const Arguments&, const std::string& reference) override {
+    base::Result<Staged> stage(const Arguments&, const std::string& reference,
+                               Staging how) override {
         staged.push_back(reference);
+        staged_how = how;
         return staging;
     }
+    Staging staged_how = Staging::wait;
+    bool is_sbatch = false;
+    [[nodiscard]] bool only_submits() const override { return is_sbatch; }
     [[nodiscard]] std::string current_directory() const override { return cwd; }
     [[nodiscard]] bool is_regular_file(const std::string& path) const override {
         return std::find(files.begin(), files.end(), path) != files.end();

@@ -129,6 +129,24 @@ TEST_CASE("a reference is staged, and what was staged is handed on", "[spank]") 
     CHECK(one.handed_on("container-image") == "docker://debian@sha256:12");
 }
 
+TEST_CASE("sbatch begins the staging and goes on, unless its script needs the image", "[spank]") {
+    const auto how = [](bool sbatch, const char* batch) {
+        Submission one;
+        one.around.is_sbatch = sbatch;
+        one.around.staging = Staged{"/store/images/x.sif", "docker://debian@sha256:12"};
+        one.with(OptionId::image, "docker://debian");
+        if (batch != nullptr) {
+            one.with(OptionId::batch, batch);
+        }
+        CHECK_FALSE(one.submit());
+        return one.around.staged_how;
+    };
+    CHECK(how(false, nullptr) == Staging::wait);
+    CHECK(how(true, nullptr) == Staging::begin);
+    CHECK(how(true, "on") == Staging::wait);
+    CHECK(how(true, "off") == Staging::begin);
+}
+
 TEST_CASE("a failed staging ends the submission", "[spank]") {
     Submission one;
     one.with(OptionId::image, "docker://debian");

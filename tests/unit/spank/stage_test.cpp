@@ -34,30 +34,35 @@ struct Client {
 TEST_CASE("the staging client's answer is taken when it is whole", "[spank]") {
     const Client client("echo path=/store/x.sif; echo \"pinned=$3@sha256:1\"; [ \"$1 $2\" = "
                         "'--config /etc/c.yaml' ]");
-    const auto staged = run_stage_client(client.path, "/etc/c.yaml", "docker://a b");
+    const auto staged = run_stage_client(client.path, "/etc/c.yaml", "docker://a b", Staging::wait);
     REQUIRE(staged);
     CHECK(staged->path == "/store/x.sif");
     CHECK(staged->pinned == "docker://a b@sha256:1");
 }
 
+TEST_CASE("sbatch's client is told not to wait", "[spank]") {
+    const Client client("echo path=/store/x.sif; echo pinned=x@sha256:1; [ \"$*\" = '--detach x' ]");
+    CHECK(run_stage_client(client.path, "", "x", Staging::begin));
+}
+
 TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]") {
     const Client failing("[ $# = 1 ] && exit 3");
-    auto staged = run_stage_client(failing.path, "", "x");
+    auto staged = run_stage_client(failing.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK(staged.error().code == base::Code::not_staged);
     CHECK(staged.error().message.empty());
     const Client killed("kill -9 $$");
-    staged = run_stage_client(killed.path, "", "x");
+    staged = run_stage_client(killed.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK(staged.error().message.find("killed") != std::string::npos);
     const Client endless("exec cat /dev/zero");
-    staged = run_stage_client(endless.path, "", "x");
+    staged = run_stage_client(endless.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK_FALSE(staged.error().message.empty());
 }
 
 TEST_CASE("without a client the hint is to use a path", "[spank]") {
-    const auto staged = run_stage_client("/no/such/client", "", "docker://debian");
+    const auto staged = run_stage_client("/no/such/client", "", "docker://debian", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK(staged.error().code == base::Code::not_staged);
     CHECK(staged.error().message.find("docker://debian") != std::string::npos);
