@@ -19,6 +19,7 @@ take_down() {
     heading "Taking everything down"
     cd /
     rm -rf "${WORK:-/nonexistent}"
+    [ -z "${CLUSTER_DIR:-}" ] || "$CLUSTER/service" down "$CLUSTER_DIR"
     "$CLUSTER/down" "$ENV_FILE" && echo "the cluster is gone"
 }
 
@@ -60,6 +61,23 @@ END
     show 'sbatch --wait job.sh; cat job.out'
 }
 
+from_a_registry() {
+    heading "A registry and the staging service"
+    "$CLUSTER/push-images" "$CLUSTER_DIR" debian-py
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    echo "slipwayd answers on $CLUSTER_DIR/run/slipwayd.sock"
+    local image="docker://$REGISTRY/debian-py:1"
+    heading "The first run fetches and converts the image, once for both nodes"
+    show "time srun --quiet -N2 -n4 --container-image=$image python3 -c 'import platform; print(platform.node(), platform.python_version())'"
+    heading "Every later run starts like a job without a container"
+    show "time srun --quiet -N2 -n4 --container-image=$image true"
+    show "time srun --quiet -N2 -n4 true"
+    show "sbatch --wait -N2 -o batch.out --container-image=$image --wrap 'srun python3 -c \"print(6 * 7)\"'; cat batch.out"
+    show 'slipway images'
+    heading "Is everything as it should be? (slipway doctor)"
+    show 'slipway doctor' || true
+}
+
 at_the_prompt() {
     heading "The same image without Slurm"
     show 'slipway exec ./debian.sif head -2 /etc/os-release'
@@ -73,6 +91,7 @@ main() {
     need_root "installs packages and starts Slurm's daemons"
     bring_up
     first_jobs
+    from_a_registry
     at_the_prompt
     take_down
 }

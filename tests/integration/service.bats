@@ -6,19 +6,8 @@
 bats_require_minimum_version 1.5.0
 load common
 
-# The service runs as an ordinary system user, as its unit says.
-SERVICE_USER=daemon
-
-start_service() {
-    setsid setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups \
-        "$SLIPWAY_BUILD/bin/slipwayd" --config "$SLIPWAY_CONFIG" >>"$CLUSTER_DIR/log/slipwayd.out" 2>&1 &
-    echo $! >"$BATS_FILE_TMPDIR/service.pid"
-    wait_for 10 curl -sf --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" http://localhost/healthz
-}
-stop_service() {
-    pkill "-${1:-TERM}" -F "$BATS_FILE_TMPDIR/service.pid" || true
-    wait_for 10 bash -c "! pgrep -F '$BATS_FILE_TMPDIR/service.pid'"
-}
+start_service() { "$CLUSTER/service" up "$CLUSTER_DIR"; }
+stop_service() { "$CLUSTER/service" "${1:-down}" "$CLUSTER_DIR"; }
 api() { curl -s --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" "$@"; }
 
 setup_file() {
@@ -26,14 +15,11 @@ setup_file() {
     "$CLUSTER/push-images" "$CLUSTER_DIR" busybox debian-py >/dev/null
     LOG=$CLUSTER_DIR/log/registry.out
     export LOG
-    install -d -o "$SERVICE_USER" -g "$SERVICE_USER" -m 755 "$CLUSTER_DIR/store"
-    install -d -o "$SERVICE_USER" -m 755 "$CLUSTER_DIR/run"
-    chmod 755 "$CLUSTER_DIR/run"
     start_service
 }
 
 teardown_file() {
-    [ -e "$BATS_FILE_TMPDIR/service.pid" ] && stop_service
+    stop_service
     rm -rf "$CLUSTER_DIR/store"
 }
 
@@ -54,7 +40,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     run -0 bob srun -N2 -n2 --container-image="$PYTHON" true
     [ "$(staged)" -eq 1 ]
     [ "$(ls "$CLUSTER_DIR"/store/images/*.sif | wc -l)" -eq 1 ]
-    [ "$(stat -c %U "$CLUSTER_DIR"/store/images/*.sif)" = "$SERVICE_USER" ]
+    [ "$(stat -c %U "$CLUSTER_DIR"/store/images/*.sif)" = daemon ]
 }
 
 @test "a step whose image is there asks the registry at most once" {
@@ -96,7 +82,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     alice srun --container-image="$reference" echo done >"$BATS_TEST_TMPDIR/out" 2>&1 &
     local job=$!
     wait_for 20 bash -c "ls '$CLUSTER_DIR'/store/tmp/* "
-    stop_service KILL
+    stop_service kill
     start_service
     wait "$job" || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
     grep -qx done "$BATS_TEST_TMPDIR/out"
