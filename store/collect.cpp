@@ -214,6 +214,15 @@ base::Result<std::size_t> Store::sweep() const {
             ++removed;
         }
     }
+    // A holder killed behind its commit leaves a lease that nobody will ask for again.
+    for (const auto& name : list_directory(directory("leases")).value_or(std::vector<std::string>())) {
+        const auto path = directory("leases") + "/" + name;
+        const auto holder = base::read_file(path, 1024);
+        if (holder && liveness(ProcessId::parse(*holder)) == Liveness::dead &&
+            ::unlink(path.c_str()) == 0) {
+            ++removed;
+        }
+    }
     return removed;
 }
 

@@ -74,6 +74,24 @@ TEST_CASE("a killed holder on this host is noticed at once") {
     CHECK(is_lease(mine.poll()));
 }
 
+TEST_CASE("leases of dead holders are swept, others stay") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    const auto leave = [&](int number, const std::string& text) {
+        const auto file = base::open_file(store.directory("leases") + "/" + StoreFixture::id_of(number),
+                                          O_WRONLY | O_CREAT, 0644);
+        REQUIRE(file);
+        REQUIRE(base::write_all(file->get(), text));
+    };
+    auto dead = store::ProcessId::self();
+    dead.start += 1;
+    leave(1, dead.text() + " 7\n");
+    leave(2, store::ProcessId::self().text() + " 7\n");
+    leave(3, "elsewhere boot 1 1 0\n");
+    CHECK(store.sweep() == 1U);
+    CHECK(fixture.entries("leases") == 2);
+}
+
 TEST_CASE("a silent holder on another host is stale on our clock, a beating one is not") {
     StoreFixture fixture;
     fixture.options.lease_stale_ms = 300;
