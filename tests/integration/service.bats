@@ -94,7 +94,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     expect_failure
     expect_output 'source-not-found: '
     [ ! -e /tmp/slipway-ran ]
-    cluster_idle
+    wait_for 10 cluster_idle
 }
 
 @test "the service reaches no address that the site has not named" {

@@ -86,7 +86,7 @@ sent_twice() {
     [ "$(find "$CLUSTER_DIR/store/images" -name '*.sif' | wc -l)" -eq "$IMAGES" ]
     run -0 curl -s --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" http://localhost/metrics
     expect_lines 1 "^slipway_images_staged_total $IMAGES\$"
-    cluster_idle
+    wait_for 10 cluster_idle
 }
 
 @test "the same with the service killed in the middle and started again" {
@@ -102,5 +102,5 @@ sent_twice() {
     [ "$(find "$CLUSTER_DIR/store/images" -name '*.sif' | wc -l)" -eq "$IMAGES" ]
     nothing_unfinished() { [ -z "$(find "$CLUSTER_DIR/store/tmp" "$CLUSTER_DIR/store/leases" -mindepth 1)" ]; }
     wait_for 10 nothing_unfinished
-    cluster_idle
+    wait_for 10 cluster_idle
 }

@@ -165,7 +165,7 @@ END
     expect_failure
     expect_output 'source-not-found'
     [ ! -e "$STORES/ran" ]
-    cluster_idle
+    wait_for 10 cluster_idle
 }
 
 @test "a full or forbidden store is a clear error" {
