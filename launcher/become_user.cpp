@@ -4,9 +4,6 @@
 #include "base/fd.hpp"
 #include "launcher/namespaces.hpp"
 
-#include <algorithm>
-#include <cerrno>
-
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -14,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -96,11 +96,13 @@ Result<void> shed_inheritance(int step_fd, int parent_fd) {
     const auto close_range = [](unsigned first, unsigned last) {
         return first > last || ::syscall(SYS_close_range, first, last, 0) == 0;
     };
-    if (!close_range(3, low - 1) || !close_range(low + 1, high - 1) || !close_range(high + 1, ~0U)) {
+    if (!close_range(3, low - 1) || !close_range(low + 1, high - 1) ||
+        !close_range(high + 1, ~0U)) {
         return fail_errno(Code::system, errno, "cannot close inherited descriptors");
     }
     // Both are kept to this process: the shell that may evaluate an image's scripts gets neither.
-    if (::fcntl(step_fd, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(parent_fd, F_SETFD, FD_CLOEXEC) != 0) {
+    if (::fcntl(step_fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        ::fcntl(parent_fd, F_SETFD, FD_CLOEXEC) != 0) {
         return fail_errno(Code::system, errno, "the descriptors given by the plugin are not open");
     }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {

@@ -5,9 +5,9 @@
 
 #include <sys/types.h>
 
-/// The only code of slipway-launch that runs as root: from its start until it is an ordinary user in
-/// a user namespace. It reads nothing but its arguments. Every step is checked, and the end state is
-/// read back from the kernel.
+/// The only code of slipway-launch that runs as root: from its start until it is an ordinary user
+/// in a user namespace. It reads nothing but its arguments. Every step is checked, and the end
+/// state is read back from the kernel.
 namespace slipway::launcher {
 
 /// Step 1, as root: closes every descriptor but 0, 1, 2 and the two given ones, asks the kernel to
@@ -15,8 +15,8 @@ namespace slipway::launcher {
 base::Result<void> shed_inheritance(int step_fd, int parent_fd);
 
 /// Step 2: becomes the user for good (real, effective and saved ids), keeping CAP_SYS_ADMIN alone,
-/// which step 3 needs where the site forbids user namespaces to ordinary users. Supplementary groups
-/// are left as slurmstepd set them.
+/// which step 3 needs where the site forbids user namespaces to ordinary users. Supplementary
+/// groups are left as slurmstepd set them.
 base::Result<void> become_user(uid_t uid, gid_t gid);
 
 /// Step 3: moves into a new user namespace, owned by the user. From here on the process has no

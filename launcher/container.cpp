@@ -11,12 +11,12 @@
 #include "launcher/planner.hpp"
 #include "launcher/shell_runner.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace slipway::launcher {
 namespace {
@@ -59,8 +59,9 @@ Result<std::string> choose_cwd(const Plan& plan, const Warn& warn) {
     if (next == "/" && ::chdir("/") != 0) {
         return fail_errno(Code::workdir_missing, errno, "cannot enter '/' in the container");
     }
-    warn(fmt::format("cannot enter the current directory {} in the container ({}); using {} instead",
-                     in_quotes(plan.cwd), base::errno_text(err), in_quotes(next)));
+    warn(
+        fmt::format("cannot enter the current directory {} in the container ({}); using {} instead",
+                    in_quotes(plan.cwd), base::errno_text(err), in_quotes(next)));
     return next;
 }
 
@@ -152,7 +153,8 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
     return inside;
 }
 
-Result<Plan> plan_container(const Request& request, const config::Config& config, const Warn& warn) {
+Result<Plan> plan_container(const Request& request, const config::Config& config,
+                            const Warn& warn) {
     TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
     const auto null = open_null();
     TRY(enter_own_user_namespace());

@@ -27,9 +27,9 @@ struct BuiltContainer {
     JoinRecord record;
     base::Child server; ///< see MountRootOptions::server_dies_with_us
 };
-/// Mounts the image, plans, mounts everything, changes the root, finds the environment. To be called
-/// inside the container's user namespace, with its capabilities, single-threaded. After an error the
-/// process is good for reporting it and nothing else.
+/// Mounts the image, plans, mounts everything, changes the root, finds the environment. To be
+/// called inside the container's user namespace, with its capabilities, single-threaded. After an
+/// error the process is good for reporting it and nothing else.
 base::Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
                                              const RootImage& root, const BuildOptions& options);
 
@@ -39,10 +39,11 @@ struct InsideContainer {
     std::string cwd;                      ///< where the process is now
 };
 
-/// The prompt's door (`slipway exec`, `run`, `shell`): puts the calling process, single-threaded and
-/// with whatever user it has, into a container. Afterwards it is inside, in the working directory,
-/// without any capability and with no_new_privs; it has no new children and may exec at once. The
-/// process that serves the image ends by itself when the last process of the container is gone.
+/// The prompt's door (`slipway exec`, `run`, `shell`): puts the calling process, single-threaded
+/// and with whatever user it has, into a container. Afterwards it is inside, in the working
+/// directory, without any capability and with no_new_privs; it has no new children and may exec at
+/// once. The process that serves the image ends by itself when the last process of the container is
+/// gone.
 ///
 /// The caller's SINGULARITYENV_, APPTAINERENV_ and SLIPWAYENV_ variables are taken from
 /// request.environment; request.set_environment only needs --env and --env-file.

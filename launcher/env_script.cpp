@@ -22,7 +22,8 @@ bool is_name_char(char c) noexcept {
 /// Expansion of words. Every function returns false when a real shell is needed.
 class Expander {
   public:
-    Expander(std::string_view text, const Variables& variables) : text_(text), variables_(variables) {}
+    Expander(std::string_view text, const Variables& variables)
+        : text_(text), variables_(variables) {}
 
     [[nodiscard]] std::size_t position() const noexcept { return at_; }
     void seek(std::size_t at) noexcept { at_ = at; }
@@ -98,7 +99,8 @@ bool Expander::dollar(std::string& out, int depth) {
     while (at_ < text_.size() && is_name_char(text_[at_])) {
         ++at_;
     }
-    if (const auto found = variables_.find(text_.substr(start, at_ - start)); found != variables_.end()) {
+    if (const auto found = variables_.find(text_.substr(start, at_ - start));
+        found != variables_.end()) {
         out += found->second.value;
     }
     return true;
@@ -173,7 +175,8 @@ bool Expander::word(std::string& out, bool& quoted) {
             }
             out += text_.substr(at_ + 1, end - at_ - 1);
             at_ = end + 1;
-        } else if (is_name_char(c) || std::string_view("/.:=+-,@%_[]!").find(c) != std::string_view::npos) {
+        } else if (is_name_char(c) ||
+                   std::string_view("/.:=+-,@%_[]!").find(c) != std::string_view::npos) {
             // Brackets only as the words of a test; a pattern would need the file system.
             out += c;
             ++at_;
@@ -265,7 +268,7 @@ bool Script::list(int depth, bool active, const Terminators& until) {
             return true;
         }
         static constexpr std::array<std::string_view, 13> reserved{
-            "then", "else", "elif", "fi",   "for",  "while",   "until",
+            "then", "else", "elif", "fi",   "for",      "while", "until",
             "do",   "done", "case", "esac", "function", "return"};
         if (first && std::find(reserved.begin(), reserved.end(), *first) != reserved.end()) {
             return false;

@@ -20,8 +20,8 @@ using FileTest = std::function<bool(char test, const std::string& path)>;
 
 /// Evaluates a POSIX shell script that only sets variables, without a shell: comments, assignments,
 /// export, unset, `if [ … ]`/`if test …` with -n -z = != -f -d -e -r -x -s, double and single
-/// quotes, and the expansions $X ${X} ${X:-w} ${X-w} ${X:+w} ${X+w}. That is all that the scripts do
-/// which converters write (reference native-image.md 1 and 3), so that most images start without
+/// quotes, and the expansions $X ${X} ${X:-w} ${X-w} ${X:+w} ${X+w}. That is all that the scripts
+/// do which converters write (reference native-image.md 1 and 3), so that most images start without
 /// running a shell first.
 ///
 /// Strict: at the first word that is not surely understood the answer is false, `variables` are

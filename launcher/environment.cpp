@@ -37,7 +37,8 @@ std::vector<ScriptFile> find_scripts(const ImageView& image) {
     if (auto names = image.list(script_directory, max_scripts)) {
         for (const auto& [name, entry] : *names) {
             // A symlink may lead anywhere inside the image; the shell will find out.
-            if (name.ends_with(".sh") && name.front() != '.' && entry.kind != EntryKind::directory) {
+            if (name.ends_with(".sh") && name.front() != '.' &&
+                entry.kind != EntryKind::directory) {
                 paths.push_back(fmt::format("{}/{}", script_directory, name));
             }
         }
@@ -104,8 +105,9 @@ bool is_named(std::string_view path, std::string_view name) {
 
 /// LD_LIBRARY_PATH of the user does not take the runtime's own libraries away.
 std::string user_value(const std::string& name, const std::string& value) {
-    return name == "LD_LIBRARY_PATH" && !value.empty() ? fmt::format("{}:{}", value, library_directory)
-                                                       : value;
+    return name == "LD_LIBRARY_PATH" && !value.empty()
+               ? fmt::format("{}:{}", value, library_directory)
+               : value;
 }
 
 class Evaluation {
@@ -181,7 +183,8 @@ bool Evaluation::evaluate_here(Variables& variables) const {
     };
     bool user_done = false;
     for (const auto& script : scripts_) {
-        if (is_named(script.path, "90-environment.sh") && variables.find("PATH") == variables.end()) {
+        if (is_named(script.path, "90-environment.sh") &&
+            variables.find("PATH") == variables.end()) {
             set(variables, "PATH", std::string(default_path));
         }
         if (!script.readable || !evaluate_script(script.text, variables, file_test)) {
@@ -240,12 +243,13 @@ std::string Evaluation::user_lines() const {
 }
 
 std::string Evaluation::driver(bool path_known) const {
-    std::string text = "slipway_defaults() {\n"
-                       "for slipway_d in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do\n"
-                       "case \":${PATH:-}:\" in\n"
-                       "*\":$slipway_d:\"*) ;;\n"
-                       "*) PATH=\"${PATH:+$PATH:}$slipway_d\" ;;\n"
-                       "esac\ndone\nunset slipway_d\nexport PATH\n}\n";
+    std::string text =
+        "slipway_defaults() {\n"
+        "for slipway_d in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do\n"
+        "case \":${PATH:-}:\" in\n"
+        "*\":$slipway_d:\"*) ;;\n"
+        "*) PATH=\"${PATH:+$PATH:}$slipway_d\" ;;\n"
+        "esac\ndone\nunset slipway_d\nexport PATH\n}\n";
     if (!path_known) {
         text += "unset PATH\n"; // some shells have one of their own
     }
@@ -290,7 +294,8 @@ Result<Variables> Evaluation::evaluate_in_shell(const Variables& before) {
     TRY_ASSIGN(const auto exported, in_.run_shell(driver(before.contains("PATH")), environment));
     Variables variables;
     for (const auto& [name, value] : exported) {
-        if (std::find(shell_leftovers.begin(), shell_leftovers.end(), name) == shell_leftovers.end()) {
+        if (std::find(shell_leftovers.begin(), shell_leftovers.end(), name) ==
+            shell_leftovers.end()) {
             set(variables, name, value);
         }
     }
@@ -372,18 +377,18 @@ Result<ContainerEnvironment> Evaluation::run() {
         scripts_.erase(std::remove_if(scripts_.begin(), scripts_.end(),
                                       [&](const ScriptFile& script) {
                                           Variables probe = before;
-                                          return !evaluate_script(script.text, probe,
-                                                                  [](char, const std::string&) {
-                                                                      return false;
-                                                                  });
+                                          return !evaluate_script(
+                                              script.text, probe,
+                                              [](char, const std::string&) { return false; });
                                       }),
                        scripts_.end());
         variables = before;
         if (!evaluate_here(variables)) {
-            return base::fail(base::Code::launcher_failed,
-                              "an environment value needs a shell to be evaluated and the image has "
-                              "none",
-                              "use --no-eval, or take $ and ` out of the value");
+            return base::fail(
+                base::Code::launcher_failed,
+                "an environment value needs a shell to be evaluated and the image has "
+                "none",
+                "use --no-eval, or take $ and ` out of the value");
         }
         return compare(variables);
     }

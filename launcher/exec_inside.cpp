@@ -3,10 +3,10 @@
 #include "base/text.hpp"
 #include "launcher/container.hpp"
 
-#include <cerrno>
-
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -55,19 +55,22 @@ bool is_file(const std::string& path) {
 
 Error failure(const std::string& program, int err) {
     if (err == ENOENT && is_file(program)) {
-        return {Code::system, err,
-                fmt::format("cannot run {}: its interpreter or a shared library is likely missing in "
-                            "the image",
-                            in_quotes(program)),
-                "the program may come from the host or from another distribution"};
+        return {
+            Code::system, err,
+            fmt::format("cannot run {}: its interpreter or a shared library is likely missing in "
+                        "the image",
+                        in_quotes(program)),
+            "the program may come from the host or from another distribution"};
     }
     if (err == ENOENT || err == ENOTDIR) {
         return {Code::command_not_found, err,
                 fmt::format("{} does not exist in the container", in_quotes(program)),
                 "check the path; the host's files are not in the container"};
     }
-    return {Code::system, err,
-            fmt::format("cannot run {}: {}", in_quotes(program), base::errno_text(err)), {}};
+    return {Code::system,
+            err,
+            fmt::format("cannot run {}: {}", in_quotes(program), base::errno_text(err)),
+            {}};
 }
 
 } // namespace
@@ -81,11 +84,11 @@ Error exec_inside(const std::vector<std::string>& argv,
     if (argv[0].find('/') != std::string::npos) {
         return failure(argv[0], try_exec(argv[0], argv, variables.data()));
     }
-    Error best{Code::command_not_found, ENOENT,
-               fmt::format("{}: executable file not found in the container's PATH",
-                           in_quotes(argv[0])),
-               "is it installed in the image? `slipway exec IMAGE sh -c 'echo $PATH'` shows where "
-               "was looked"};
+    Error best{
+        Code::command_not_found, ENOENT,
+        fmt::format("{}: executable file not found in the container's PATH", in_quotes(argv[0])),
+        "is it installed in the image? `slipway exec IMAGE sh -c 'echo $PATH'` shows where "
+        "was looked"};
     const auto path = path_of(environment); // split() gives views into it
     for (const auto directory : base::split(path, ':')) {
         const auto program =

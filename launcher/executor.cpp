@@ -6,12 +6,13 @@
 #include "base/text.hpp"
 #include "launcher/mount_calls.hpp"
 
-#include <cerrno>
-
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -23,6 +24,9 @@ using base::in_quotes;
 using base::Result;
 using base::Unexpected;
 using base::UniqueFd;
+
+/// Entries of one directory that are bound back where no overlay can be had.
+constexpr std::size_t max_bound_back = 1024;
 
 /// Makes a directory or an empty file `path` below `dir`, with its parents; what exists is kept.
 /// Every step stays below `dir` and follows no symlink, except where `in_root` asks to resolve them
@@ -38,7 +42,8 @@ Result<void> make_point(int dir, const std::string& path, EntryKind kind, bool i
         int made = 0;
         if (last && kind == EntryKind::file) {
             const UniqueFd file(::openat(at.get(), parts[i].c_str(),
-                                         O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644));
+                                         O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY,
+                                         0644));
             made = file ? 0 : -1;
         } else {
             made = ::mkdirat(at.get(), parts[i].c_str(), 0755);
@@ -66,8 +71,9 @@ class Executor {
     Result<void> make_root();
     Result<void> make_writable_root();
     Result<void> add_underlay(const Underlay& layer);
-    Result<void> rebuild(const Underlay& layer, int image_dir, int skeleton);
-    Result<UniqueFd> layer_over(const Underlay& layer, int image_dir, int skeleton);
+    Result<UniqueFd> rebuilt(const Underlay& layer, int image_dir);
+    Result<UniqueFd> layered(const Underlay& layer, int image_dir);
+    Result<void> bring_back(const Underlay& layer, int image_dir, int skeleton);
     Result<void> apply(const Operation& operation);
     Result<UniqueFd> mount_for(const Operation& operation);
     Result<UniqueFd> file_for(const Operation& operation);
@@ -86,7 +92,9 @@ class Executor {
 /// Somewhere to put things together. Any directory of the host will do: it is covered in this
 /// namespace only, and all host paths that are needed have been opened already.
 Result<void> Executor::make_stage() {
-    TRY_ASSIGN(stage_, new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "64m"}}, {}));
+    TRY_ASSIGN(
+        stage_,
+        new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "64m"}}, {}));
     base::Error last;
     for (const char* place : {"/tmp", "/mnt", "/var", "/opt", "/usr"}) {
         const UniqueFd target(::open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -127,9 +135,11 @@ Result<void> Executor::make_root() {
 }
 
 Result<void> Executor::make_writable_root() {
-    TRY_ASSIGN(const auto memory,
-               new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", std::to_string(plan_.writable_size)}},
-                              {}));
+    TRY_ASSIGN(const auto memory, new_filesystem("tmpfs",
+                                                 {{"source", "slipway"},
+                                                  {"mode", "0755"},
+                                                  {"size", std::to_string(plan_.writable_size)}},
+                                                 {}));
     TRY_ASSIGN(const auto memory_place, stage_directory("memory"));
     TRY(attach(memory.get(), memory_place.get(), "memory for changes"));
     if (::mkdirat(memory.get(), "upper", 0755) != 0 || ::mkdirat(memory.get(), "work", 0755) != 0) {
@@ -137,19 +147,19 @@ Result<void> Executor::make_writable_root() {
     }
     TRY_ASSIGN(const auto upper, base::open_at(memory.get(), "upper", O_PATH | O_DIRECTORY));
     TRY_ASSIGN(const auto work, base::open_at(memory.get(), "work", O_PATH | O_DIRECTORY));
-    auto overlay =
-        new_filesystem("overlay",
-                       {{"lowerdir", fmt::format("/proc/self/fd/{}", image_.get())},
-                        {"upperdir", fmt::format("/proc/self/fd/{}", upper.get())},
-                        {"workdir", fmt::format("/proc/self/fd/{}", work.get())},
-                        {"userxattr", ""}},
-                       {});
+    auto overlay = new_filesystem("overlay",
+                                  {{"lowerdir", fmt::format("/proc/self/fd/{}", image_.get())},
+                                   {"upperdir", fmt::format("/proc/self/fd/{}", upper.get())},
+                                   {"workdir", fmt::format("/proc/self/fd/{}", work.get())},
+                                   {"userxattr", ""}},
+                                  {});
     if (!overlay) {
-        return Unexpected(std::move(overlay)
-                              .error()
-                              .context("cannot make the root directory writable")
-                              .with_hint("a writable root needs overlayfs in user namespaces (Linux "
-                                         "5.11, better 6.6); bind a directory to write to instead"));
+        return Unexpected(
+            std::move(overlay)
+                .error()
+                .context("cannot make the root directory writable")
+                .with_hint("a writable root needs overlayfs in user namespaces (Linux "
+                           "5.11, better 6.6); bind a directory to write to instead"));
     }
     TRY_ASSIGN(const auto place, stage_directory("root"));
     TRY(attach(overlay->get(), place.get(), "the root directory"));
@@ -157,42 +167,70 @@ Result<void> Executor::make_writable_root() {
     return {};
 }
 
-Result<void> Executor::add_underlay(const Underlay& layer) {
-    const bool is_root = layer.target == "/";
-    TRY_ASSIGN(const auto image_dir,
-               base::open_in_root(image_.get(), layer.target, O_PATH | O_DIRECTORY));
-    const bool rebuilt = layer.method == Underlay::Method::rebuilt;
-    UniqueFd skeleton;
-    if (rebuilt) {
-        TRY_ASSIGN(skeleton, new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "16m"}}, {}));
-        TRY_ASSIGN(const auto place, stage_directory(fmt::format("layer{}", counter_++)));
-        TRY(attach(skeleton.get(), place.get(), layer.target));
-    } else {
-        TRY_ASSIGN(skeleton, stage_directory(fmt::format("layer{}", counter_++)));
-    }
+/// A tmpfs, attached so that things can be mounted in it, with the mount points and the image's own
+/// entries.
+Result<UniqueFd> Executor::rebuilt(const Underlay& layer, int image_dir) {
+    TRY_ASSIGN(
+        auto skeleton,
+        new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "16m"}}, {}));
+    TRY_ASSIGN(const auto place, stage_directory(fmt::format("layer{}", counter_++)));
+    TRY(attach(skeleton.get(), place.get(), layer.target));
     for (const auto& [path, kind] : layer.make) {
         TRY(make_point(skeleton.get(), path, kind, false));
     }
-    UniqueFd finished;
-    if (rebuilt) {
-        TRY(rebuild(layer, image_dir.get(), skeleton.get()));
-        TRY(make_readonly(skeleton.get(), layer.target));
-        finished = std::move(skeleton);
-    } else {
-        TRY_ASSIGN(finished, layer_over(layer, image_dir.get(), skeleton.get()));
+    TRY(bring_back(layer, image_dir, skeleton.get()));
+    TRY(make_readonly(skeleton.get(), layer.target));
+    return skeleton;
+}
+
+/// An overlay where the kernel can: it refuses images that already lie on two overlays (a container
+/// in a container). Then every entry is bound back, within reason.
+Result<UniqueFd> Executor::layered(const Underlay& layer, int image_dir) {
+    TRY_ASSIGN(const auto skeleton, stage_directory(fmt::format("layer{}", counter_++)));
+    for (const auto& [path, kind] : layer.make) {
+        TRY(make_point(skeleton.get(), path, kind, false));
     }
-    if (is_root) {
+    auto overlay = new_filesystem(
+        "overlay",
+        {{"source", "slipway"},
+         {"lowerdir", fmt::format("/proc/self/fd/{}:/proc/self/fd/{}", skeleton.get(), image_dir)}},
+        {.readonly = true});
+    if (overlay) {
+        return overlay;
+    }
+    auto names = MountedImage(image_.get()).list(layer.target, max_bound_back);
+    if (!names) {
+        return Unexpected(std::move(overlay).error().with_hint(fmt::format(
+            "mount on something that the image has below {}", in_quotes(layer.target))));
+    }
+    Underlay whole = layer;
+    whole.keep = std::move(*names);
+    std::erase_if(whole.keep, [&](const auto& kept) {
+        return std::any_of(layer.make.begin(), layer.make.end(), [&](const auto& item) {
+            return base::components(item.first).front() == kept.first;
+        });
+    });
+    return rebuilt(whole, image_dir);
+}
+
+Result<void> Executor::add_underlay(const Underlay& layer) {
+    TRY_ASSIGN(const auto image_dir,
+               base::open_in_root(image_.get(), layer.target, O_PATH | O_DIRECTORY));
+    TRY_ASSIGN(auto finished, layer.method == Underlay::Method::rebuilt
+                                  ? rebuilt(layer, image_dir.get())
+                                  : layered(layer, image_dir.get()));
+    if (layer.target == "/") {
         root_ = std::move(finished);
         return {};
     }
     TRY_ASSIGN(const auto target,
                base::open_in_root(root_.get(), layer.target, O_PATH | O_DIRECTORY));
-    // A rebuilt one was attached already, so that things could be mounted in it: it moves.
+    // One that is attached already moves.
     return attach(finished.get(), target.get(), layer.target);
 }
 
 /// Brings the image's own entries back into a tmpfs that replaces their directory.
-Result<void> Executor::rebuild(const Underlay& layer, int image_dir, int skeleton) {
+Result<void> Executor::bring_back(const Underlay& layer, int image_dir, int skeleton) {
     for (const auto& [name, entry] : layer.keep) {
         if (entry.kind == EntryKind::symlink) {
             if (::symlinkat(entry.link.c_str(), skeleton, name.c_str()) != 0) {
@@ -202,8 +240,7 @@ Result<void> Executor::rebuild(const Underlay& layer, int image_dir, int skeleto
             continue;
         }
         TRY(make_point(skeleton, name, entry.kind, false));
-        TRY_ASSIGN(const auto original,
-                   base::open_at(image_dir, name, O_PATH | O_NOFOLLOW));
+        TRY_ASSIGN(const auto original, base::open_at(image_dir, name, O_PATH | O_NOFOLLOW));
         TRY_ASSIGN(const auto copy, clone_tree(original.get(), name));
         TRY_ASSIGN(const auto point, base::open_at(skeleton, name, O_PATH | O_NOFOLLOW));
         TRY(attach(copy.get(), point.get(), name));
@@ -211,24 +248,11 @@ Result<void> Executor::rebuild(const Underlay& layer, int image_dir, int skeleto
     return {};
 }
 
-Result<UniqueFd> Executor::layer_over(const Underlay& layer, int image_dir, int skeleton) {
-    auto overlay = new_filesystem(
-        "overlay",
-        {{"lowerdir", fmt::format("/proc/self/fd/{}:/proc/self/fd/{}", skeleton, image_dir)}},
-        {.readonly = true});
-    if (!overlay) {
-        return Unexpected(std::move(overlay).error().with_hint(
-            fmt::format("mount on something that the image has below {}", in_quotes(layer.target))));
-    }
-    return overlay;
-}
-
 Result<UniqueFd> Executor::target_of(const Operation& operation) {
     if (operation.create != Create::nothing) {
-        TRY(make_point(root_.get(), operation.target,
-                       operation.create == Create::directory ? EntryKind::directory
-                                                             : EntryKind::file,
-                       true));
+        TRY(make_point(
+            root_.get(), operation.target,
+            operation.create == Create::directory ? EntryKind::directory : EntryKind::file, true));
     }
     auto target = base::open_resolved(root_.get(), operation.target, O_PATH,
                                       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
@@ -236,7 +260,8 @@ Result<UniqueFd> Executor::target_of(const Operation& operation) {
         const int err = target.error().sys_errno;
         return fail_errno(Code::mount_target_invalid, err,
                           fmt::format("cannot mount on {}", in_quotes(operation.target)),
-                          err == ENOENT ? "make it on the host, where its directory comes from" : "");
+                          err == ENOENT ? "make it on the host, where its directory comes from"
+                                        : "");
     }
     return target;
 }
@@ -266,14 +291,17 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
                                {"size", std::to_string(operation.size)}},
                               flags);
     case Operation::Kind::devpts:
-        return new_filesystem("devpts", {{"source", "slipway"}, {"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
-                              flags);
+        return new_filesystem(
+            "devpts",
+            {{"source", "slipway"}, {"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
+            flags);
     case Operation::Kind::file: {
         TRY_ASSIGN(auto tree, file_for(operation));
         TRY(restrict_tree(tree.get(), flags, operation.target));
         return tree;
     }
-    case Operation::Kind::symlink: break;
+    case Operation::Kind::symlink:
+        break;
     }
     return fail(Code::internal, "an operation without a mount");
 }

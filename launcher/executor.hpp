@@ -11,8 +11,8 @@ namespace slipway::launcher {
 /// makes the result the root directory of the process. `image` is the image's mount, detached, with
 /// its flags set; `host` holds what the plan's binds refer to. Needs CAP_SYS_ADMIN in the namespace
 /// that owns the mount namespace, and /proc of the host. Whatever happens, the process is of no use
-/// on the host afterwards. `warn` gets a line for each mount that could not be had and was not asked
-/// for by the user.
+/// on the host afterwards. `warn` gets a line for each mount that could not be had and was not
+/// asked for by the user.
 base::Result<void> execute_plan(const Plan& plan, base::UniqueFd image, const MountableHost& host,
                                 const std::function<void(std::string_view)>& warn);
 

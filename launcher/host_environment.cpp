@@ -16,23 +16,31 @@ constexpr std::array<std::string_view, 3> user_prefixes{"SINGULARITYENV_", "APPT
 constexpr std::array<std::string_view, 2> tool_prefixes{"SINGULARITY_", "APPTAINER_"};
 /// What a clean environment still lets in.
 constexpr std::array<std::string_view, 11> kept_when_clean{
-    "TERM",       "http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",   "ALL_PROXY", "FTP_PROXY"};
+    "TERM",       "http_proxy",  "https_proxy", "no_proxy",  "all_proxy", "ftp_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",    "ALL_PROXY", "FTP_PROXY"};
 constexpr std::array<std::string_view, 6> scheduler_prefixes{"SLURM_", "SLURMD_", "PMI_",
                                                              "PMI2_",  "PMIX_",   "OMPI_"};
 constexpr std::array<std::string_view, 6> scheduler_names{
     "PMI_FD",           "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
     "ZE_AFFINITY_MASK", "HIP_VISIBLE_DEVICES"};
 /// Names that a shell or the runtime owns; a user's value is refused.
-constexpr std::array<std::string_view, 9> refused_names{
-    "HOME", "SINGULARITY_SHELL", "SINGULARITY_APPNAME", "APPTAINER_SHELL", "APPTAINER_APPNAME",
-    "UID",  "EUID",              "GID",                 "PPID"};
+constexpr std::array<std::string_view, 9> refused_names{"HOME",
+                                                        "SINGULARITY_SHELL",
+                                                        "SINGULARITY_APPNAME",
+                                                        "APPTAINER_SHELL",
+                                                        "APPTAINER_APPNAME",
+                                                        "UID",
+                                                        "EUID",
+                                                        "GID",
+                                                        "PPID"};
 
-template <typename List> bool contains(const List& list, std::string_view name) {
+template <typename List>
+bool contains(const List& list, std::string_view name) {
     return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-template <typename List> bool starts_with_any(const List& prefixes, std::string_view name) {
+template <typename List>
+bool starts_with_any(const List& prefixes, std::string_view name) {
     return std::any_of(prefixes.begin(), prefixes.end(),
                        [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
@@ -40,13 +48,13 @@ template <typename List> bool starts_with_any(const List& prefixes, std::string_
 void add_user_variable(HostEnvironment& out, const std::string& name, const std::string& value,
                        std::string_view origin) {
     if (contains(refused_names, name)) {
-        out.warnings.push_back(
-            fmt::format("Overriding {} environment variable with {} is not permitted", name, origin));
+        out.warnings.push_back(fmt::format(
+            "Overriding {} environment variable with {} is not permitted", name, origin));
         return;
     }
     if (!is_identifier(name)) {
-        out.warnings.push_back(fmt::format("{} is not a name of an environment variable",
-                                           base::in_quotes(origin)));
+        out.warnings.push_back(
+            fmt::format("{} is not a name of an environment variable", base::in_quotes(origin)));
         return;
     }
     static constexpr std::array<std::pair<std::string_view, const char*>, 3> path_hooks{{
@@ -69,7 +77,8 @@ void add_prefixed(HostEnvironment& out, const Request& request) {
     for (const auto prefix : user_prefixes) {
         for (const auto& item : request.environment) {
             const auto equals = item.find('=');
-            if (equals == std::string::npos || !item.starts_with(prefix) || equals <= prefix.size()) {
+            if (equals == std::string::npos || !item.starts_with(prefix) ||
+                equals <= prefix.size()) {
                 continue;
             }
             const auto full = item.substr(0, equals);
@@ -77,8 +86,9 @@ void add_prefixed(HostEnvironment& out, const Request& request) {
             const auto value = item.substr(equals + 1);
             const auto known = found.find(name);
             if (known != found.end() && known->second.first != value) {
-                out.warnings.push_back(fmt::format(
-                    "{} and {} have different values, using the latter", known->second.second, full));
+                out.warnings.push_back(
+                    fmt::format("{} and {} have different values, using the latter",
+                                known->second.second, full));
             }
             found[name] = {value, full};
         }
@@ -100,8 +110,7 @@ bool is_scheduler_variable(std::string_view name) noexcept {
 
 HostEnvironment host_environment(const Request& request, const ContainerNames& names) {
     HostEnvironment out;
-    const bool clean =
-        request.clean_environment || request.containment == Containment::contain_all;
+    const bool clean = request.clean_environment || request.containment == Containment::contain_all;
     std::string host_path;
     for (const auto& item : request.environment) {
         const auto equals = item.find('=');
@@ -116,8 +125,7 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
             name == "PATH" || name == "LD_LIBRARY_PATH" || name == "HOME") {
             continue;
         }
-        if (!clean || contains(kept_when_clean, name) ||
-            contains(request.keep_environment, name)) {
+        if (!clean || contains(kept_when_clean, name) || contains(request.keep_environment, name)) {
             out.kept.emplace(name, item.substr(equals + 1));
         }
     }
@@ -129,7 +137,8 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
         add_user_variable(out, name, value, name);
     }
     set(out.start, "HOME", names.home);
-    set(out.start, "SLIPWAY_CONTAINER", names.reference.empty() ? names.image_path : names.reference);
+    set(out.start, "SLIPWAY_CONTAINER",
+        names.reference.empty() ? names.image_path : names.reference);
     const std::string base(base::base_name(names.image_path));
     std::string binds;
     for (const auto& bind : names.binds) {
@@ -139,7 +148,8 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
         set(out.start, fmt::format("{}_CONTAINER", tool), names.image_path);
         set(out.start, fmt::format("{}_NAME", tool), base);
         set(out.start, fmt::format("{}_BIND", tool), binds);
-        set(out.start, fmt::format("{}_ENVIRONMENT", tool), "/.singularity.d/env/91-environment.sh");
+        set(out.start, fmt::format("{}_ENVIRONMENT", tool),
+            "/.singularity.d/env/91-environment.sh");
         if (!request.shell_evaluation) {
             set(out.start, fmt::format("{}_NO_EVAL", tool), "1");
         }

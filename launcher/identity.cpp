@@ -4,12 +4,12 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <algorithm>
-#include <cerrno>
-
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -61,11 +61,10 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 std::string group_name(gid_t gid) {
     group record{};
     std::vector<char> buffer;
-    const auto* found = look_up(
-        [gid](group* entry, char* memory, std::size_t size, group** result) {
-            return ::getgrgid_r(gid, entry, memory, size, result);
-        },
-        record, buffer);
+    const auto* found =
+        look_up([gid](group* entry, char* memory, std::size_t size,
+                      group** result) { return ::getgrgid_r(gid, entry, memory, size, result); },
+                record, buffer);
     return found == nullptr ? std::string() : field(found->gr_name);
 }
 

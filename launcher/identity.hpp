@@ -3,12 +3,12 @@
 
 #include "base/result.hpp"
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace slipway::launcher {
 
@@ -16,10 +16,10 @@ namespace slipway::launcher {
 struct UserFacts {
     uid_t uid = 0;
     gid_t gid = 0;
-    std::string name;  ///< "" when the name service does not know the uid
+    std::string name; ///< "" when the name service does not know the uid
     std::string gecos;
-    std::string home;  ///< absolute; "/" when unknown
-    std::string shell; ///< "/bin/sh" when unknown
+    std::string home;                                  ///< absolute; "/" when unknown
+    std::string shell;                                 ///< "/bin/sh" when unknown
     std::vector<std::pair<gid_t, std::string>> groups; ///< primary first; names may be ""
 };
 

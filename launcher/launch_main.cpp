@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway-launch step --uid U --gid G --step-fd N --parent-fd N --config PATH
 //
-// Started as root by the Slurm plugin, once per step and node (launcher/join/start.hpp). Reads as the
-// policy it is: shed, become the user, open the site file, leave the host's privileges; only then
-// anything that a user wrote.
+// Started as root by the Slurm plugin, once per step and node (launcher/join/start.hpp). Reads as
+// the policy it is: shed, become the user, open the site file, leave the host's privileges; only
+// then anything that a user wrote.
 #include "base/text.hpp"
 #include "launcher/become_user.hpp"
 #include "launcher/join/protocol.hpp"
 #include "launcher/step_supervisor.hpp"
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string_view>
-
-#include <unistd.h>
 
 namespace {
 
@@ -36,8 +36,8 @@ std::optional<std::uint32_t> number(std::string_view text, std::uint32_t max) {
 
 /// Exactly the form above: nobody types this, so anything else is a mistake.
 std::optional<Arguments> parse(int argc, char** argv) {
-    static constexpr std::string_view form[] = {"step",    "--uid",       "", "--gid",    "",
-                                                "--step-fd", "", "--parent-fd", "", "--config", ""};
+    static constexpr std::string_view form[] = {
+        "step", "--uid", "", "--gid", "", "--step-fd", "", "--parent-fd", "", "--config", ""};
     if (argc != static_cast<int>(std::size(form)) + 1) {
         return std::nullopt;
     }

@@ -4,12 +4,12 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <cerrno>
-
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 namespace slipway::launcher {
 namespace {
@@ -43,8 +43,8 @@ std::string kernel_words(int context) {
 } // namespace
 
 Result<UniqueFd> clone_tree(const std::string& path) {
-    const int fd = ::open_tree(AT_FDCWD, path.c_str(),
-                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    const int fd =
+        ::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
     if (fd >= 0) {
         return UniqueFd(fd);
     }
@@ -56,8 +56,9 @@ Result<UniqueFd> clone_tree(const std::string& path) {
 }
 
 Result<UniqueFd> clone_tree(int fd, std::string_view what) {
-    const int tree = ::open_tree(fd, "", static_cast<unsigned>(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-                                                               AT_RECURSIVE | AT_EMPTY_PATH));
+    const int tree = ::open_tree(
+        fd, "",
+        static_cast<unsigned>(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH));
     if (tree >= 0) {
         return UniqueFd(tree);
     }
@@ -92,10 +93,9 @@ Result<void> make_readonly(int mount_fd, std::string_view what) {
     return mount_failure(errno, fmt::format("cannot make {} read-only", in_quotes(what)));
 }
 
-Result<UniqueFd>
-new_filesystem(const std::string& type,
-               const std::vector<std::pair<std::string, std::string>>& settings,
-               const MountFlags& flags) {
+Result<UniqueFd> new_filesystem(const std::string& type,
+                                const std::vector<std::pair<std::string, std::string>>& settings,
+                                const MountFlags& flags) {
     const UniqueFd context(::fsopen(type.c_str(), FSOPEN_CLOEXEC));
     if (!context) {
         return mount_failure(errno, fmt::format("cannot use the file system {}", type));
@@ -105,8 +105,8 @@ new_filesystem(const std::string& type,
         if (::fsconfig(context.get(), flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key.c_str(),
                        flag ? nullptr : value.c_str(), 0) != 0) {
             const int err = errno;
-            return mount_failure(err, fmt::format("cannot set {} of the file system {}{}", key, type,
-                                                  kernel_words(context.get())));
+            return mount_failure(err, fmt::format("cannot set {} of the file system {}{}", key,
+                                                  type, kernel_words(context.get())));
         }
     }
     if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
@@ -128,8 +128,8 @@ new_filesystem(const std::string& type,
 }
 
 Result<void> attach(int mount_fd, int target_fd, std::string_view what) {
-    if (::move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) ==
-        0) {
+    if (::move_mount(mount_fd, "", target_fd, "",
+                     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0) {
         return {};
     }
     return mount_failure(errno, fmt::format("cannot mount on {}", in_quotes(what)));

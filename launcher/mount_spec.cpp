@@ -40,13 +40,13 @@ struct Flag {
 };
 
 constexpr std::array pyxis_flags{
-    Flag{"ro", Effect::readonly},         Flag{"rw", Effect::readwrite},
-    Flag{"bind", Effect::nothing},        Flag{"rbind", Effect::nothing},
-    Flag{"nosuid", Effect::nothing},      Flag{"nodev", Effect::nothing},
-    Flag{"noexec", Effect::noexec},       Flag{"slave", Effect::nothing},
-    Flag{"rslave", Effect::nothing},      Flag{"private", Effect::make_private},
+    Flag{"ro", Effect::readonly},           Flag{"rw", Effect::readwrite},
+    Flag{"bind", Effect::nothing},          Flag{"rbind", Effect::nothing},
+    Flag{"nosuid", Effect::nothing},        Flag{"nodev", Effect::nothing},
+    Flag{"noexec", Effect::noexec},         Flag{"slave", Effect::nothing},
+    Flag{"rslave", Effect::nothing},        Flag{"private", Effect::make_private},
     Flag{"rprivate", Effect::make_private}, Flag{"x-create=auto", Effect::nothing},
-    Flag{"x-create=dir", Effect::nothing}, Flag{"x-create=file", Effect::nothing},
+    Flag{"x-create=dir", Effect::nothing},  Flag{"x-create=file", Effect::nothing},
     Flag{"nofail", Effect::nothing},
 };
 constexpr std::array bind_flags{
@@ -60,11 +60,20 @@ Result<void> apply_flag(std::span<const Flag> known, std::string_view word, Moun
             continue;
         }
         switch (flag.effect) {
-        case Effect::nothing: break;
-        case Effect::readonly: spec.readonly = true; break;
-        case Effect::readwrite: spec.readonly = false; break;
-        case Effect::noexec: spec.noexec = true; break;
-        case Effect::make_private: spec.private_propagation = true; break;
+        case Effect::nothing:
+            break;
+        case Effect::readonly:
+            spec.readonly = true;
+            break;
+        case Effect::readwrite:
+            spec.readonly = false;
+            break;
+        case Effect::noexec:
+            spec.noexec = true;
+            break;
+        case Effect::make_private:
+            spec.private_propagation = true;
+            break;
         }
         return {};
     }
@@ -114,8 +123,8 @@ Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd
     spec.source = parts[0];
     spec.target = parts.size() > 1 ? parts[1] : parts[0];
     if (spec.source == "umount") {
-        return fail(Code::unsupported,
-                    fmt::format("mount {}: taking a mount away is not supported", in_quotes(entry)));
+        return fail(Code::unsupported, fmt::format("mount {}: taking a mount away is not supported",
+                                                   in_quotes(entry)));
     }
     if (spec.source == "tmpfs") {
         if (parts.size() < 2) {
@@ -127,8 +136,9 @@ Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd
                !spec.source.starts_with("./") && spec.source != ".." &&
                !spec.source.starts_with("../")) {
         return bad(entry, fmt::format("the source {} is not a path", in_quotes(spec.source)),
-                   spec.source.starts_with("~") ? "write $HOME instead of ~"
-                                                : "write an absolute path, or one that starts with ./");
+                   spec.source.starts_with("~")
+                       ? "write $HOME instead of ~"
+                       : "write an absolute path, or one that starts with ./");
     }
     if (parts.size() == 3) {
         for (const auto word : base::split(parts[2], '+')) {
@@ -177,7 +187,8 @@ std::vector<Token> bind_tokens(std::string_view text) {
 }
 
 bool is_bind_option(std::string_view word) {
-    return word == "ro" || word == "rw" || word.starts_with("image-src=") || word.starts_with("id=");
+    return word == "ro" || word == "rw" || word.starts_with("image-src=") ||
+           word.starts_with("id=");
 }
 
 Result<void> apply_bind_option(std::string_view word, MountSpec& spec) {
@@ -314,8 +325,8 @@ Result<void> apply_mount_field(std::string_view field, std::string_view text, Mo
                     fmt::format("mount {}: binds from an image file are not supported yet",
                                 in_quotes(text)));
     }
-    static constexpr std::array<std::string_view, 8> known{
-        "type", "source", "src", "destination", "dst", "target", "ro", "readonly"};
+    static constexpr std::array<std::string_view, 8> known{"type", "source", "src", "destination",
+                                                           "dst",  "target", "ro",  "readonly"};
     const auto nearest = base::did_you_mean(key, known);
     return bad(text, fmt::format("unknown key {}", in_quotes(key)),
                nearest.empty() ? "known keys: type, source, destination, ro"
@@ -351,10 +362,10 @@ Result<std::vector<MountSpec>> parse_csv(std::string_view text, std::string_view
 
 Result<void> check_target(std::string_view target, std::string_view written) {
     const auto refuse = [&](std::string_view why) {
-        return fail(Code::mount_target_invalid,
-                    fmt::format("mount {}: destination {} {}", in_quotes(written),
-                                in_quotes(target), why),
-                    "name an absolute path below the container's /, such as /mnt");
+        return fail(
+            Code::mount_target_invalid,
+            fmt::format("mount {}: destination {} {}", in_quotes(written), in_quotes(target), why),
+            "name an absolute path below the container's /, such as /mnt");
     };
     if (target.empty() || target.front() != '/') {
         return refuse("must be an absolute path");
@@ -378,9 +389,12 @@ Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request, std::st
         return bad(request.text, "it is empty");
     }
     switch (request.syntax) {
-    case MountSyntax::pyxis: return parse_pyxis(request.text, cwd);
-    case MountSyntax::bind: return parse_bind(request.text, cwd);
-    case MountSyntax::mount_csv: return parse_csv(request.text, cwd);
+    case MountSyntax::pyxis:
+        return parse_pyxis(request.text, cwd);
+    case MountSyntax::bind:
+        return parse_bind(request.text, cwd);
+    case MountSyntax::mount_csv:
+        return parse_csv(request.text, cwd);
     }
     return fail(Code::internal, "unknown spelling of a mount");
 }

@@ -15,8 +15,8 @@ namespace slipway::launcher {
 struct MountSpec {
     enum class Kind : std::uint8_t { bind, tmpfs };
     Kind kind = Kind::bind;
-    std::string source;               ///< absolute host path; empty for tmpfs
-    std::string target;               ///< absolute, clean, without ".."
+    std::string source; ///< absolute host path; empty for tmpfs
+    std::string target; ///< absolute, clean, without ".."
     bool readonly = false;
     bool noexec = false;
     bool private_propagation = false; ///< later mounts of the host do not appear

@@ -5,13 +5,13 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <array>
-#include <cerrno>
-#include <string>
-
 #include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
 
 namespace slipway::launcher {
 namespace {
@@ -82,7 +82,8 @@ Result<void> enter_own_user_namespace() {
     TRY(write_map("/proc/self/uid_map", fmt::format("{} {} 1\n", uid, uid)));
     TRY(write_map("/proc/self/gid_map", fmt::format("{} {} 1\n", gid, gid)));
     if (::geteuid() != uid || ::getegid() != gid) {
-        return base::fail(Code::system, "the user is somebody else after entering a user namespace");
+        return base::fail(Code::system,
+                          "the user is somebody else after entering a user namespace");
     }
     return {};
 }

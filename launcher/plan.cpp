@@ -11,10 +11,14 @@ using base::in_quotes;
 
 std::string_view entry_name(EntryKind kind) noexcept {
     switch (kind) {
-    case EntryKind::directory: return "directory";
-    case EntryKind::file: return "file";
-    case EntryKind::symlink: return "symlink";
-    case EntryKind::missing: break;
+    case EntryKind::directory:
+        return "directory";
+    case EntryKind::file:
+        return "file";
+    case EntryKind::symlink:
+        return "symlink";
+    case EntryKind::missing:
+        break;
     }
     return "missing";
 }
@@ -29,9 +33,12 @@ std::string flags_of(const Operation& operation) {
 
 std::string_view create_name(Create create) noexcept {
     switch (create) {
-    case Create::directory: return "directory";
-    case Create::file: return "file";
-    case Create::nothing: break;
+    case Create::directory:
+        return "directory";
+    case Create::file:
+        return "file";
+    case Create::nothing:
+        break;
     }
     return "nothing";
 }
@@ -63,7 +70,8 @@ std::string quoted(std::string_view text) {
     return out + "\"";
 }
 
-template <typename List, typename Render> std::string array(const List& list, Render render) {
+template <typename List, typename Render>
+std::string array(const List& list, Render render) {
     std::string out = "[";
     bool first = true;
     for (const auto& item : list) {
@@ -77,15 +85,22 @@ template <typename List, typename Render> std::string array(const List& list, Re
 std::string operation_text(const Operation& operation) {
     auto line = fmt::format("{:7} {}", kind_name(operation.kind), in_quotes(operation.target));
     switch (operation.kind) {
-    case Operation::Kind::bind: line += fmt::format(" from {}", in_quotes(operation.source)); break;
-    case Operation::Kind::symlink: line += fmt::format(" to {}", in_quotes(operation.source)); break;
+    case Operation::Kind::bind:
+        line += fmt::format(" from {}", in_quotes(operation.source));
+        break;
+    case Operation::Kind::symlink:
+        line += fmt::format(" to {}", in_quotes(operation.source));
+        break;
     case Operation::Kind::tmpfs:
         line += fmt::format(" size={} mode={:o}",
                             operation.size == 0 ? "default" : base::size_text(operation.size),
                             operation.mode);
         break;
-    case Operation::Kind::file: line += fmt::format(" {} bytes", operation.content.size()); break;
-    case Operation::Kind::devpts: break;
+    case Operation::Kind::file:
+        line += fmt::format(" {} bytes", operation.content.size());
+        break;
+    case Operation::Kind::devpts:
+        break;
     }
     if (operation.kind != Operation::Kind::symlink) {
         line += " " + flags_of(operation);
@@ -131,29 +146,36 @@ std::string underlay_json(const Underlay& layer) {
 
 std::string_view origin_name(Origin origin) noexcept {
     switch (origin) {
-    case Origin::site: return "site";
-    case Origin::user: return "user";
-    case Origin::system: break;
+    case Origin::site:
+        return "site";
+    case Origin::user:
+        return "user";
+    case Origin::system:
+        break;
     }
     return "system";
 }
 
 std::string_view kind_name(Operation::Kind kind) noexcept {
     switch (kind) {
-    case Operation::Kind::tmpfs: return "tmpfs";
-    case Operation::Kind::devpts: return "devpts";
-    case Operation::Kind::file: return "file";
-    case Operation::Kind::symlink: return "symlink";
-    case Operation::Kind::bind: break;
+    case Operation::Kind::tmpfs:
+        return "tmpfs";
+    case Operation::Kind::devpts:
+        return "devpts";
+    case Operation::Kind::file:
+        return "file";
+    case Operation::Kind::symlink:
+        return "symlink";
+    case Operation::Kind::bind:
+        break;
     }
     return "bind";
 }
 
 std::string plan_text(const Plan& plan) {
-    std::string out =
-        plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
-                                    base::size_text(plan.writable_size))
-                      : std::string("root    ro,nosuid,nodev\n");
+    std::string out = plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
+                                                  base::size_text(plan.writable_size))
+                                    : std::string("root    ro,nosuid,nodev\n");
     for (const auto& layer : plan.underlays) {
         for (const auto& [path, kind] : layer.make) {
             out += fmt::format("make    {} {} in {} ({})\n", entry_name(kind), in_quotes(path),
@@ -174,9 +196,9 @@ std::string plan_json(const Plan& plan) {
                        "\"operations\": {},\n \"cwd\": {}, \"cwd_asked_for\": {}, \"home\": {},\n "
                        "\"warnings\": {}}}\n",
                        plan.writable, plan.writable ? plan.writable_size : 0,
-                       array(plan.underlays, underlay_json),
-                       array(plan.operations, operation_json), quoted(plan.cwd), plan.cwd_asked_for,
-                       quoted(plan.home), array(plan.warnings, quoted));
+                       array(plan.underlays, underlay_json), array(plan.operations, operation_json),
+                       quoted(plan.cwd), plan.cwd_asked_for, quoted(plan.home),
+                       array(plan.warnings, quoted));
 }
 
 } // namespace slipway::launcher

@@ -37,7 +37,7 @@ struct Operation {
     Origin origin = Origin::system;
     std::string target; ///< inside the container, absolute
     std::string source;
-    int handle = -1; ///< HostView's, for bind
+    int handle = -1;                        ///< HostView's, for bind
     EntryKind shape = EntryKind::directory; ///< what appears at the target: directory or file
     bool readonly = false;
     bool nodev = true;
@@ -69,9 +69,9 @@ struct Plan {
     std::uint64_t writable_size = 0;
     std::vector<Underlay> underlays; ///< parents come before what lies below them
     std::vector<Operation> operations;
-    std::string cwd;             ///< to be tried first; absolute
-    bool cwd_asked_for = false;  ///< then there is no second try
-    std::string home;            ///< value of HOME
+    std::string cwd;            ///< to be tried first; absolute
+    bool cwd_asked_for = false; ///< then there is no second try
+    std::string home;           ///< value of HOME
     std::vector<std::string> warnings;
 };
 

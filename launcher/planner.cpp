@@ -28,10 +28,8 @@ constexpr std::array<std::string_view, 9> never_cwd{"/",    "/etc", "/bin",  "/m
 class Planner {
   public:
     explicit Planner(const PlannerInput& input)
-        : in_(input), request_(input.request),
-          writable_(request_.writable == Switch::on),
-          contained_(request_.containment != Containment::none),
-          targets_(input.image, writable_) {}
+        : in_(input), request_(input.request), writable_(request_.writable == Switch::on),
+          contained_(request_.containment != Containment::none), targets_(input.image, writable_) {}
 
     Result<Plan> make();
 
@@ -107,15 +105,17 @@ Result<void> Planner::add_bind(const Bind& bind) {
         if (bind.only_if_present && absent) {
             return {};
         }
-        auto error = std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
+        auto error =
+            std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
         return settle(bind.origin,
                       Unexpected(std::move(error).with_hint("check the path on the compute node")));
     }
     if (!entry->readable) {
-        return settle(bind.origin, fail(Code::mount_source_missing,
-                                        fmt::format("mount {}: no permission to use {}",
-                                                    in_quotes(bind.written), in_quotes(bind.source)),
-                                        "ask its owner for access"));
+        return settle(bind.origin,
+                      fail(Code::mount_source_missing,
+                           fmt::format("mount {}: no permission to use {}", in_quotes(bind.written),
+                                       in_quotes(bind.source)),
+                           "ask its owner for access"));
     }
     auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
     if (!place) {
@@ -189,8 +189,8 @@ Result<void> Planner::read_home() {
                     "write SRC or SRC:DST");
     }
     home_given_ = true;
-    home_source_ = parts[0].front() == '/' ? std::string(parts[0])
-                                           : base::join_path(request_.cwd, parts[0]);
+    home_source_ =
+        parts[0].front() == '/' ? std::string(parts[0]) : base::join_path(request_.cwd, parts[0]);
     plan_.home = parts.size() == 2 ? std::string(parts[1]) : base::clean_path(home_source_);
     TRY(check_target(plan_.home, request_.home));
     plan_.home = base::clean_path(plan_.home);
@@ -235,7 +235,9 @@ Result<void> Planner::add_minimal_dev() {
         push(std::move(operation));
     }
     TRY(add_tmpfs("/dev/shm", 01777, Origin::system, "/dev/shm"));
-    TRY(add_bind({.source = "/dev/mqueue", .target = "/dev/mqueue", .written = "/dev/mqueue",
+    TRY(add_bind({.source = "/dev/mqueue",
+                  .target = "/dev/mqueue",
+                  .written = "/dev/mqueue",
                   .only_if_present = true}));
     if (!unwanted("devpts")) {
         Operation pts;
@@ -268,7 +270,8 @@ Result<void> Planner::add_temporary_directories() {
 
 bool Planner::host_path_visible(const std::string& path) const {
     const auto* cover = targets_.covering(path);
-    return cover != nullptr && cover->kind == Operation::Kind::bind && cover->source == cover->target;
+    return cover != nullptr && cover->kind == Operation::Kind::bind &&
+           cover->source == cover->target;
 }
 
 Result<void> Planner::add_home() {
@@ -298,23 +301,29 @@ Result<void> Planner::add_home() {
 Result<void> Planner::add_etc_files() {
     for (const char* path : {"/etc/hosts", "/etc/localtime"}) {
         if (!unwanted("bind-paths") && !unwanted(path)) {
-            TRY(add_bind({.source = path, .target = path, .written = path, .readonly = true,
-                          .replace_link = true, .only_if_present = true}));
+            TRY(add_bind({.source = path,
+                          .target = path,
+                          .written = path,
+                          .readonly = true,
+                          .replace_link = true,
+                          .only_if_present = true}));
         }
     }
     if (in_.site.resolv_conf && !unwanted("/etc/resolv.conf")) {
-        TRY(add_bind({.source = "/etc/resolv.conf", .target = "/etc/resolv.conf",
-                      .written = "/etc/resolv.conf", .readonly = true, .replace_link = true,
+        TRY(add_bind({.source = "/etc/resolv.conf",
+                      .target = "/etc/resolv.conf",
+                      .written = "/etc/resolv.conf",
+                      .readonly = true,
+                      .replace_link = true,
                       .only_if_present = true}));
     }
     if (in_.site.passwd && !unwanted("/etc/passwd")) {
-        const auto text = in_.image.read("/etc/passwd", max_identity_file).value_or(
-            "root:x:0:0:root:/root:/bin/sh\n");
+        const auto text = in_.image.read("/etc/passwd", max_identity_file)
+                              .value_or("root:x:0:0:root:/root:/bin/sh\n");
         TRY(add_file("/etc/passwd", passwd_text(text, in_.user, plan_.home)));
     }
     if (in_.site.group && !unwanted("/etc/group")) {
-        const auto text =
-            in_.image.read("/etc/group", max_identity_file).value_or("root:x:0:\n");
+        const auto text = in_.image.read("/etc/group", max_identity_file).value_or("root:x:0:\n");
         TRY(add_file("/etc/group", group_text(text, in_.user)));
     }
     return {};
@@ -332,8 +341,11 @@ Result<void> Planner::add_site_binds() {
         }
         for (const auto& spec : *specs) {
             if (!unwanted(spec.target)) {
-                TRY(add_bind({.source = spec.source, .target = spec.target, .origin = Origin::site,
-                              .written = text, .readonly = spec.readonly}));
+                TRY(add_bind({.source = spec.source,
+                              .target = spec.target,
+                              .origin = Origin::site,
+                              .written = text,
+                              .readonly = spec.readonly}));
             }
         }
     }
@@ -356,8 +368,11 @@ Result<void> Planner::add_user_mounts() {
                 TRY(add_tmpfs(spec.target, 0755, Origin::user, spec.written));
                 continue;
             }
-            TRY(add_bind({.source = spec.source, .target = spec.target, .origin = Origin::user,
-                          .written = spec.written, .readonly = spec.readonly,
+            TRY(add_bind({.source = spec.source,
+                          .target = spec.target,
+                          .origin = Origin::user,
+                          .written = spec.written,
+                          .readonly = spec.readonly,
                           .noexec = spec.noexec,
                           .private_propagation = spec.private_propagation}));
         }
@@ -397,7 +412,10 @@ Result<void> Planner::add_required_files() {
     for (const auto& path : request_.required_files) {
         TRY(check_target(path, path));
         if (!host_path_visible(path)) {
-            TRY(add_bind({.source = path, .target = path, .origin = Origin::user, .written = path,
+            TRY(add_bind({.source = path,
+                          .target = path,
+                          .origin = Origin::user,
+                          .written = path,
                           .readonly = true}));
         }
     }
@@ -406,9 +424,7 @@ Result<void> Planner::add_required_files() {
 
 void Planner::choose_cwd() {
     plan_.cwd_asked_for = !request_.workdir.empty();
-    plan_.cwd = plan_.cwd_asked_for ? request_.workdir
-                : contained_        ? plan_.home
-                                    : request_.cwd;
+    plan_.cwd = plan_.cwd_asked_for ? request_.workdir : contained_ ? plan_.home : request_.cwd;
     if (plan_.cwd.empty() || plan_.cwd.front() != '/') {
         plan_.cwd = base::join_path("/", plan_.cwd);
     }

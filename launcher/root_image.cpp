@@ -8,14 +8,14 @@
 #include "launcher/mount_calls.hpp"
 #include "launcher/namespaces.hpp"
 
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::launcher {
 namespace {

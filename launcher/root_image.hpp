@@ -28,15 +28,16 @@ base::Result<base::UniqueFd> open_fuse_device();
 struct MountRootOptions {
     std::function<base::Result<base::UniqueFd>()> open_fuse = open_fuse_device;
     unsigned server_threads = 0; ///< 0: as many as there are processors
-    /// true: the server dies with this process. false: it lives until the mount is gone, is nobody's
-    /// child, and this process may exec the user's command.
+    /// true: the server dies with this process. false: it lives until the mount is gone, is
+    /// nobody's child, and this process may exec the user's command.
     bool server_dies_with_us = false;
     int null_fd = -1; ///< /dev/null, for the server's standard descriptors
 };
 
 struct MountedRoot {
-    base::UniqueFd mount; ///< detached, nosuid,nodev; read-only unless it is a directory to be covered
-    base::Child server;   ///< only when it dies with us
+    base::UniqueFd
+        mount; ///< detached, nosuid,nodev; read-only unless it is a directory to be covered
+    base::Child server; ///< only when it dies with us
 };
 
 /// Enters a new mount namespace and mounts the image there, detached. Must be called inside the

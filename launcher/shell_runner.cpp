@@ -6,13 +6,13 @@
 #include "base/format.hpp"
 #include "launcher/join/join.hpp"
 
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::launcher {
 namespace {
@@ -100,9 +100,8 @@ ShellRunner shell_runner(int proc_fd, int timeout_ms) {
         const UniqueFd here(ends[0]);
         UniqueFd there(ends[1]);
         const auto text = script + report;
-        TRY_ASSIGN(auto child, base::Child::fork([&]() -> int {
-                       run_in_child(text, environment, there.get());
-                   }));
+        TRY_ASSIGN(auto child, base::Child::fork(
+                                   [&]() -> int { run_in_child(text, environment, there.get()); }));
         there.reset();
         auto result = [&]() -> Result<std::map<std::string, std::string>> {
             TRY(wait_for_report(here.get(), timeout_ms));

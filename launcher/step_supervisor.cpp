@@ -7,14 +7,14 @@
 #include "launcher/join/join.hpp"
 #include "launcher/join/protocol.hpp"
 
-#include <cerrno>
-#include <csignal>
-
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 
 namespace slipway::launcher {
 namespace {

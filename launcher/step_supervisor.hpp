@@ -4,9 +4,9 @@
 #include "base/fd.hpp"
 #include "config/config.hpp"
 
-#include <string>
-
 #include <sys/types.h>
+
+#include <string>
 
 namespace slipway::launcher {
 
@@ -21,7 +21,8 @@ struct StepOptions {
 
 /// The life of slipway-launch inside its user namespace: says `unshared`, waits for the id maps and
 /// the request, builds the container, answers `ready`, and then serves `join` until slurmstepd is
-/// gone, the socket closes or SIGTERM comes. The server of the image goes first. Gives the exit code.
+/// gone, the socket closes or SIGTERM comes. The server of the image goes first. Gives the exit
+/// code.
 int supervise_step(StepOptions options);
 
 } // namespace slipway::launcher

@@ -73,7 +73,8 @@ void Targets::enter_missing(Walk& walk, const std::deque<std::string>& rest) {
     walk.kind = EntryKind::missing;
     for (const auto& name : rest) {
         // A dangling symlink may have brought ".." into the missing part.
-        walk.path = name == ".." ? std::string(base::dir_name(walk.path)) : child_of(walk.path, name);
+        walk.path =
+            name == ".." ? std::string(base::dir_name(walk.path)) : child_of(walk.path, name);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "launcher/plan.hpp"
 
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ class Targets {
         bool link_replaced = false;
     };
     base::Result<Walk> walk(const std::string& path, bool replace_link) const;
+    static void enter_cover(Walk& walk, const Operation& cover,
+                            const std::deque<std::string>& rest);
+    static void enter_missing(Walk& walk, const std::deque<std::string>& rest);
     base::Result<Entry> entry_at(const std::string& path) const;
     void note(const std::string& directory, const std::string& path, EntryKind kind);
 

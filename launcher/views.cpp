@@ -6,17 +6,17 @@
 #include "base/text.hpp"
 #include "launcher/mount_calls.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <climits>
-#include <memory>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <memory>
 
 namespace slipway::launcher {
 namespace {
@@ -29,7 +29,7 @@ using base::Result;
 using base::UniqueFd;
 
 EntryKind kind_of(mode_t mode) noexcept {
-    return S_ISDIR(mode) ? EntryKind::directory
+    return S_ISDIR(mode)   ? EntryKind::directory
            : S_ISLNK(mode) ? EntryKind::symlink
                            : EntryKind::file;
 }
@@ -48,7 +48,8 @@ Result<std::string> read_link(int dir, const char* name) {
     char buffer[PATH_MAX];
     const ssize_t length = ::readlinkat(dir, name, buffer, sizeof buffer);
     if (length < 0) {
-        return fail_errno(Code::io, errno, fmt::format("cannot read the symlink {}", in_quotes(name)));
+        return fail_errno(Code::io, errno,
+                          fmt::format("cannot read the symlink {}", in_quotes(name)));
     }
     return std::string(buffer, static_cast<std::size_t>(length));
 }
@@ -71,7 +72,8 @@ Result<Entry> MountedImage::lookup(const std::string& path) const {
     }
     struct stat st {};
     if (::fstat(fd->get(), &st) != 0) {
-        return fail_errno(Code::io, errno, fmt::format("cannot look at {} in the image", in_quotes(path)));
+        return fail_errno(Code::io, errno,
+                          fmt::format("cannot look at {} in the image", in_quotes(path)));
     }
     Entry entry{kind_of(st.st_mode), {}};
     if (entry.kind == EntryKind::symlink) {
@@ -86,7 +88,8 @@ Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std:
     const std::unique_ptr<DIR, decltype([](DIR* dir) { ::closedir(dir); })> dir(
         ::fdopendir(fd.get()));
     if (!dir) {
-        return fail_errno(Code::io, errno, fmt::format("cannot list {} in the image", in_quotes(path)));
+        return fail_errno(Code::io, errno,
+                          fmt::format("cannot list {} in the image", in_quotes(path)));
     }
     (void)fd.release();
     std::vector<std::pair<std::string, Entry>> names;
@@ -101,8 +104,8 @@ Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std:
             continue;
         }
         if (names.size() == max) {
-            return fail(Code::limit_exceeded, fmt::format("{} has more than {} entries",
-                                                          in_quotes(path), max));
+            return fail(Code::limit_exceeded,
+                        fmt::format("{} has more than {} entries", in_quotes(path), max));
         }
         struct stat st {};
         st.st_mode = DTTOIF(item->d_type);
@@ -119,7 +122,8 @@ Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std:
         names.emplace_back(name, std::move(entry));
     }
     if (errno != 0) {
-        return fail_errno(Code::io, errno, fmt::format("cannot list {} in the image", in_quotes(path)));
+        return fail_errno(Code::io, errno,
+                          fmt::format("cannot list {} in the image", in_quotes(path)));
     }
     std::sort(names.begin(), names.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -154,8 +158,8 @@ Result<HostEntry> MountableHost::open(const std::string& path) {
     entry.device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
     // A directory that may only be passed through, or a file that may only be written or run, is
     // still of use; one with which nothing can be done is a mistake that should be said at once.
-    entry.readable = user_may(tree->get(), R_OK) || user_may(tree->get(), X_OK) ||
-                     user_may(tree->get(), W_OK);
+    entry.readable =
+        user_may(tree->get(), R_OK) || user_may(tree->get(), X_OK) || user_may(tree->get(), W_OK);
     entry.handle = static_cast<int>(trees_.size());
     trees_.push_back(std::move(*tree));
     return entry;

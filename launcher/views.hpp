@@ -34,10 +34,10 @@ class ImageView {
 
 /// What the host has to offer for binds.
 struct HostEntry {
-    int handle = -1; ///< for HostView::descriptor()
+    int handle = -1;                     ///< for HostView::descriptor()
     EntryKind kind = EntryKind::missing; ///< directory or file (symlinks are followed)
     bool device = false;                 ///< a character or block device
-    bool readable = true; ///< false: the user can neither read it nor look into it
+    bool readable = true;                ///< false: the user can neither read it nor look into it
 };
 
 class HostView {

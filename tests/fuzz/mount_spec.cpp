@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // First byte: spelling; rest: the argument. Whatever is accepted must be a mount that no container
 // can be taken apart with.
-#include "base/path.hpp"
 #include "launcher/mount_spec.hpp"
+
+#include "base/path.hpp"
 
 #include <cstdint>
 #include <cstdlib>

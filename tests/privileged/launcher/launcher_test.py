@@ -15,26 +15,11 @@ import tempfile
 import time
 import unittest
 
+from harness import described, processes, skip, unable, wait_until
 from root_tree import make_root
 
 UID = 54321
 GROUPS = "54321,54001,54002"
-
-
-def unable():
-    if os.geteuid() != 0:
-        return "not root"
-    for tool in ("unshare", "mksquashfs", "mknod"):
-        if not shutil.which(tool):
-            return f"{tool} is not installed"
-    if not os.path.exists("/dev/fuse"):
-        return "no /dev/fuse"
-    return None
-
-
-def skip(reason):
-    print("SKIPPED:", reason)
-    sys.exit(1 if os.environ.get("REQUIRE_ALL") == "1" else 77)
 
 
 class Base(unittest.TestCase):
@@ -210,6 +195,21 @@ class Mounts(Base):
         link = AREA / "linked"
         self.assertEqual(self.ok("cat /opt/deep/x", bind=[f"{link}:/m", f"{source}:/m/out"]), "x\n")
 
+    def test_mount_points_without_an_overlay(self):
+        # The kernel refuses a third overlay on two others; the mount point must be had all the same.
+        lower, one, two = (AREA / name for name in ("empty", "overlay1", "overlay2"))
+        for directory in (lower, one, two):
+            directory.mkdir()
+        for below, above in ((TREE, one), (one, two)):
+            subprocess.run(["mount", "-t", "overlay", "none", "-o", f"lowerdir={below}:{lower}", above],
+                           check=True)
+        out = self.ok("cat /many/7 /many/extra/x; ls /many | wc -l; grep -c overlay /proc/self/mounts",
+                      image=two, bind=f"{AREA}/source:/many/extra")
+        self.assertTrue(out.startswith("7x\n61\n"), out)
+        plain = self.ok("cat /many/extra/x; grep -c '/many overlay' /proc/self/mounts",
+                        bind=f"{AREA}/source:/many/extra")
+        self.assertEqual(plain, "x\n1\n")
+
     def test_localtime_is_replaced(self):
         if not os.path.exists("/etc/localtime"):
             self.skipTest("the host has no /etc/localtime")
@@ -323,28 +323,6 @@ class Commands(Base):
             process.stdout.close()
 
 
-def processes(word):
-    """Living processes whose command line has the word (zombies have none)."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if word in (entry / "cmdline").read_text():
-                    found.append(int(entry.name))
-            except OSError:
-                pass
-    return found
-
-
-def wait_until(condition, seconds=5):
-    end = time.time() + seconds
-    while time.time() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
 class Endings(Base):
     def start(self, script):
         mark = f"mark-{os.getpid()}-{time.time_ns()}"
@@ -363,15 +341,15 @@ class Endings(Base):
         return process, servers[0], mark
 
     def test_server_ends_with_the_command(self):
-        process, _, mark = self.start("exit 0")
+        process, _, mark = self.start("sleep 0.3")
         process.wait(10)
-        self.assertTrue(wait_until(lambda: not processes(mark)))
+        self.assertTrue(wait_until(lambda: not processes(mark)), described(mark))
 
     def test_server_ends_when_the_command_is_killed(self):
-        process, _, mark = self.start("sleep 100")
+        process, _, mark = self.start("exec sleep 100")
         process.kill()
         process.wait(10)
-        self.assertTrue(wait_until(lambda: not processes(mark)))
+        self.assertTrue(wait_until(lambda: not processes(mark)), described(mark))
 
     def test_server_stays_for_processes_in_the_background(self):
         process, server, mark = self.start("(sleep 1; cat /opt/marker > bg-out) >/dev/null 2>&1 &")
@@ -379,25 +357,25 @@ class Endings(Base):
         self.assertIn(server, processes(mark))
         self.assertTrue(wait_until(lambda: (WORK / "bg-out").exists() and
                                    (WORK / "bg-out").read_text() == "from the image\n"))
-        self.assertTrue(wait_until(lambda: not processes(mark)))
+        self.assertTrue(wait_until(lambda: not processes(mark)), described(mark))
 
     def test_a_killed_server_gives_errors_and_no_hang(self):
-        process, server, mark = self.start("sleep 1; cat /opt/marker; echo $?; cat /many/5; sleep 100")
+        process, server, mark = self.start("sleep 1; cat /opt/marker; echo $?; cat /many/5; exec sleep 100")
         os.kill(server, signal.SIGKILL)
         line = process.stdout.readline()
         self.assertTrue(line == "" or line.strip() != "0", line)
         process.kill()
         process.wait(10)
-        self.assertTrue(wait_until(lambda: not processes(mark)))
+        self.assertTrue(wait_until(lambda: not processes(mark)), described(mark))
 
     def test_terminal_signals_do_not_reach_the_server(self):
-        _, server, _ = self.start("sleep 100")
+        _, server, _ = self.start("exec sleep 100")
         fields = (pathlib.Path("/proc") / str(server) / "stat").read_text().rsplit(")", 1)[1].split()
         self.assertNotEqual(int(fields[3]), os.getsid(0))  # session
         self.assertEqual(int(fields[3]), server)
 
     def test_server_is_locked_up(self):
-        _, server, _ = self.start("sleep 100")
+        _, server, _ = self.start("exec sleep 100")
         status = (pathlib.Path("/proc") / str(server) / "status").read_text()
         self.assertRegex(status, r"CapEff:\s+0000000000000000")
         self.assertRegex(status, r"NoNewPrivs:\s+1")

@@ -4,13 +4,13 @@
 #include "base/text.hpp"
 #include "launcher/container.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-#include <map>
-
 #include <grp.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
 
 namespace {
 
@@ -101,7 +101,8 @@ int main(int argc, char** argv) {
         config = std::move(*parsed);
     }
     const auto warn = [](std::string_view line) {
-        std::fprintf(stderr, "slipway: warning: %.*s\n", static_cast<int>(line.size()), line.data());
+        std::fprintf(stderr, "slipway: warning: %.*s\n", static_cast<int>(line.size()),
+                     line.data());
     };
     if (std::getenv("SLIPWAY_TEST_PLAN") != nullptr) {
         auto plan = slipway::launcher::plan_container(request, config, warn);
@@ -115,5 +116,6 @@ int main(int argc, char** argv) {
     if (!inside) {
         return complain(inside.error());
     }
-    return complain(slipway::launcher::exec_inside({argv + at + 1, argv + argc}, inside->environment));
+    return complain(
+        slipway::launcher::exec_inside({argv + at + 1, argv + argc}, inside->environment));
 }

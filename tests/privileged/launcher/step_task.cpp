@@ -8,15 +8,15 @@
 #include "launcher/join/join.hpp"
 #include "launcher/join/start.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-#include <map>
-
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
 
 using namespace slipway;
 using namespace slipway::launcher;
@@ -46,11 +46,10 @@ void warn(std::string_view line) {
         std::perror("setgroups");
         ::_exit(1);
     }
-    auto handles = first ? start_launcher(setting.facts, setting.request, warn,
-                                          [&](pid_t pid) {
-                                              (void)!::write(report, &pid, sizeof pid);
-                                          })
-                         : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
+    auto handles =
+        first ? start_launcher(setting.facts, setting.request, warn,
+                               [&](pid_t pid) { (void)!::write(report, &pid, sizeof pid); })
+              : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
     if (!handles) {
         give_up(handles.error());
     }
@@ -146,7 +145,8 @@ int main(int argc, char** argv) {
         if (pid == 0) {
             be_task(setting, task == 0, report[1], launcher_pid);
         }
-        if (task == 0 && ::read(report[0], &launcher_pid, sizeof launcher_pid) == sizeof launcher_pid) {
+        if (task == 0 &&
+            ::read(report[0], &launcher_pid, sizeof launcher_pid) == sizeof launcher_pid) {
             std::printf("launcher %d\n", static_cast<int>(launcher_pid));
             std::fflush(stdout);
         }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/env_script.hpp"
-
 #include "image/native.hpp"
+#include "launcher/env_script.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/environment.hpp"
-
 #include "tests/unit/launcher/fake_views.hpp"
 
 #include <catch2/catch.hpp>
@@ -25,8 +24,9 @@ struct World {
                              "LD_LIBRARY_PATH=\"/.singularity.d/libs\"\nelse\n"
                              "LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH:/.singularity.d/libs\"\nfi\n"
                              "PS1=\"> \"\nexport LD_LIBRARY_PATH PS1\n");
-        request.environment = {"PATH=/host/bin", "LD_LIBRARY_PATH=/host/lib", "HOME=/home/ann",
-                               "USER=ann", "A=host", "SLURM_JOB_ID=7"};
+        request.environment = {"PATH=/host/bin", "LD_LIBRARY_PATH=/host/lib",
+                               "HOME=/home/ann", "USER=ann",
+                               "A=host",         "SLURM_JOB_ID=7"};
         names = {"/store/image.sif", "docker://image", "/home/ann", {"/mnt", "/srv"}};
     }
     void script(const std::string& name, const std::string& text) {
@@ -61,8 +61,8 @@ struct World {
     std::string shell_script;
     std::vector<std::string> shell_environment;
     Environment shell_result;
-    ShellRunner shell = [this](const std::string& text, const std::vector<std::string>& start)
-        -> base::Result<Environment> {
+    ShellRunner shell = [this](const std::string& text,
+                               const std::vector<std::string>& start) -> base::Result<Environment> {
         shell_script = text;
         shell_environment = start;
         return shell_result;
@@ -75,7 +75,8 @@ TEST_CASE("environment: host, image and names come together without a shell") {
     World world;
     const auto env = world.run();
     CHECK_FALSE(world.outcome.used_shell);
-    CHECK(env.at("PATH") == "/image/bin:/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin");
+    CHECK(env.at("PATH") ==
+          "/image/bin:/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin");
     CHECK(env.at("LD_LIBRARY_PATH") == "/.singularity.d/libs");
     CHECK(env.at("A") == "image");
     CHECK(env.at("USER") == "ann");
@@ -210,8 +211,8 @@ TEST_CASE("environment: scripts of people need the image's shell") {
     world.image.add("/bin/sh");
     world.script("90-environment.sh", "export B=$(hostname)\n");
     world.request.set_environment = {{"C", "a \"quoted\" $HOME"}};
-    world.shell_result = {{"B", "shell"},  {"PATH", "/s"},  {"SHLVL", "1"},
-                          {"_", "/bin/sh"}, {"PWD", "/"},    {"HOME", "/home/ann"}};
+    world.shell_result = {{"B", "shell"},   {"PATH", "/s"}, {"SHLVL", "1"},
+                          {"_", "/bin/sh"}, {"PWD", "/"},   {"HOME", "/home/ann"}};
     const auto env = world.run();
     CHECK(world.outcome.used_shell);
     CHECK(env.at("B") == "shell");
@@ -235,8 +236,8 @@ TEST_CASE("environment: no shell in the image") {
     CHECK(world.outcome.warnings.size() == 1);
     CHECK(env.at("A") == "image"); // the other scripts count
     world.request.set_environment = {{"C", "$(id)"}};
-    const auto failed = make_environment(
-        {world.request, world.site, world.names, world.image, world.shell});
+    const auto failed =
+        make_environment({world.request, world.site, world.names, world.image, world.shell});
     REQUIRE_FALSE(failed);
     CHECK(failed.error().code == base::Code::launcher_failed);
 }
@@ -257,7 +258,8 @@ TEST_CASE("environment: images without metadata") {
     CHECK(world.run().at("PATH") == default_path);
     CHECK(world.run().at("A") == "host");
     CHECK_FALSE(world.run().contains("LD_LIBRARY_PATH"));
-    world.image.file("/etc/environment", "PATH=\"/enroot/bin\"\n# x\nexport B='two words'\nbad line\n");
+    world.image.file("/etc/environment",
+                     "PATH=\"/enroot/bin\"\n# x\nexport B='two words'\nbad line\n");
     CHECK(world.run().at("PATH") == "/enroot/bin");
     CHECK(world.run().at("B") == "two words");
 }

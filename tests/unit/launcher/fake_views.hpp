@@ -15,7 +15,8 @@ class FakeImage final : public launcher::ImageView {
     void add(const std::string& path) {
         const bool directory = path.back() == '/';
         auto name = directory && path.size() > 1 ? path.substr(0, path.size() - 1) : path;
-        entries_[name] = {directory ? launcher::EntryKind::directory : launcher::EntryKind::file, {}};
+        entries_[name] = {directory ? launcher::EntryKind::directory : launcher::EntryKind::file,
+                          {}};
     }
     void link(const std::string& path, const std::string& target) {
         entries_[path] = {launcher::EntryKind::symlink, target};

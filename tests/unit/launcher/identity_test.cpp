@@ -28,7 +28,8 @@ TEST_CASE("passwd: root's shell is the image's") {
 }
 
 TEST_CASE("group: a line for each group that the image lacks") {
-    CHECK(group_text("root:x:0:\nstaff:x:50:\n", ann) == "root:x:0:\nstaff:x:50:\nann:x:1000:ann\n");
+    CHECK(group_text("root:x:0:\nstaff:x:50:\n", ann) ==
+          "root:x:0:\nstaff:x:50:\nann:x:1000:ann\n");
     CHECK(group_text("", ann) == "ann:x:1000:ann\ngroup50:x:50:ann\n");
 }
 

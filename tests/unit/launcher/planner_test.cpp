@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/planner.hpp"
-
 #include "tests/unit/launcher/fake_views.hpp"
 
 #include <catch2/catch.hpp>
@@ -16,9 +15,10 @@ namespace {
 
 /// A usual image, host, user and site; tests change what they are about.
 struct World {
-    World() : host({"/proc/", "/sys/", "/dev/", "/tmp/", "/var/tmp/", "/home/ann/", "/etc/hosts",
-                    "/etc/localtime", "/etc/resolv.conf", "@/dev/null", "@/dev/zero", "/data/",
-                    "/data/file", "/work/dir/"}) {
+    World()
+        : host({"/proc/", "/sys/", "/dev/", "/tmp/", "/var/tmp/", "/home/ann/", "/etc/hosts",
+                "/etc/localtime", "/etc/resolv.conf", "@/dev/null", "@/dev/zero", "/data/",
+                "/data/file", "/work/dir/"}) {
         for (const char* path :
              {"/proc/", "/sys/", "/dev/", "/tmp/", "/var/", "/var/tmp/", "/home/", "/etc/",
               "/etc/hosts", "/etc/resolv.conf", "/etc/localtime", "/usr/", "/usr/bin/", "/opt/",
@@ -108,8 +108,9 @@ TEST_CASE("plan: the usual container") {
 
 TEST_CASE("plan: --no-mount and the site leave things out") {
     World world;
-    world.request.no_mount = {"proc", "sys", "dev", "home", "tmp", "bind-paths", "/etc/resolv.conf",
-                              "/etc/passwd", "cwd"};
+    world.request.no_mount = {
+        "proc",        "sys", "dev", "home", "tmp", "bind-paths", "/etc/resolv.conf",
+        "/etc/passwd", "cwd"};
     world.site.group = false;
     CHECK(world.good().operations.empty());
 
@@ -418,9 +419,12 @@ TEST_CASE("plan: text and JSON") {
     World world;
     world.mount("/data:/mnt:ro");
     const auto plan = world.good();
-    CHECK_THAT(plan_text(plan), Catch::Contains("bind    '/mnt' from '/data' ro,nosuid,nodev (user)"));
+    CHECK_THAT(plan_text(plan),
+               Catch::Contains("bind    '/mnt' from '/data' ro,nosuid,nodev (user)"));
     CHECK_THAT(plan_text(plan), Catch::Contains("make    directory 'ann' in '/home' (rebuilt)"));
     const auto json = plan_json(plan);
-    CHECK_THAT(json, Catch::Contains(R"("kind": "bind", "target": "/mnt", "origin": "user", "source": "/data")"));
+    CHECK_THAT(json,
+               Catch::Contains(
+                   R"("kind": "bind", "target": "/mnt", "origin": "user", "source": "/data")"));
     CHECK_THAT(json, Catch::Contains(R"(ann:x:1000:1000:Ann:/home/ann:/bin/bash\n)"));
 }
