@@ -144,9 +144,9 @@ std::string link_target(const std::string& name, archive_entry* entry) {
     if (target == nullptr || *target == '\0') {
         return {};
     }
-    const auto directory = base::dir_name("/" + name);
+    const auto path = "/" + name; // dir_name() gives a part of it
     return member_name(*target == '/' ? std::string(target)
-                                      : base::join_path(directory, target));
+                                      : base::join_path(base::dir_name(path), target));
 }
 
 /// One member, found again by its position.

@@ -52,7 +52,7 @@ LayerInput with_source(LayerInput layer, std::function<void(MemorySource&)> chan
 
 std::string content() {
     std::string out;
-    for (int i = 0; out.size() < 3'000'000; ++i) {
+    for (std::uint64_t i = 0; out.size() < 3'000'000; ++i) {
         out += std::to_string(i * 7919) + ",";
     }
     return out;
