@@ -59,8 +59,6 @@ std::optional<Arguments> parse(int argc, char** argv) {
 Result<launcher::StepOptions> enter_step(const Arguments& arguments) {
     launcher::StepOptions options;
     TRY(launcher::shed_inheritance(arguments.step_fd, arguments.parent_fd));
-    options.step.reset(arguments.step_fd);
-    options.parent.reset(arguments.parent_fd);
     options.uid = arguments.uid;
     options.gid = arguments.gid;
     TRY(launcher::become_user(arguments.uid, arguments.gid));
@@ -69,6 +67,9 @@ Result<launcher::StepOptions> enter_step(const Arguments& arguments) {
     options.config_path = source.path;
     TRY_ASSIGN(options.config, config::open_source(config::Reader::privileged, source));
     TRY(launcher::leave_host_privileges());
+    // Owned from here on: an error before must still find the socket open to be told.
+    options.step.reset(arguments.step_fd);
+    options.parent.reset(arguments.parent_fd);
     return options;
 }
 

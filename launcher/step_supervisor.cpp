@@ -29,6 +29,21 @@ using base::UniqueFd;
 /// How long the first task may take for its part; it does a few system calls.
 constexpr int peer_timeout_ms = 60'000;
 
+sigset_t termination() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+/// From before the first task can end the step: SIGTERM is then waited for, so that the image's server
+/// is surely gone before this process is. Dying of it would leave the server to PDEATHSIG, too late for
+/// the removal of the step's cgroups.
+void hold_back_termination() {
+    const auto set = termination();
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
 /// What every task gets.
 struct Offer {
     std::vector<std::uint32_t> kinds;
@@ -138,6 +153,7 @@ Result<void> Supervisor::start() {
     // The namespace descriptors through /proc of the container, which the user may have left out.
     TRY(make_offer(built.record));
     TRY(drop_privileges_for_good());
+    hold_back_termination();
     return send_offer();
 }
 
@@ -160,11 +176,7 @@ bool Supervisor::answer_one() {
 }
 
 int Supervisor::serve() {
-    // SIGTERM is waited for, so that the image's server is surely gone before this process is.
-    sigset_t term;
-    sigemptyset(&term);
-    sigaddset(&term, SIGTERM);
-    ::sigprocmask(SIG_BLOCK, &term, nullptr);
+    const auto term = termination();
     const UniqueFd signals(::signalfd(-1, &term, SFD_CLOEXEC));
     for (;;) {
         pollfd waiting[] = {{options_.parent.get(), POLLIN, 0},
