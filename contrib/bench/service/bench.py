@@ -155,7 +155,10 @@ def main():
     parser.add_argument("--image", default="debian-py")
     parser.add_argument("--requests", type=int, default=10000)
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, max(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if options.requests + 100 > most:
+        sys.exit(f"{options.requests} connections need more than the {most} descriptors that are allowed here")
     cluster = pathlib.Path(os.environ["CLUSTER_DIR"])
     tag = subprocess.run([CLUSTER / "push-images", cluster, options.image], check=True, capture_output=True,
                          text=True).stdout.split()[-1]
