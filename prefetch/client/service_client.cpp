@@ -115,7 +115,11 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
     }
     const auto last = job.find("last_event");
     if (posted.status == 200 && last != job.end()) {
-        return read_event(last->dump(), call.detach, sink);
+        auto answered = read_event(last->dump(), call.detach, sink);
+        if (answered.image) {
+            answered.image->was_present = true; // whoever it was made for: this caller found it
+        }
+        return answered;
     }
     Ending ending;
     TRY(http.exchange("GET", "/v1/images/" + text_of(job, "id") + "/events", {}, silence_timeout_ms,

@@ -34,6 +34,8 @@ TEST_CASE("the client gets an image, sees progress, and is answered at once the 
     CHECK(image->digest == "sha256:0");
     const auto again = client::stage_through_service(call_for(service.socket_path, "a"), sink, never);
     REQUIRE(again);
+    CHECK_FALSE(image->was_present);
+    CHECK(again->was_present);
     CHECK(service.calls == 1);
 }
 
