@@ -54,11 +54,6 @@ refused() {
     refused image-architecture --container-image="$dir/busybox_ppc64le.sif"
 }
 
-@test "a reference, as long as there is nothing that stages it" {
-    [ ! -e "$SLIPWAY_BUILD/libexec/slipway-stagec" ] || skip "there is a staging client now"
-    refused not-staged --container-image=docker://debian:12
-}
-
 @test "a command that the image does not have" {
     local sif
     sif=$(image busybox)
