@@ -66,8 +66,7 @@ struct Running {
         up.get_future().wait();
     }
     ~Running() {
-        open_gate = true;
-        server->stop();
+        server->stop(); // ends work behind a closed gate by its stop token, as a real stop does
         thread.join();
     }
 
