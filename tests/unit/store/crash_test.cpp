@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <functional>
 
 using namespace slipway;
 using slipway::test::StoreFixture;
@@ -82,6 +83,24 @@ int count_steps() {
     return steps;
 }
 
+/// A process that does `work` on the store and kills itself before the step of that number.
+base::Result<base::Child>
+killed_at(int victim, const StoreFixture& fixture,
+          const std::function<base::Result<void>(const store::Store&)>& work) {
+    return base::Child::fork([&] {
+        auto options = fixture.options;
+        int step = 0;
+        options.before_step = [&](std::string_view) -> base::Result<void> {
+            if (++step == victim) {
+                ::kill(::getpid(), SIGKILL);
+            }
+            return {};
+        };
+        const auto own = store::Store::open(options);
+        return own && work(*own) ? 0 : 1;
+    });
+}
+
 } // namespace
 
 TEST_CASE("a publisher killed at any step leaves nothing half done") {
@@ -91,18 +110,7 @@ TEST_CASE("a publisher killed at any step leaves nothing half done") {
     const auto store = fixture.open();
     Reader reader(store);
     for (int victim = 1; victim <= steps; ++victim) {
-        auto child = base::Child::fork([&] {
-            auto options = fixture.options;
-            int step = 0;
-            options.before_step = [&](std::string_view) -> base::Result<void> {
-                if (++step == victim) {
-                    ::kill(::getpid(), SIGKILL);
-                }
-                return {};
-            };
-            const auto own = store::Store::open(options);
-            return own && whole_story(*own) ? 0 : 1;
-        });
+        auto child = killed_at(victim, fixture, whole_story);
         REQUIRE(child);
         const auto status = child->wait();
         REQUIRE(status);
@@ -146,17 +154,8 @@ TEST_CASE("removal killed at any step leaves an image whole or gone") {
         StoreFixture fixture;
         const auto store = fixture.open();
         REQUIRE(whole_story(store));
-        auto child = base::Child::fork([&] {
-            auto options = fixture.options;
-            int step = 0;
-            options.before_step = [&](std::string_view) -> base::Result<void> {
-                if (++step == victim) {
-                    ::kill(::getpid(), SIGKILL);
-                }
-                return {};
-            };
-            const auto own = store::Store::open(options);
-            return own && own->remove(StoreFixture::id_of(1), true) ? 0 : 1;
+        auto child = killed_at(victim, fixture, [](const store::Store& own) {
+            return own.remove(StoreFixture::id_of(1), true);
         });
         REQUIRE(child);
         REQUIRE(child->wait());
