@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/child.hpp"
 
+#include "base/argv.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -17,16 +18,6 @@
 
 namespace slipway::base {
 namespace {
-
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-    std::vector<char*> list;
-    list.reserve(strings.size() + 1);
-    for (const auto& text : strings) {
-        list.push_back(const_cast<char*>(text.c_str()));
-    }
-    list.push_back(nullptr);
-    return list;
-}
 
 /// Puts the descriptors where the new program expects them. First away from all target numbers,
 /// then into place, so that no move overwrites one that is still needed.
@@ -102,8 +93,8 @@ Result<Child> Child::spawn(const Spawn& what) {
     UniqueFd report_read(report[0]);
     UniqueFd report_write(report[1]);
     // Everything that allocates is done before the fork: the caller may have threads.
-    auto arguments = pointers(what.arguments);
-    auto environment = pointers(what.environment);
+    auto arguments = argv_pointers(what.arguments);
+    auto environment = argv_pointers(what.environment);
     auto descriptors = what.descriptors;
     descriptors.reserve(descriptors.size());
     TRY_ASSIGN(auto child, fork([&] {

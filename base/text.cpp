@@ -2,6 +2,7 @@
 #include "base/text.hpp"
 
 #include "base/format.hpp"
+#include "base/utf8.hpp"
 
 #include <algorithm>
 #include <array>
@@ -42,25 +43,11 @@ Result<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Uni
                 fmt::format("write for example {}", example));
 }
 
-/// Length of the valid UTF-8 sequence at the front of `text`, 0 when there is none.
-std::size_t utf8_length(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned lead = byte(0);
-    const std::size_t length = lead < 0x80             ? 1
-                               : lead >= 0xC2 && lead < 0xE0 ? 2
-                               : lead >= 0xE0 && lead < 0xF0 ? 3
-                               : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                             : 0;
-    if (length == 0 || length > text.size()) {
-        return 0;
-    }
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xC0U) != 0x80U) {
-            return 0;
-        }
-    }
-    // Two-byte C1 controls (U+0080..U+009F) can drive terminals, too.
-    return length == 2 && lead == 0xC2 && byte(1) < 0xA0 ? 0 : length;
+/// The same, but nothing that drives a terminal: U+0080..U+009F are control characters, too.
+std::size_t harmless_length(std::string_view text) noexcept {
+    const auto length = utf8_length(text);
+    return length == 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0 ? 0
+                                                                                         : length;
 }
 
 } // namespace
@@ -130,7 +117,7 @@ std::string printable(std::string_view text) {
     safe.reserve(text.size());
     while (!text.empty()) {
         const auto first = static_cast<unsigned char>(text[0]);
-        const std::size_t length = first < 0x20 || first == 0x7F ? 0 : utf8_length(text);
+        const std::size_t length = first < 0x20 || first == 0x7F ? 0 : harmless_length(text);
         if (length == 0) {
             safe += fmt::format("\\x{:02x}", first);
             text.remove_prefix(1);

@@ -4,6 +4,7 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 
 #include <unistd.h>
 
@@ -28,29 +29,6 @@ void to_stderr(base::LogLevel level, std::string_view message) {
     } else {
         write_line(fmt::format("slipway: {}: {}\n", base::level_name(level), text));
     }
-}
-
-/// Length of the UTF-8 sequence at the front, 0 when there is none.
-std::size_t sequence_length(std::string_view text) {
-    const auto lead = static_cast<unsigned char>(text.front());
-    const std::size_t length = lead < 0x80                   ? 1
-                               : lead >= 0xC2 && lead < 0xE0 ? 2
-                               : lead >= 0xE0 && lead < 0xF0 ? 3
-                               : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                             : 0;
-    if (length == 0 || length > text.size()) {
-        return 0;
-    }
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((static_cast<unsigned char>(text[i]) & 0xC0U) != 0x80U) {
-            return 0;
-        }
-    }
-    // Overlong forms, surrogates and what lies beyond U+10FFFF are no UTF-8 either.
-    const auto second = length > 1 ? static_cast<unsigned char>(text[1]) : 0U;
-    const bool bad = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-                     (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
-    return bad ? 0 : length;
 }
 
 } // namespace
@@ -85,7 +63,7 @@ bool print(std::string_view text) {
 std::string json_string(std::string_view text) {
     std::string out = "\"";
     while (!text.empty()) {
-        const auto length = sequence_length(text);
+        const auto length = base::utf8_length(text);
         const auto byte = static_cast<unsigned char>(text.front());
         if (length == 0) {
             out += "\xEF\xBF\xBD";

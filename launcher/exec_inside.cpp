@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/argv.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "launcher/container.hpp"
@@ -15,16 +16,6 @@ using base::Code;
 using base::Error;
 using base::in_quotes;
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-    std::vector<char*> list;
-    list.reserve(strings.size() + 1);
-    for (const auto& text : strings) {
-        list.push_back(const_cast<char*>(text.c_str()));
-    }
-    list.push_back(nullptr);
-    return list;
-}
-
 std::string path_of(const std::vector<std::string>& environment) {
     for (const auto& item : environment) {
         if (item.starts_with("PATH=")) {
@@ -36,14 +27,14 @@ std::string path_of(const std::vector<std::string>& environment) {
 
 /// execve(2) with the shell's habit of taking a text without "#!" for a script. Returns errno.
 int try_exec(const std::string& program, const std::vector<std::string>& argv, char* const* env) {
-    auto arguments = pointers(argv);
+    auto arguments = base::argv_pointers(argv);
     ::execve(program.c_str(), arguments.data(), env);
     if (errno != ENOEXEC) {
         return errno;
     }
     std::vector<std::string> script{"/bin/sh", program};
     script.insert(script.end(), argv.begin() + 1, argv.end());
-    auto shell_arguments = pointers(script);
+    auto shell_arguments = base::argv_pointers(script);
     ::execve("/bin/sh", shell_arguments.data(), env);
     return ENOEXEC;
 }
@@ -80,7 +71,7 @@ Error exec_inside(const std::vector<std::string>& argv,
     if (argv.empty() || argv[0].empty()) {
         return {Code::usage, 0, "no command given", "name the command to run after the image"};
     }
-    auto variables = pointers(environment);
+    auto variables = base::argv_pointers(environment);
     if (argv[0].find('/') != std::string::npos) {
         return failure(argv[0], try_exec(argv[0], argv, variables.data()));
     }

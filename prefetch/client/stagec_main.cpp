@@ -4,6 +4,7 @@
 // becomes `slipway-images stage`, which does the work in the user's own process. Prints "path=…" and
 // "pinned=…" on stdout, progress and errors on stderr. Links no network library: it runs in front of
 // every srun of a job.
+#include "base/argv.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
@@ -82,12 +83,7 @@ int stage_here(const Arguments& arguments) {
         words.insert(words.end(), {"--config", arguments.config});
     }
     words.insert(words.end(), {"--", arguments.reference});
-    std::vector<char*> pointers;
-    for (auto& word : words) {
-        pointers.push_back(word.data());
-    }
-    pointers.push_back(nullptr);
-    ::execv(program.c_str(), pointers.data());
+    ::execv(program.c_str(), base::argv_pointers(words).data());
     print_error({base::Code::not_staged, errno,
                  "cannot run " + base::in_quotes(program) + ": " + base::errno_text(errno),
                  "reinstall Slipway: a part of it is missing"});
