@@ -52,7 +52,7 @@ daemon_pids() {
             munged | slurmctld | slurmd | slurmstepd | docker-registry | slipway*) echo "$pid" ;;
         esac
     done
-    for pid in $(pgrep -x 'slurmstepd|slurmd|slipwayd' || true); do
+    for pid in $(for name in slurmstepd slurmd slipwayd; do pgrep -x $name || true; done); do
         ! readlink /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$1/" || echo "$pid"
     done
 }
