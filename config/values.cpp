@@ -64,10 +64,10 @@ struct Named {
     std::string_view name;
     Enum value;
 };
-constexpr std::array compressions{Named{"zstd", Compression::zstd},
-                                  Named{"gzip", Compression::gzip}};
-constexpr std::array device_modes{Named{"full", DeviceMode::full},
-                                  Named{"minimal", DeviceMode::minimal}};
+constexpr std::array compressions{Named<Compression>{"zstd", Compression::zstd},
+                                  Named<Compression>{"gzip", Compression::gzip}};
+constexpr std::array device_modes{Named<DeviceMode>{"full", DeviceMode::full},
+                                  Named<DeviceMode>{"minimal", DeviceMode::minimal}};
 
 template <typename Enum, std::size_t n>
 Result<Enum> read_choice(const Node& node, const std::array<Named<Enum>, n>& choices,

@@ -209,7 +209,7 @@ Result<std::vector<Underlay>> Targets::underlays() const {
                                     names.error().message),
                         "mount below a directory that the image has");
         }
-        std::erase_if(layer.keep, [&](const auto& kept) {
+        std::erase_if(layer.keep, [&made = made](const auto& kept) {
             return std::any_of(made.begin(), made.end(), [&](const auto& item) {
                 return base::is_beneath("/" + item.first, "/" + kept.first);
             });

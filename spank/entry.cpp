@@ -73,14 +73,14 @@ extern "C" {
 SLIPWAY_EXPORT extern const char plugin_name[] = "slipway";
 SLIPWAY_EXPORT extern const char plugin_type[] = "spank";
 
-SLIPWAY_EXPORT int slurm_spank_init(spank_t handle, int count, char** arguments) noexcept {
+SLIPWAY_EXPORT int slurm_spank_init(spank_t handle, int count, char** arguments) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().init(api, {arguments, static_cast<std::size_t>(count)}, take_option);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int, char**) {
     const auto body = [&] {
         SlurmApi api(handle);
         return plugin().init_post_opt(api);
@@ -89,32 +89,32 @@ SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int, char**) noexce
     return spank_remote(handle) == 1 ? guard(body) : guard_or_fail(body);
 }
 
-SLIPWAY_EXPORT int slurm_spank_user_init(spank_t, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_user_init(spank_t, int, char**) {
     return guard([&] { return plugin().user_init(); });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_init_privileged(spank_t handle, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_task_init_privileged(spank_t handle, int, char**) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().task_init_privileged(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_init(spank_t handle, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_task_init(spank_t handle, int, char**) {
     return guard_or_fail([&] {
         SlurmApi api(handle);
         return plugin().task_init(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_exit(spank_t handle, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_task_exit(spank_t handle, int, char**) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().task_exit(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_exit(spank_t handle, int, char**) noexcept {
+SLIPWAY_EXPORT int slurm_spank_exit(spank_t handle, int, char**) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().exit(api);
