@@ -10,6 +10,7 @@
 #include <ctime>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -35,28 +36,48 @@ std::string lease_text(std::uint64_t beat) {
 struct Lease::Beat {
     std::string path;
     std::uint64_t interval_ms = 0;
-    std::string last;
+    std::uint64_t stale_ms = 0;
+    std::string last;    ///< what the file says for certain when it is ours
+    std::string attempt; ///< a rewrite that failed, or whose answer was lost: it may say this
     std::mutex mutex;
     std::condition_variable wake;
     bool stop = false;
     std::thread thread;
 
+    [[nodiscard]] bool ours(const std::string& text) const {
+        return text == last || (!attempt.empty() && text == attempt);
+    }
+
+    /// False when there is nothing left to keep alive: somebody who thought us dead has taken over.
+    /// A file server that does not answer just now is no reason to give up.
+    bool beat_once(std::uint64_t beat, std::int64_t& last_success_ms) {
+        const auto now = base::read_file(path, max_lease_bytes);
+        if (!now) {
+            return now.error().sys_errno != ENOENT;
+        }
+        if (!ours(*now)) {
+            return false;
+        }
+        attempt = lease_text(beat);
+        // Not truncated first: the text never gets shorter, so a reader always finds a whole one.
+        auto file = base::open_file(path, O_WRONLY | O_NOFOLLOW);
+        if (file && base::write_all(file->get(), attempt) && file->close()) {
+            last = std::exchange(attempt, {});
+            last_success_ms = monotonic_ms();
+        }
+        return true;
+    }
+
     void run() {
         std::unique_lock lock(mutex);
+        auto last_success_ms = monotonic_ms();
         for (std::uint64_t beat = 1; !stop; ++beat) {
             wake.wait_for(lock, std::chrono::milliseconds(interval_ms), [&] { return stop; });
-            if (stop) {
+            // Unchanged for so long, everybody else calls it dead: it is theirs to take.
+            const auto silent_ms = monotonic_ms() - last_success_ms;
+            if (stop || silent_ms > static_cast<std::int64_t>(stale_ms) ||
+                !beat_once(beat, last_success_ms)) {
                 return;
-            }
-            // Somebody who thought us dead may have taken over; then the file is not ours to write.
-            const auto now = base::read_file(path, max_lease_bytes);
-            if (!now || *now != last) {
-                return;
-            }
-            const auto text = lease_text(beat);
-            auto file = base::open_file(path, O_WRONLY | O_TRUNC | O_NOFOLLOW);
-            if (file && base::write_all(file->get(), text) && file->close()) {
-                last = text;
             }
         }
     }
@@ -71,7 +92,7 @@ struct Lease::Beat {
             thread.join();
         }
         const auto now = base::read_file(path, max_lease_bytes);
-        if (now && *now == last) {
+        if (now && ours(*now)) {
             ::unlink(path.c_str());
         }
     }
@@ -110,9 +131,16 @@ base::Result<std::optional<Lease>> Acquisition::try_take() {
             auto beat = std::make_unique<Lease::Beat>();
             beat->path = path_;
             beat->interval_ms = store_.options().lease_beat_ms;
+            beat->stale_ms = store_.options().lease_stale_ms;
             beat->last = lease_text(0);
-            TRY(base::write_all(file.get(), beat->last));
-            TRY(file.close());
+            auto written = base::write_all(file.get(), beat->last);
+            if (written) {
+                written = file.close();
+            }
+            if (!written) {
+                ::unlink(path_.c_str()); // an empty lease would make others wait for nobody
+                return base::Unexpected(std::move(written.error()).context("writing a lease"));
+            }
             auto* raw = beat.get();
             beat->thread = std::thread([raw] { raw->run(); });
             return std::optional<Lease>(Lease(std::move(beat)));
@@ -123,8 +151,9 @@ base::Result<std::optional<Lease>> Acquisition::try_take() {
                                     "check that the store's file system is writable");
         }
         auto content = base::read_file(path_, max_lease_bytes);
-        if (!content && content.error().sys_errno == ENOENT) {
-            continue; // it was given back just now
+        if (!content &&
+            (content.error().sys_errno == ENOENT || content.error().sys_errno == ESTALE)) {
+            continue; // it was given back just now; ESTALE: on another NFS client, as we read it
         }
         if (!content) {
             return base::Unexpected(std::move(content.error()).context("reading a lease"));

@@ -3,6 +3,7 @@
 #include "base/child.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "store/lease.hpp"
 #include "store_fixture.hpp"
 #include "tests/support/skip.hpp"
 
@@ -143,6 +144,26 @@ TEST_CASE("whatever write meets the full disk, nothing half is seen and room hel
             ++number;
         }
         return refused >= 3 ? 0 : 2; // writes that really met the full disk
+    });
+}
+
+TEST_CASE("a lease that did not fit on the disk is not left behind empty") {
+    StoreFixture fixture;
+    on_tmpfs(fixture, "1m", [&] {
+        const auto store = store::Store::open(fixture.options);
+        if (!store) {
+            return 1;
+        }
+        const auto filler = fixture.options.path + "/filler";
+        fill(filler);
+        store::Acquisition mine(*store, StoreFixture::id_of(1));
+        const auto turn = mine.poll();
+        if (turn || turn.error().code != Code::out_of_space || fixture.entries("leases") != 0) {
+            return 2;
+        }
+        ::unlink(filler.c_str());
+        const auto again = mine.poll();
+        return again && std::holds_alternative<store::Lease>(*again) ? 0 : 3;
     });
 }
 

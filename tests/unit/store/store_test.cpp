@@ -235,6 +235,34 @@ TEST_CASE("a store is the same through two mounts of its directory") {
     CHECK(first.find(StoreFixture::id_of(1))->size == 3);
 }
 
+TEST_CASE("a commit whose answer was lost is found done") {
+    // NFS: the server made the link, the answer was lost, and the client's second try says EEXIST.
+    StoreFixture fixture;
+    int lost = 0;
+    fixture.options.before_step = [&](std::string_view step) -> base::Result<void> {
+        if (step == "commit" || step == "provenance-link") {
+            const auto work = fixture.options.path + "/tmp";
+            const auto names = store::list_directory(work);
+            REQUIRE(names);
+            REQUIRE(names->size() == 1);
+            const bool image = step == "commit";
+            const auto from = work + "/" + names->front() + (image ? "/image.sif" : "/provenance.json");
+            const auto to = fixture.options.path + "/images/" + StoreFixture::id_of(1) +
+                            (image ? ".sif" : ".json");
+            REQUIRE(::link(from.c_str(), to.c_str()) == 0);
+            ++lost;
+        }
+        return {};
+    };
+    const auto store = fixture.open();
+    const auto image = StoreFixture::put(store, 1, "content");
+    REQUIRE(image);
+    CHECK(lost == 2);
+    CHECK(base::read_file(image->path, 100) == "content");
+    CHECK(fixture.entries("tmp") == 0);
+    CHECK(store.fsck(false, true)->empty());
+}
+
 TEST_CASE("fsck condemns no image for what it could not read just now") {
     StoreFixture fixture;
     const auto store = fixture.open();
