@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs every test on a bare Debian 12, as root: installs what is missing, builds, runs unit, fuzz (corpus
-# replay), privileged and integration tests, then unit and fuzz tests again under ASan and UBSan.
+# replay), privileged and integration tests, then unit and fuzz tests again under ASan and UBSan, and those
+# of threaded code under TSan.
 # The last line is `N passed, N failed, N skipped`; the exit status is 0 only if nothing failed.
 # REQUIRE_ALL=1: a skipped test is a failure.
 set -uo pipefail
@@ -94,15 +95,16 @@ run_ctest() {
     if [ $((PASSED + FAILED + SKIPPED)) -eq "$before" ]; then count_failure "no test ran in $dir"; fi
 }
 
-# The programs under test need no sanitizer build of the rest of the house.
+# build_sanitized PRESET REGEX: the test programs whose whole names match. They need no sanitizer build of
+# the rest of the house.
 build_sanitized() {
-    local dir=$SLIPWAY_ROOT/build/asan-ubsan targets
+    local preset=$1 dir=$SLIPWAY_ROOT/build/$1 targets
     # An empty list of targets would build everything; configuring alone is what is wanted first.
-    configure_and_build asan-ubsan build.ninja
-    targets=$(ninja -C "$dir" -t targets all | sed -n 's/^\(\(unit\|fuzz\)_[a-z0-9_]*\): phony$/\1/p')
-    [ -n "$targets" ] || die "no unit tests in $dir"
+    configure_and_build "$preset" build.ninja
+    targets=$(ninja -C "$dir" -t targets all | sed -n 's/: phony$//p' | grep -xE "$2")
+    [ -n "$targets" ] || die "no such tests in $dir: $2"
     # shellcheck disable=SC2086
-    configure_and_build asan-ubsan $targets
+    configure_and_build "$preset" $targets
 }
 
 # A cluster that an interrupted run leaves would keep ports and users.
@@ -117,7 +119,7 @@ report() {
 }
 
 main() {
-    [ $# -eq 0 ] || { sed -n '3,6s/^# //p' "$0" >&2; exit 2; }
+    [ $# -eq 0 ] || { sed -n '3,7s/^# //p' "$0" >&2; exit 2; }
     cd "$SLIPWAY_ROOT" || exit 1
     trap 'remove_cluster; exit 130' INT TERM HUP
     # Results of an earlier run must not be counted again.
@@ -130,11 +132,16 @@ main() {
         run_ctest release '' -L 'integration|privileged'
         remove_cluster
     fi
-    if step "build asan-ubsan" build_sanitized; then
+    if step "build asan-ubsan" build_sanitized asan-ubsan '(unit|fuzz)_[a-z0-9_]*'; then
         heading "unit tests and corpus replay under ASan and UBSan"
         # What looks at the tree or at whole programs has run already.
         UBSAN_OPTIONS=print_stacktrace=1 run_ctest asan-ubsan 'asan: ' -L 'unit|fuzz' \
             -E '^tree\.|^unit\.(cli_program|man_pages|plugin_symbols)$' -j "$(nproc)"
+    fi
+    local threaded='store|convert|prefetch_transfer|prefetch_sources|service|squashfs_server'
+    if step "build tsan" build_sanitized tsan "unit_($threaded)"; then
+        heading "unit tests of what has threads under TSan"
+        run_ctest tsan 'tsan: ' -R "^unit\.($threaded)\$" -j "$(nproc)"
     fi
     exec 2>&1
     report
