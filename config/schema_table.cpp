@@ -82,7 +82,9 @@ constexpr std::array key_table{
     key<Listeners, &Config::service, &ServiceConfig::listen>(
         "service", "listen", "The Unix socket that the service listens on."),
     key<NumberOrAuto<max_threads>, &Config::service, &ServiceConfig::workers>(
-        "service", "workers", "Images that are converted at the same time. auto: one per core."),
+        "service", "workers",
+        "Images that are staged at the same time. auto: one per core. Half as many more are staged "
+        "for users of whom nothing is being staged, so that slow images keep nobody waiting."),
     key<Number<unsigned, 1, 10000>, &Config::service, &ServiceConfig::max_concurrent_per_user>(
         "service", "max_concurrent_per_user",
         "Images that are staged at the same time for one user; more wait their turn."),

@@ -59,7 +59,7 @@ base::Error protocol_error(std::string message) {
 
 /// A field of the body, of the type that it must have.
 template <typename T>
-base::Result<void> take(const json& body, const char* key, T& target) {
+base::Result<void> take(const nlohmann::json& body, const char* key, T& target) {
     const auto found = body.find(key);
     if (found == body.end()) {
         return {};
@@ -84,7 +84,8 @@ ApiResponse error_response(const base::Error& error) {
 }
 
 base::Result<std::pair<StageRequest, bool>> parse_submit(std::string_view body, uid_t uid) {
-    const json object = json::parse(body, nullptr, false);
+    // Not the ordered kind, whose time grows with the square of the number of keys.
+    const auto object = nlohmann::json::parse(body, nullptr, false);
     if (!object.is_object()) {
         return base::Unexpected(protocol_error("the request is not a JSON object"));
     }
@@ -124,9 +125,7 @@ Api::Api(JobTable& table, Metrics& metrics, const store::Store& store, uid_t adm
 void Api::handle(const ApiRequest& request, const Reply& reply) {
     metrics_.requests.fetch_add(1, std::memory_order_relaxed);
     if (!request.api.empty() && request.api != api_version) {
-        return reply(error_response(protocol_error(
-            fmt::format("the client speaks version {} of the interface, this service version {}",
-                        base::in_quotes(request.api, 20), api_version))));
+        return reply(error_response(version_mismatch(request.api, api_version)));
     }
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
     const auto parts = base::split(path.substr(std::min<std::size_t>(1, path.size())), '/');
@@ -143,7 +142,7 @@ void Api::handle(const ApiRequest& request, const Reply& reply) {
             return reply(submit(request));
         }
         if (parts.size() == 2 && get) {
-            return images(reply);
+            return images(request.peer.uid, reply);
         }
         if (parts.size() == 3 && get) {
             return reply(job(parts[2], false));
@@ -204,10 +203,13 @@ ApiResponse Api::job(std::string_view id, bool events) {
     return response;
 }
 
-void Api::images(const Reply& reply) {
+/// All images, which everybody may use, and the asker's work: what others ask for is their affair.
+void Api::images(uid_t asker, const Reply& reply) {
     json work = json::array();
     for (const auto& job : table_.all()) {
-        work.push_back(job_json(*job));
+        if (asker == 0 || asker == admin_ || job->askers.contains(asker)) {
+            work.push_back(job_json(*job));
+        }
     }
     const auto* store = &store_;
     disk_([store, reply, work = std::move(work)]() -> std::function<void()> {

@@ -3,6 +3,7 @@
 
 #include "prefetch/service/job_table.hpp"
 #include "prefetch/service/metrics.hpp"
+#include "prefetch/staging/api_version.hpp"
 #include "store/store.hpp"
 
 #include <functional>
@@ -11,10 +12,6 @@
 #include <string_view>
 
 namespace slipway::prefetch::service {
-
-/// Version of the HTTP interface: what the header "Slipway-Api" carries in both directions. A
-/// request with another one is refused, so that an old client never misreads a new service.
-inline constexpr std::string_view api_version = "1";
 
 /// Who asks, as the kernel says (SO_PEERCRED); nothing in a request can change it.
 struct Peer {
@@ -54,7 +51,7 @@ class Api {
   private:
     ApiResponse submit(const ApiRequest& request);
     ApiResponse job(std::string_view id, bool events);
-    void images(const Reply& reply);
+    void images(uid_t asker, const Reply& reply);
     void change_image(const ApiRequest& request, std::string_view id, std::string_view action,
                       const Reply& reply);
     void renew_grant(const Job& job, uid_t uid);

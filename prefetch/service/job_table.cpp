@@ -60,8 +60,7 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request,
             (job.state == JobState::ready && request.pull != PullPolicy::always &&
              (age < limits_.ready_ttl || is_digest_pinned(request)));
         if (valid && !(job.cancel.stop_requested() && !done)) {
-            job.last_interest = now;
-            job.detached = job.detached || detached;
+            join(job, request, detached, now);
             return known->second;
         }
         if (!done) {
@@ -71,22 +70,48 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request,
         }
         jobs_.erase(known);
     }
-    auto& queue = queues_[request.uid];
-    if (queue.size() >= limits_.queued_per_user) {
+    return make(request, detached, id, now);
+}
+
+/// One more asker. Work that still waits gets a place in his queue too, so that it begins when the
+/// first of its askers has his turn: nobody delays an image by asking for it behind much else.
+void JobTable::join(Job& job, const StageRequest& request, bool detached, Clock::time_point now) {
+    job.last_interest = now;
+    job.detached = job.detached || detached;
+    const bool is_new = job.askers.insert(request.uid).second;
+    const auto queue = queues_.find(request.uid);
+    if (is_new && job.state == JobState::queued &&
+        (queue == queues_.end() || queue->second.size() < limits_.queued_per_user)) {
+        enqueue(request.uid, job.id);
+        pump(now);
+    }
+}
+
+void JobTable::enqueue(uid_t uid, const std::string& id) {
+    auto& queue = queues_[uid];
+    if (queue.empty()) {
+        turns_.push_back(uid);
+    }
+    queue.push_back(id);
+}
+
+base::Result<std::shared_ptr<Job>> JobTable::make(const StageRequest& request, bool detached,
+                                                  const std::string& id, Clock::time_point now) {
+    const auto queue = queues_.find(request.uid);
+    if (queue != queues_.end() && queue->second.size() >= limits_.queued_per_user) {
         return base::fail(base::Code::service_busy, "too many images of yours are waiting already",
                           "wait until some are ready");
     }
     auto job = std::make_shared<Job>();
     job->id = id;
     job->request = request;
+    job->askers.insert(request.uid);
     job->detached = detached;
     job->created = job->last_interest = now;
     job->last_event = progress_line({Phase::queued, queued() + 1, 0, {}});
     jobs_.emplace(id, job);
-    if (queue.empty()) {
-        turns_.push_back(request.uid);
-    }
-    queue.push_back(id);
+    ++queued_;
+    enqueue(request.uid, id);
     pump(now);
     return job;
 }
@@ -105,14 +130,6 @@ std::vector<std::shared_ptr<Job>> JobTable::all() const {
     std::sort(list.begin(), list.end(),
               [](const auto& a, const auto& b) { return a->created < b->created; });
     return list;
-}
-
-std::size_t JobTable::queued() const noexcept {
-    std::size_t count = 0;
-    for (const auto& [uid, queue] : queues_) {
-        count += queue.size();
-    }
-    return count;
 }
 
 void JobTable::listen(Job& job, Listener& listener) {
@@ -164,6 +181,17 @@ void JobTable::end(Job& job, JobState state, const std::string& line, Clock::tim
     job.state = state;
     job.finished = now;
     tell(job, line, true);
+    // Whoever asks for ever new images fills his own share of the memory, not all of it.
+    auto& ended = ended_[job.request.uid];
+    ended.push_back(job.id);
+    while (ended.size() > limits_.ended_per_user) {
+        const auto oldest = jobs_.find(ended.front());
+        if (oldest != jobs_.end() && (oldest->second->state == JobState::ready ||
+                                      oldest->second->state == JobState::failed)) {
+            jobs_.erase(oldest);
+        }
+        ended.pop_front();
+    }
 }
 
 void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
@@ -185,8 +213,8 @@ void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
 
 void JobTable::give_back(const Job& job) {
     --running_;
-    if (--running_of_[job.request.uid] == 0) {
-        running_of_.erase(job.request.uid);
+    if (--running_of_[job.charged] == 0) {
+        running_of_.erase(job.charged);
     }
 }
 
@@ -197,15 +225,35 @@ void JobTable::abandoned(const std::string& id) {
     }
 }
 
+bool JobTable::may_start(uid_t uid) const {
+    const auto running = running_of_.find(uid);
+    if (running == running_of_.end()) {
+        return running_ < std::size_t{limits_.workers} + limits_.reserve;
+    }
+    return running_ < limits_.workers && running->second < limits_.per_user;
+}
+
+/// Takes work that nobody wants any more out of the queues of all who asked for it.
+void JobTable::leave_queues(const Job& job) {
+    --queued_;
+    for (const auto uid : job.askers) {
+        const auto queue = queues_.find(uid);
+        if (queue != queues_.end() && std::erase(queue->second, job.id) != 0 &&
+            queue->second.empty()) {
+            queues_.erase(queue);
+            turns_.remove(uid);
+        }
+    }
+}
+
 /// Starts what may start: users take turns, nobody runs more than his share.
 void JobTable::pump(Clock::time_point now) {
     std::size_t passed_over = 0;
-    while (running_ < limits_.workers && passed_over < turns_.size()) {
+    while (passed_over < turns_.size()) {
         const uid_t uid = turns_.front();
         turns_.pop_front();
         auto& queue = queues_[uid];
-        const auto running = running_of_.find(uid);
-        if (running != running_of_.end() && running->second >= limits_.per_user) {
+        if (!may_start(uid)) {
             turns_.push_back(uid);
             ++passed_over;
             continue;
@@ -219,8 +267,10 @@ void JobTable::pump(Clock::time_point now) {
         }
         passed_over = 0;
         if (!job || job->state != JobState::queued) {
-            continue; // cancelled while it waited
+            continue; // begun already, on the turn of somebody else who asked for it
         }
+        --queued_;
+        job->charged = uid;
         job->state = JobState::running;
         job->started = now;
         ++running_;
@@ -234,10 +284,16 @@ void JobTable::tick(Clock::time_point now) {
         auto& job = *it->second;
         const bool unwanted = job.listeners.empty() && !job.detached &&
                               now - job.last_interest > limits_.interest_ttl;
+        const bool going = job.state == JobState::queued || job.state == JobState::running;
+        if (going && !job.listeners.empty() && now - job.last_broadcast >= limits_.silence) {
+            job.last_broadcast = now; // a client can tell a long wait from a dead service
+            tell(job, std::string(job.last_event), false);
+        }
         switch (job.state) {
         case JobState::queued:
             if (unwanted) {
-                it = jobs_.erase(it); // pump() passes over its id
+                leave_queues(job);
+                it = jobs_.erase(it);
                 continue;
             }
             break;
@@ -270,6 +326,7 @@ void JobTable::cancel_all() {
     }
     queues_.clear();
     turns_.clear();
+    queued_ = 0;
 }
 
 } // namespace slipway::prefetch::service

@@ -34,6 +34,8 @@ class Listener {
 struct Job {
     std::string id; ///< 32 hex digits, made from what is asked for: equal requests have equal ids
     StageRequest request;
+    std::set<uid_t> askers; ///< everybody who has asked for it
+    uid_t charged = 0;      ///< whose share it runs on: the asker whose turn came first
     JobState state = JobState::queued;
     std::string last_event; ///< what a listener that comes now is told first
     StagedImage image;      ///< when ready
@@ -47,11 +49,16 @@ struct Job {
 
 struct TableLimits {
     unsigned workers = 2;
+    /// More at once, each for a user with nothing running: slow work of a few users, an image on a
+    /// registry that hardly answers, never keeps the others waiting.
+    unsigned reserve = 1;
     unsigned per_user = 4;                       ///< running at once for one user
     std::size_t queued_per_user = 256;           ///< more are refused with Code::service_busy
+    std::size_t ended_per_user = 1000;           ///< ready or failed: the oldest are forgotten
     std::chrono::seconds ready_ttl{60};          ///< a ready tag is answered from memory that long
     std::chrono::seconds failed_ttl{5};          ///< a failure is remembered that long
     std::chrono::seconds interest_ttl{30};       ///< nobody listened or asked that long: cancelled
+    std::chrono::seconds silence{30}; ///< listeners hear how it stands at least that often
 };
 
 /// All work of the service: who shares it, whose turn it is, who is told. Not thread-safe: belongs
@@ -85,11 +92,17 @@ class JobTable {
     /// Cancels everything (the service stops).
     void cancel_all();
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
-    [[nodiscard]] std::size_t queued() const noexcept;
+    [[nodiscard]] std::size_t queued() const noexcept { return queued_; }
 
     static std::string job_id(const StageRequest& request);
 
   private:
+    base::Result<std::shared_ptr<Job>> make(const StageRequest& request, bool detached,
+                                            const std::string& id, Clock::time_point now);
+    void join(Job& job, const StageRequest& request, bool detached, Clock::time_point now);
+    void enqueue(uid_t uid, const std::string& id);
+    void leave_queues(const Job& job);
+    [[nodiscard]] bool may_start(uid_t uid) const;
     void pump(Clock::time_point now);
     void give_back(const Job& job);
     void tell(Job& job, const std::string& line, bool last);
@@ -101,7 +114,9 @@ class JobTable {
     std::map<uid_t, std::deque<std::string>> queues_; ///< ids, per user, oldest first
     std::list<uid_t> turns_;                          ///< users with queued work, next first
     std::map<uid_t, unsigned> running_of_;
+    std::map<uid_t, std::deque<std::string>> ended_; ///< ids, per first asker, oldest first
     std::size_t running_ = 0;
+    std::size_t queued_ = 0;
 };
 
 } // namespace slipway::prefetch::service

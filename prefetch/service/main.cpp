@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <thread>
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -50,6 +51,16 @@ void raise_descriptor_limit() {
     }
 }
 
+/// Connections that leave descriptors for the store and for transfers.
+std::size_t connections_within_limit() {
+    constexpr std::size_t others = 512;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return std::numeric_limits<std::size_t>::max();
+    }
+    return limit.rlim_cur > 2 * others ? limit.rlim_cur - others : limit.rlim_cur / 2;
+}
+
 base::Result<std::string> config_path(int argc, char** argv) {
     if (argc == 1) {
         return std::string();
@@ -79,7 +90,9 @@ service::ServerOptions server_options(const config::Config& config) {
     options.table.workers = config.service.workers != 0
                                 ? config.service.workers
                                 : std::max(1U, std::thread::hardware_concurrency());
+    options.table.reserve = (options.table.workers + 1) / 2;
     options.table.per_user = config.service.max_concurrent_per_user;
+    options.max_connections = std::min(options.max_connections, connections_within_limit());
     return options;
 }
 

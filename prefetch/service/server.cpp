@@ -75,7 +75,7 @@ struct Server::Impl {
           table(options.table, [this](std::shared_ptr<Job> job) { work(std::move(job)); }),
           api(table, metrics, store, ::geteuid(),
               [this](Api::DiskWork task) { on_disk(std::move(task)); }),
-          workers(options.table.workers) {}
+          workers(options.table.workers + options.table.reserve) {}
 
     /// One image on one worker thread; what happens is told to the table on the control thread.
     void work(std::shared_ptr<Job> job) {
@@ -149,16 +149,9 @@ struct Server::Impl {
             return;
         }
         auto& mine = connections_of[peer->uid];
-        const bool crowded = connections >= options.max_connections ||
-                             (peer->uid != 0 && mine >= options.max_connections_per_user);
-        if (crowded) {
-            static constexpr std::string_view busy =
-                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            error_code ignored;
-            socket.non_blocking(true, ignored);
-            (void)!::send(socket.native_handle(), busy.data(), busy.size(), MSG_NOSIGNAL);
-            metrics.refused.fetch_add(1);
-            return;
+        const auto free = options.max_connections - std::min(connections, options.max_connections);
+        if (free == 0 || (peer->uid != 0 && mine >= options.share_of_free * free)) {
+            return turn_away(socket, peer->uid, mine);
         }
         ++mine;
         ++connections;
@@ -171,6 +164,26 @@ struct Server::Impl {
                               connections_of.erase(uid);
                           }
                       });
+    }
+
+    void turn_away(Protocol::socket& socket, uid_t uid, std::size_t mine) {
+        static const auto answer = [] {
+            const auto body = error_response({base::Code::service_busy, 0,
+                                              "too many connections to the service are open",
+                                              "try again in a minute"})
+                                  .body;
+            return fmt::format("HTTP/1.1 503 Service Unavailable\r\nSlipway-Api: {}\r\n"
+                               "Content-Type: application/json\r\nContent-Length: {}\r\n"
+                               "Connection: close\r\n\r\n{}",
+                               api_version, body.size(), body);
+        }();
+        if (mine == 0) {
+            connections_of.erase(uid);
+        }
+        error_code ignored;
+        socket.non_blocking(true, ignored);
+        (void)!::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL);
+        metrics.refused.fetch_add(1);
     }
 
     void tick() {

@@ -17,8 +17,10 @@ struct ServerOptions {
     std::string socket_path = "/run/slipway/slipwayd.sock";
     TableLimits table;
     SessionLimits session;
-    std::size_t max_connections = 16000;          ///< more are told to come back and closed
-    std::size_t max_connections_per_user = 12000; ///< the same for one uid; root is not limited
+    std::size_t max_connections = 16000; ///< more are told Code::service_busy and closed
+    /// One user (root apart) may hold as many times what is still free for others: three of four
+    /// connections when he is alone, and however many users take all they can, one more gets in.
+    std::size_t share_of_free = 3;
     std::chrono::seconds drain{20}; ///< how long a stopping service waits for its workers
 };
 

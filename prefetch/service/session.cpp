@@ -23,7 +23,7 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
   public:
     Session(net::local::stream_protocol::socket socket, Peer peer, const SessionLimits& limits,
             Api& api, JobTable& table, std::function<void()> gone)
-        : stream_(std::move(socket)), peer_(peer), limits_(limits), api_(api), table_(table),
+        : stream_(std::move(socket)), buffer_(buffer_bytes(limits)), peer_(peer), limits_(limits), api_(api), table_(table),
           gone_(std::move(gone)) {}
     ~Session() override {
         stop_listening();
@@ -44,6 +44,11 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
     }
 
   private:
+    /// All that is ever kept unread: the limits of the parser leave out the extensions of a chunk.
+    static std::size_t buffer_bytes(const SessionLimits& limits) {
+        return limits.header_bytes + limits.body_bytes;
+    }
+
     void have_read(error_code error) {
         if (error == http::error::body_limit || error == http::error::header_limit ||
             error == http::error::buffer_overflow) {

@@ -12,7 +12,7 @@ namespace slipway::prefetch::service {
 
 struct SessionLimits {
     std::size_t header_bytes = 8U << 10U;
-    std::size_t body_bytes = 64U << 10U;
+    std::size_t body_bytes = 16U << 10U;
     std::size_t unsent_bytes = 256U << 10U; ///< a listener that does not read is dropped
     std::chrono::seconds request_timeout{10}; ///< for a whole request to arrive, or the next one
     std::chrono::seconds write_timeout{30};

@@ -21,7 +21,7 @@ struct Ear : Listener {
 
 struct Bench {
     std::vector<std::string> started; // references, in the order in which work began
-    TableLimits limits{2, 4, 256, 60s, 5s, 30s};
+    TableLimits limits{.workers = 2, .reserve = 0};
     Clock::time_point now = Clock::time_point() + 1h;
 
     JobTable make() {
@@ -193,4 +193,71 @@ TEST_CASE("progress is told at a bearable rate, a new phase at once") {
     CHECK(ear.lines.size() <= 7);
     table.progressed(job->id, {Phase::publishing, 0, 0, {}}, bench.now + 1000ms);
     CHECK(ear.lines.back() == R"({"event":"publishing"})");
+}
+
+TEST_CASE("slow work of one user keeps nobody else waiting") {
+    Bench bench;
+    bench.limits.reserve = 1;
+    auto table = bench.make();
+    for (const auto* name : {"slow1", "slow2", "slow3"}) {
+        REQUIRE(table.submit(Bench::want(name, 1), false, bench.now));
+    }
+    CHECK(bench.started == std::vector<std::string>{"slow1", "slow2"});
+    REQUIRE(table.submit(Bench::want("quick", 2), false, bench.now));
+    REQUIRE(table.submit(Bench::want("another", 2), false, bench.now));
+    CHECK(bench.started == std::vector<std::string>{"slow1", "slow2", "quick"});
+    table.finished(JobTable::job_id(Bench::want("quick")), Bench::image(), bench.now);
+    CHECK(bench.started.back() == "another");
+}
+
+TEST_CASE("an image is not delayed by those who ask for it behind much else") {
+    Bench bench;
+    bench.limits = {.workers = 1, .reserve = 1, .per_user = 1};
+    auto table = bench.make();
+    for (const auto* name : {"slow1", "slow2", "wanted"}) {
+        REQUIRE(table.submit(Bench::want(name, 1), false, bench.now));
+    }
+    CHECK(table.queued() == 2);
+    const auto joined = table.submit(Bench::want("wanted", 2), false, bench.now);
+    CHECK(bench.started == std::vector<std::string>{"slow1", "wanted"});
+    CHECK((*joined)->charged == 2);
+    CHECK(table.queued() == 1);
+    table.finished((*joined)->id, Bench::image(), bench.now);
+    table.finished(JobTable::job_id(Bench::want("slow1")), Bench::image(), bench.now);
+    CHECK(bench.started == std::vector<std::string>{"slow1", "wanted", "slow2"});
+    table.finished(JobTable::job_id(Bench::want("slow2")), Bench::image(), bench.now);
+    CHECK(table.running() == 0);
+    CHECK(table.queued() == 0);
+    CHECK(bench.started.size() == 3); // "wanted" does not run again for its first asker
+}
+
+TEST_CASE("what is remembered of one user's ended work is bounded") {
+    Bench bench;
+    bench.limits.ended_per_user = 3;
+    auto table = bench.make();
+    const auto other = table.submit(Bench::want("other", 2), false, bench.now);
+    table.finished((*other)->id, Bench::image(), bench.now);
+    for (const auto* name : {"1", "2", "3", "4", "5"}) {
+        const auto job = table.submit(Bench::want(name, 1), false, bench.now);
+        table.finished((*job)->id, base::fail(base::Code::source_not_found, "no"), bench.now);
+    }
+    CHECK(table.all().size() == 4);
+    CHECK(table.find((*other)->id));
+    CHECK_FALSE(table.find(JobTable::job_id(Bench::want("2"))));
+    CHECK(table.find(JobTable::job_id(Bench::want("3"))));
+}
+
+TEST_CASE("listeners hear from time to time that their work still waits") {
+    Bench bench;
+    bench.limits.workers = 1;
+    auto table = bench.make();
+    REQUIRE(table.submit(Bench::want("slow"), true, bench.now));
+    const auto job = table.submit(Bench::want("waits"), false, bench.now);
+    Ear ear;
+    table.listen(**job, ear);
+    table.tick(bench.now + 31s);
+    table.tick(bench.now + 32s);
+    table.tick(bench.now + 62s);
+    CHECK(ear.lines == std::vector<std::string>(3, ear.lines.front()));
+    CHECK_FALSE(ear.ended);
 }

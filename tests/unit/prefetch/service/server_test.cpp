@@ -65,6 +65,10 @@ TEST_CASE("bad requests are refused one by one and harm nobody else") {
                       "Content-Length: 2\r\n\r\n{}")
               .find("service-protocol") != std::string::npos);
     CHECK(service.ask(Running::post(R"({"reference":"a","uid":0})")).starts_with("HTTP/1.1 400"));
+    // A chunk's extensions count as well: what is kept of an unfinished request is bounded.
+    CHECK(service.ask("POST /v1/images HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
+                      std::string(100000, 'x'))
+              .starts_with("HTTP/1.1 413"));
     // A slow-loris is cut off after the time for one request, and does not hold up others.
     const auto loris = service.connect();
     (void)!::send(loris.get(), "GET /healthz HT", 15, MSG_NOSIGNAL);
@@ -96,7 +100,9 @@ TEST_CASE("idle connections over the limit are told so and the others go on") {
     CHECK(Running::talk(last.get(), Running::get("/healthz")).find("ok") != std::string::npos);
     idle.push_back(service.connect());
     ::usleep(50000);
-    CHECK(service.ask("").starts_with("HTTP/1.1 503"));
+    const auto refused = service.ask("");
+    CHECK(refused.starts_with("HTTP/1.1 503"));
+    CHECK(refused.find("service-busy") != std::string::npos);
 }
 
 TEST_CASE("work is cancelled when the last listener has gone, and on stop") {
