@@ -6,7 +6,9 @@
 #include "base/text.hpp"
 #include "cli/messages.hpp"
 #include "cli/session.hpp"
+#include "prefetch/client/service_client.hpp"
 #include "prefetch/client/unix_http.hpp"
+#include "prefetch/staging/api_version.hpp"
 
 #include <cerrno>
 #include <netdb.h>
@@ -89,7 +91,8 @@ Finding check_service(const config::Config& config) {
     if (!address.starts_with(scheme)) {
         return {Verdict::warn, "service", "the site has no service socket", "set service.listen"};
     }
-    auto http = prefetch::client::UnixHttp::connect(address.substr(scheme.size()));
+    const auto path = address.substr(scheme.size());
+    auto http = prefetch::client::UnixHttp::connect(path, answer_ms);
     if (!http) {
         // Without a shared store nothing needs the service.
         const bool optional = config.store.path.empty();
@@ -97,10 +100,17 @@ Finding check_service(const config::Config& config) {
                 optional ? "users stage for themselves; start slipwayd if they should not"
                          : "systemctl start slipwayd; without it users stage for themselves"};
     }
+    if (const auto trusted = prefetch::client::check_server(*http, path, config.store.path); !trusted) {
+        return {Verdict::fail, "service", trusted.error().message, trusted.error().hint};
+    }
     const auto reply = http->exchange("GET", "/healthz", {}, answer_ms);
     if (!reply || reply->status != 200) {
         return {Verdict::fail, "service", reply ? "it answers with an error" : reply.error().message,
                 "journalctl -u slipwayd"};
+    }
+    if (reply->api != prefetch::api_version) {
+        const auto error = prefetch::version_mismatch(prefetch::api_version, reply->api);
+        return {Verdict::fail, "service", error.message, error.hint};
     }
     return {Verdict::pass, "service", "answers on " + base::in_quotes(address), {}};
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/client/service_client.hpp"
 
+#include "base/format.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "prefetch/client/unix_http.hpp"
+#include "prefetch/staging/api_version.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +13,8 @@
 
 #include <nlohmann/json.hpp>
 #include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace slipway::prefetch::client {
 namespace {
@@ -18,7 +23,7 @@ using nlohmann::json;
 using base::Code;
 
 constexpr int answer_timeout_ms = 30000;
-constexpr int silence_timeout_ms = 300000; ///< between two events; waiting in a queue is silent
+constexpr int silence_timeout_ms = 300000; ///< between two events; the service never waits so long
 
 std::string text_of(const json& object, const char* key) {
     const auto found = object.find(key);
@@ -59,6 +64,20 @@ struct Ending {
     explicit operator bool() const { return image.has_value() || error.has_value(); }
 };
 
+std::optional<Phase> phase_of(std::string_view name) {
+    constexpr std::pair<std::string_view, Phase> names[] = {
+        {"queued", Phase::queued},           {"waiting", Phase::waiting},
+        {"resolving", Phase::resolving},     {"resolved", Phase::resolved},
+        {"downloading", Phase::downloading}, {"converting", Phase::converting},
+        {"publishing", Phase::publishing}};
+    for (const auto& [known, phase] : names) {
+        if (name == known) {
+            return phase;
+        }
+    }
+    return std::nullopt;
+}
+
 Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
     const json event = json::parse(line, nullptr, false);
     Ending ending;
@@ -67,7 +86,6 @@ Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
         return ending;
     }
     const auto name = text_of(event, "event");
-    StageProgress progress;
     if (name == "ready" || (name == "resolved" && detach)) {
         ending.image = image_of(event);
         return ending;
@@ -76,23 +94,23 @@ Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
         ending.error = error_of(event);
         return ending;
     }
+    const auto phase = phase_of(name);
+    if (!phase) {
+        return ending; // news of a newer service
+    }
+    StageProgress progress;
+    progress.phase = *phase;
     progress.done = number_of(event, name == "queued" ? "position" : "bytes");
     progress.total = number_of(event, "total");
     progress.detail = text_of(event, "holder");
-    progress.phase = name == "waiting"       ? Phase::waiting
-                     : name == "resolving"   ? Phase::resolving
-                     : name == "resolved"    ? Phase::resolved
-                     : name == "downloading" ? Phase::downloading
-                     : name == "converting"  ? Phase::converting
-                     : name == "publishing"  ? Phase::publishing
-                                             : Phase::queued;
     sink(progress);
     return ending;
 }
 
 base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
                                  const std::stop_token& stop) {
-    TRY_ASSIGN(auto http, UnixHttp::connect(call.socket_path));
+    TRY_ASSIGN(auto http, UnixHttp::connect(call.socket_path, answer_timeout_ms));
+    TRY(check_server(http, call.socket_path, call.store_path));
     json body = {{"reference", call.request.reference}};
     if (!call.request.platform.empty()) {
         body["platform"] = call.request.platform;
@@ -105,12 +123,19 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
     }
     const auto text = body.dump(-1, ' ', false, json::error_handler_t::replace);
     TRY_ASSIGN(const auto posted, http.exchange("POST", "/v1/images", text, answer_timeout_ms));
+    if (posted.api != api_version) {
+        return posted.api.empty() ? strange()
+                                  : base::Unexpected(version_mismatch(api_version, posted.api));
+    }
     const json job = json::parse(posted.body, nullptr, false);
     if (!job.is_object()) {
         return strange();
     }
     if (posted.status >= 300) {
         auto error = error_of(job);
+        if (error.message.empty()) {
+            return strange();
+        }
         return Ending{std::nullopt, std::move(error)};
     }
     const auto last = job.find("last_event");
@@ -131,6 +156,27 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
 }
 
 } // namespace
+
+base::Result<void> check_server(const UnixHttp& http, const std::string& socket_path,
+                                const std::string& store_path) {
+    TRY_ASSIGN(const auto uid, http.server_uid());
+    if (uid == 0 || uid == ::geteuid()) {
+        return {};
+    }
+    struct stat st {};
+    const std::string directory(base::dir_name(socket_path));
+    if (::stat(directory.c_str(), &st) == 0 && st.st_uid == uid && (st.st_mode & 022) == 0) {
+        return {};
+    }
+    if (!store_path.empty() && ::stat(store_path.c_str(), &st) == 0 && st.st_uid == uid) {
+        return {};
+    }
+    return base::fail(Code::config_insecure,
+                      fmt::format("uid {} listens on {}, and that is not the service: neither root "
+                                  "nor the owner of the store",
+                                  uid, base::in_quotes(socket_path)),
+                      "tell your site: somebody may be posing as slipwayd");
+}
 
 base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,
                                                 const std::stop_token& stop) {

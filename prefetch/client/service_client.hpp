@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "prefetch/client/unix_http.hpp"
 #include "prefetch/staging/stage_types.hpp"
 
 #include <string>
@@ -9,13 +10,21 @@ namespace slipway::prefetch::client {
 
 struct ServiceCall {
     std::string socket_path;
+    std::string store_path; ///< the site's store, whose owner may run the service; "" for none
     StageRequest request;
     bool detach = false; ///< return as soon as the image is resolved; the service goes on
     int reconnect_s = 60; ///< how long a service that went away in the middle is waited for
 };
 
+/// What the service names is run, so only these are believed to be it: root, the caller, the owner
+/// of the socket's directory when nobody else can write there, and the owner of the site's store ("":
+/// none). Code::config_insecure for anybody else: somebody got the name of the socket.
+base::Result<void> check_server(const UnixHttp& http, const std::string& socket_path,
+                                const std::string& store_path);
+
 /// Asks slipwayd for an image and waits until it is ready (or resolved, with `detach`). The
-/// service's own errors come back as they are. Code::service_unreachable (see UnixHttp::connect for
+/// service's own errors come back as they are. Code::config_insecure: see check_server. Another
+/// version of the interface is Code::service_protocol. Code::service_unreachable (see UnixHttp::connect for
 /// sys_errno) when there is no service to begin with; one that goes away in the middle is waited for
 /// and asked again, which costs nothing that was finished.
 base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,

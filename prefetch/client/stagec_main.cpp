@@ -98,6 +98,7 @@ int stage(const Arguments& arguments) {
     }
     prefetch::client::ServiceCall call;
     call.socket_path = socket_of(*config);
+    call.store_path = config->store.path;
     call.request.reference = arguments.reference;
     call.detach = arguments.detach;
     if (call.socket_path.empty()) {

@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "prefetch/staging/api_version.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,6 +24,12 @@ constexpr std::size_t max_chunk = 256U << 10U;
 base::Unexpected broken(int err) {
     return base::fail_errno(base::Code::service_unreachable, err,
                             "the connection to the service broke");
+}
+
+base::Unexpected silent(int timeout_ms) {
+    return base::fail(base::Code::timed_out,
+                      fmt::format("the service was silent for {} s", timeout_ms / 1000),
+                      "try again; if it stays so, ask your site to look at slipwayd");
 }
 
 base::Unexpected strange(std::string_view what) {
@@ -65,7 +72,7 @@ base::Result<std::size_t> parse_hex(std::string_view text) {
 
 } // namespace
 
-base::Result<UnixHttp> UnixHttp::connect(const std::string& path) {
+base::Result<UnixHttp> UnixHttp::connect(const std::string& path, int timeout_ms) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) {
@@ -74,12 +81,20 @@ base::Result<UnixHttp> UnixHttp::connect(const std::string& path) {
     }
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // A service that takes no connections must not hold a job up for ever.
+    const timeval limit{timeout_ms / 1000, (timeout_ms % 1000) * 1000};
+    if (socket) {
+        ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    }
     int result = -1;
     do {
         result = socket ? ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address),
                                     sizeof address)
                         : -1;
     } while (result != 0 && errno == EINTR);
+    if (result != 0 && errno == EAGAIN) {
+        return silent(timeout_ms);
+    }
     if (result != 0) {
         return base::fail_errno(base::Code::service_unreachable, errno,
                                 "cannot reach the service at " + base::in_quotes(path),
@@ -89,6 +104,15 @@ base::Result<UnixHttp> UnixHttp::connect(const std::string& path) {
     return UnixHttp(std::move(socket));
 }
 
+base::Result<uid_t> UnixHttp::server_uid() const {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+        return base::fail_errno(base::Code::system, errno, "cannot tell who the service is");
+    }
+    return credentials.uid;
+}
+
 base::Result<void> UnixHttp::fill(int timeout_ms) {
     pollfd waiting{socket_.get(), POLLIN, 0};
     int ready = -1;
@@ -96,8 +120,7 @@ base::Result<void> UnixHttp::fill(int timeout_ms) {
         ready = ::poll(&waiting, 1, timeout_ms);
     } while (ready < 0 && errno == EINTR);
     if (ready == 0) {
-        return base::fail(base::Code::timed_out,
-                          fmt::format("the service was silent for {} s", timeout_ms / 1000));
+        return silent(timeout_ms);
     }
     std::array<char, 16384> chunk{};
     const ssize_t got = ready < 0 ? -1 : ::recv(socket_.get(), chunk.data(), chunk.size(), 0);
@@ -160,11 +183,14 @@ base::Result<void> UnixHttp::read_chunked(std::string& body, int timeout_ms,
 base::Result<UnixHttp::Response>
 UnixHttp::exchange(std::string_view method, std::string_view target, std::string_view body,
                    int timeout_ms, const std::function<bool(std::string_view)>& on_line) {
-    auto message = fmt::format("{} {} HTTP/1.1\r\nHost: slipwayd\r\nSlipway-Api: 1\r\n"
+    auto message = fmt::format("{} {} HTTP/1.1\r\nHost: slipwayd\r\nSlipway-Api: {}\r\n"
                                "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-                               method, target, body.size(), body);
+                               method, target, api_version, body.size(), body);
     for (std::string_view rest = message; !rest.empty();) {
         const ssize_t put = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+        if (put < 0 && errno == EAGAIN) {
+            return silent(timeout_ms);
+        }
         if (put < 0 && errno != EINTR) {
             return broken(errno);
         }

@@ -14,8 +14,12 @@ namespace slipway::prefetch::client {
 class UnixHttp {
   public:
     /// Code::service_unreachable; sys_errno tells a missing socket (ENOENT), a service that is down
-    /// (ECONNREFUSED) and a socket that this user may not use (EACCES) apart.
-    static base::Result<UnixHttp> connect(const std::string& path);
+    /// (ECONNREFUSED) and a socket that this user may not use (EACCES) apart. Code::timed_out when
+    /// nobody takes the connection for timeout_ms, which also bounds every send.
+    static base::Result<UnixHttp> connect(const std::string& path, int timeout_ms);
+
+    /// Who listens there, as the kernel says.
+    [[nodiscard]] base::Result<uid_t> server_uid() const;
 
     struct Response {
         unsigned status = 0;
