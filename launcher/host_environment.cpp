@@ -13,7 +13,8 @@ namespace {
 constexpr std::array<std::string_view, 3> user_prefixes{"SINGULARITYENV_", "APPTAINERENV_",
                                                         "SLIPWAYENV_"};
 /// Settings of the tools themselves: meant for the command on the host.
-constexpr std::array<std::string_view, 2> tool_prefixes{"SINGULARITY_", "APPTAINER_"};
+constexpr std::array<std::string_view, 3> tool_prefixes{"SINGULARITY_", "APPTAINER_",
+                                                        "SLIPWAY_DOCKER_"};
 /// What a clean environment still lets in.
 constexpr std::array<std::string_view, 11> kept_when_clean{
     "TERM",       "http_proxy",  "https_proxy", "no_proxy",  "all_proxy", "ftp_proxy",

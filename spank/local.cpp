@@ -65,6 +65,9 @@ Result<void> Plugin::hand_on(SpankApi& api) {
         return base::Unexpected(*failure_);
     } else {
         TRY_ASSIGN(const auto settings, local_settings());
+        if (api.context() == Context::local) {
+            forget_credentials();
+        }
         text = encode_settings(settings);
         publish(api, settings);
     }
@@ -78,6 +81,16 @@ Result<void> Plugin::hand_on(SpankApi& api) {
     }
     published_ = std::move(text);
     return {};
+}
+
+/// Slurm would hand the user's environment on to every node of the step. What only staging needed
+/// stays here. (Batch scripts keep it: their sruns may stage more.)
+void Plugin::forget_credentials() {
+    for (const std::string_view tool : {"SLIPWAY", "SINGULARITY", "APPTAINER"}) {
+        for (const std::string_view what : {"_DOCKER_USERNAME", "_DOCKER_PASSWORD"}) {
+            around_.unset_env(std::string(tool).append(what));
+        }
+    }
 }
 
 /// Options win over variables, ours over those of pyxis. A site that runs the plugin beside pyxis

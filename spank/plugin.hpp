@@ -53,6 +53,7 @@ class Plugin {
     base::Result<Settings> local_settings();
     base::Result<void> resolve_image(Settings& settings);
     base::Result<void> refuse_orphans() const;
+    void forget_credentials();
     void publish(SpankApi& api, const Settings& settings);
     [[nodiscard]] std::string option_name(OptionId id) const;
 

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -115,7 +116,7 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
     }
     if (code != 0) {
         // The client has said on stderr what went wrong; an empty message adds nothing to that.
-        return base::fail(Code::not_staged, code < 128 ? "" : "the staging client was killed");
+        return base::fail(Code::not_staged, WIFSIGNALED(status) ? "the staging client was killed" : "");
     }
     return parse_stage_answer(*answer);
 }

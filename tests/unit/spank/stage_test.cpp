@@ -51,6 +51,10 @@ TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]")
     REQUIRE_FALSE(staged);
     CHECK(staged.error().code == base::Code::not_staged);
     CHECK(staged.error().message.empty());
+    const Client setup("exit 255"); // no signal, although it is more than 128
+    staged = run_stage_client(setup.path, "", "x", Staging::wait);
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().message.empty());
     const Client killed("kill -9 $$");
     staged = run_stage_client(killed.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
