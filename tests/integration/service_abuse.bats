@@ -1,0 +1,326 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Users who abuse the service's socket while others work, and services that are none. On a cluster of
+# its own: Bob and a third user attack, Alice works. What single bad requests get is tested by the
+# units; here the real service has to stay as it was: same process, little memory, no descriptor lost.
+# shellcheck disable=SC2154
+
+bats_require_minimum_version 1.5.0
+load common
+
+MALLORY=games
+
+setup_file() {
+    need_plugin
+    ENV_FILE=$("$CLUSTER/up" --build "$SLIPWAY_BUILD" --nodes 2)
+    export ENV_FILE
+    variables
+    "$CLUSTER/push-images" "$CLUSTER_DIR" busybox >/dev/null
+    install -d -m 777 "$CLUSTER_DIR/work" # where a task that ran on the host could leave its mark
+    install -m 755 "$HERE"/service/abuse.py "$HERE"/service/fake_service.py "$CLUSTER_DIR/work/"
+    # Two of Alice's clients meet services that say nothing for ever. That takes as long as clients
+    # have patience, so it goes on beside the other tests; the last one looks at what became of them.
+    install -d -o daemon -m 755 "$CLUSTER_DIR/run"
+    fake silent
+    (exec "$CLUSTER/as" "$ALICE" srun --container-image="docker://$REGISTRY/silent:1" \
+        touch "$CLUSTER_DIR/work/ran") >"$BATS_FILE_TMPDIR/silent.out" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/silent.pid"
+    wait_for 20 grep -q called "$BATS_FILE_TMPDIR/fake.out"
+    mv "$BATS_FILE_TMPDIR/fake.pid" "$BATS_FILE_TMPDIR/fake-silent.pid"
+    rm "$SOCKET"
+    # A client that the kernel keeps waiting looks at the name again and again: a socket of its own.
+    sed "s|run/slipwayd.sock|run/full.sock|" "$SLIPWAY_CONFIG" >"$CLUSTER_DIR/etc/full.yaml"
+    SOCKET=$CLUSTER_DIR/run/full.sock fake full
+    mv "$BATS_FILE_TMPDIR/fake.pid" "$BATS_FILE_TMPDIR/fake-full.pid"
+    (exec "$CLUSTER/as" "$ALICE" "$SLIPWAY_BUILD/libexec/slipway-stagec" \
+        --config "$CLUSTER_DIR/etc/full.yaml" "docker://$REGISTRY/full:1") >"$BATS_FILE_TMPDIR/full.out" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/full.pid"
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    alice srun --container-image="$BUSYBOX" true
+}
+
+teardown_file() {
+    [ -n "${ENV_FILE:-}" ] || return 0
+    variables
+    local file
+    for file in "$BATS_FILE_TMPDIR"/{silent,full,fake,fake-silent,fake-full}.pid; do
+        [ ! -e "$file" ] || kill "$(<"$file")" 2>/dev/null || true
+    done
+    kill -CONT "$(<"$CLUSTER_DIR/run/registry.pid")"
+    "$CLUSTER/service" kill "$CLUSTER_DIR"
+    "$CLUSTER/down" "$ENV_FILE"
+}
+
+variables() {
+    # shellcheck source=/dev/null
+    . "$ENV_FILE"
+    SOCKET=$CLUSTER_DIR/run/slipwayd.sock
+    BUSYBOX=docker://$REGISTRY/busybox:1
+    PIT=$(grep -oE '127.0.0.1:[0-9]+' "$SLIPWAY_CONFIG" | tail -n 1)
+}
+
+setup() {
+    need_plugin
+    variables
+    SERVICE=$(cat "$CLUSTER_DIR/run/slipwayd.pid" 2>/dev/null || true)
+    START=$([ -z "$SERVICE" ] || descriptors)
+    ATTACKS=()
+}
+
+teardown() {
+    end_attacks
+    [ ! -e "$BATS_FILE_TMPDIR/fake.pid" ] || unfake
+}
+
+# ---- attacks ----
+
+# abuse USER ATTACK [ARGUMENT…]
+abuse() { as "$1" python3 "$CLUSTER_DIR/work/abuse.py" "$2" "$SOCKET" "${@:3}"; }
+
+# An attack that goes on until end_attacks; returns when it is at its height.
+begin_attack() {
+    local out=$BATS_TEST_TMPDIR/attack.$1.$2
+    (exec "$CLUSTER/as" "$1" python3 "$CLUSTER_DIR/work/abuse.py" "$2" "$SOCKET" "${@:3}") >"$out" 2>&1 3>&- &
+    ATTACKS+=($!)
+    wait_for 30 grep -q holding "$out" || { cat "$out"; return 1; }
+}
+
+end_attacks() {
+    local pid
+    for pid in "${ATTACKS[@]}"; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" || true
+    done
+    ATTACKS=()
+}
+
+descriptors() { find "/proc/$SERVICE/fd" -mindepth 1 | wc -l; }
+few_descriptors() { [ "$(descriptors)" -le "$START" ]; }
+memory_kib() { awk '$1 == "VmHWM:" { print $2 }' "/proc/$SERVICE/status"; }
+
+# The service is the same process and no larger than a sane one, now and at any time before.
+unharmed() {
+    [ "$(cat "$CLUSTER_DIR/run/slipwayd.pid")" = "$SERVICE" ] && kill -0 "$SERVICE"
+    [ "$(memory_kib)" -lt 204800 ] || { echo "the service took $(memory_kib) KiB"; return 1; }
+}
+
+alice_works() {
+    run -0 alice srun -N2 --container-image="${1:-$BUSYBOX}" cat /proc/self/comm
+    expect_lines 2 '^cat$'
+}
+
+fake() {
+    rm -f "$BATS_FILE_TMPDIR/fake.out" "$SOCKET"
+    (exec python3 "$CLUSTER_DIR/work/fake_service.py" "$1" "$SOCKET" "${@:2}") >"$BATS_FILE_TMPDIR/fake.out" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/fake.pid"
+    wait_for 20 grep -q holding "$BATS_FILE_TMPDIR/fake.out"
+}
+
+unfake() {
+    rm -f "$BATS_FILE_TMPDIR/fake.out" "$SOCKET"
+    kill "$(<"$BATS_FILE_TMPDIR/fake.pid")" 2>/dev/null || true
+    rm -f "$BATS_FILE_TMPDIR/fake.pid" "$SOCKET"
+}
+
+# What Alice's srun says about the service that is there: one error with code and hint, nothing ran.
+alice_is_told() {
+    run alice srun --container-image="docker://$REGISTRY/none:1" touch "$CLUSTER_DIR/work/ran"
+    told_and_nothing_ran "$@"
+}
+
+told_and_nothing_ran() {
+    expect_failure
+    expect_lines 1 'slipway: error: '
+    expect_lines 1 "slipway: error: $1: .*\(hint: .*$2"
+    [ ! -e "$CLUSTER_DIR/work/ran" ]
+}
+
+# ---- what users do to the service ----
+
+@test "requests that drip or never end are cut off while others are served" {
+    begin_attack "$BOB" slow
+    alice_works
+    wait "${ATTACKS[0]}" || { cat "$BATS_TEST_TMPDIR"/attack.*; return 1; }
+    ATTACKS=()
+    unharmed
+    wait_for 10 few_descriptors
+}
+
+@test "too much, nonsense and unknown things cost nothing" {
+    run -0 abuse "$BOB" oversize
+    run -0 abuse "$BOB" malformed
+    run -0 abuse "$BOB" unknown
+    run -0 abuse "$BOB" many_keys 1
+    alice_works
+    unharmed
+    wait_for 10 few_descriptors
+}
+
+@test "nobody becomes somebody else by saying so" {
+    local image
+    image=$(basename "$(ls "$CLUSTER_DIR"/store/images/*.sif)" .sif)
+    run -0 abuse "$BOB" forge "$image"
+    [ -f "$CLUSTER_DIR/store/images/$image.sif" ]
+    run -0 curl -s --unix-socket "$SOCKET" http://localhost/v1/images
+    [ "$(jq '.images[] | select(.pinned)' <<<"$output")" = "" ]
+    alice_works
+    unharmed
+}
+
+@test "work of others can be neither seen nor ended" {
+    local registry reference=docker://$REGISTRY/busybox:mine
+    skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false \
+        "docker://$REGISTRY/busybox:1" "docker://$REGISTRY/busybox:mine"
+    registry=$(<"$CLUSTER_DIR/run/registry.pid")
+    kill -STOP "$registry" # Alice's work begins and cannot end
+    alice srun --container-image="$reference" echo mine >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    local job=$! rc=0
+    began() { curl -s --unix-socket "$SOCKET" http://localhost/v1/images | jq -e ".work[] | select(.reference == \"$reference\") | select(.state == \"running\")"; }
+    wait_for 20 began || rc=1
+    run abuse "$BOB" work_of
+    [[ $status -eq 0 && $output != *busybox:mine* ]] || rc=2
+    run abuse "$ALICE" work_of
+    [[ $status -eq 0 && $output == *busybox:mine* ]] || rc=3
+    run abuse "$BOB" cancel "$reference"
+    [ "$status" -eq 0 ] || rc=4
+    began >/dev/null || rc=5
+    kill -CONT "$registry"
+    wait "$job" || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
+    [ "$rc" -eq 0 ] || { echo "step $rc: $output"; return 1; }
+    grep -qx mine "$BATS_TEST_TMPDIR/out"
+    unharmed
+    wait_for 10 few_descriptors
+}
+
+@test "users who hold all connections that they get leave some to others" {
+    begin_attack "$BOB" idle 18000
+    begin_attack "$MALLORY" idle 18000
+    [ "$(descriptors)" -gt 4000 ]
+    alice_works
+    run -0 --separate-stderr curl -sf --unix-socket "$SOCKET" http://localhost/healthz
+    [ "$output" = ok ]
+    end_attacks
+    unharmed
+    wait_for 20 few_descriptors
+}
+
+@test "listeners that never read cost nothing" {
+    begin_attack "$MALLORY" tarpit "${PIT##*:}"
+    begin_attack "$BOB" deaf "docker://$PIT/deaf:1" 300
+    alice_works
+    unharmed
+    end_attacks
+    few_soon() { [ "$(descriptors)" -le $((START + 5)) ]; } # and those of the transfer, which goes on
+    wait_for 10 few_soon
+}
+
+@test "images that fail are not remembered for ever" {
+    local before
+    before=$(memory_kib)
+    run -0 abuse "$BOB" failing "docker://127.0.0.1:9" 10000
+    [ $(($(memory_kib) - before)) -lt 32768 ] || { echo "$before KiB before, $(memory_kib) after"; return 1; }
+    alice_works
+    unharmed
+}
+
+@test "one user's images without end keep others from nothing" {
+    skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false \
+        "docker://$REGISTRY/busybox:1" "docker://$REGISTRY/busybox:wanted"
+    begin_attack "$MALLORY" tarpit "${PIT##*:}"
+    # Behind a hundred images that never come Bob also asks for the one that Alice will want.
+    run -0 abuse "$BOB" references "docker://$PIT" 100 "docker://$REGISTRY/busybox:wanted"
+    alice_works "docker://$REGISTRY/busybox:wanted"
+    run -0 abuse "$BOB" references_without_end "docker://$PIT" 2000
+    alice_works
+    unharmed
+    # What is queued would go on for hours.
+    end_attacks
+    "$CLUSTER/service" kill "$CLUSTER_DIR"
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+}
+
+# ---- what clients do about services that are none ----
+
+@test "a socket that nobody answers on, or that is forbidden, is told and not worked around" {
+    "$CLUSTER/service" kill "$CLUSTER_DIR"
+    alice_is_told service-unreachable slipwayd
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    chmod 700 "$CLUSTER_DIR/run"
+    alice_is_told service-unreachable 'ask your site'
+    chmod 755 "$CLUSTER_DIR/run"
+    chmod 700 "$SOCKET"
+    alice_is_told service-unreachable 'ask your site'
+    chmod 777 "$SOCKET"
+    alice_works
+}
+
+@test "client and service of different versions say which one to update" {
+    "$CLUSTER/service" down "$CLUSTER_DIR"
+    local sif
+    sif=$(ls "$CLUSTER_DIR"/store/images/*.sif | head -n 1)
+    fake older "$sif"
+    alice_is_told service-protocol 'older than the client: ask your site'
+    unfake
+    fake newer "$sif"
+    alice_is_told service-protocol 'older than the service: update Slipway'
+    unfake
+    fake unversioned "$sif"
+    alice_is_told service-protocol
+    unfake
+    # A service of this version that can more: what is new is passed over.
+    fake extended "$sif"
+    run -0 alice srun --container-image=docker://x/y:1 echo inside
+    expect_lines 1 '^inside$'
+    unfake
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    run curl -s --unix-socket "$SOCKET" -H 'Slipway-Api: 0' http://localhost/v1/images
+    expect_output 'service-protocol.*update Slipway on this machine'
+    run curl -s --unix-socket "$SOCKET" -H 'Slipway-Api: 2' http://localhost/v1/images
+    expect_output 'service-protocol.*ask your site to update slipwayd'
+}
+
+@test "answers that make no sense are told as such" {
+    "$CLUSTER/service" down "$CLUSTER_DIR"
+    local kind
+    for kind in bytes endless html not-json huge error-without-reason no-path bad-path bad-events bad-chunks; do
+        fake "$kind"
+        alice_is_told '(service-protocol|not-staged)' || { echo "with $kind"; return 1; }
+        unfake
+    done
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+}
+
+@test "another user who got the socket's name is not believed" {
+    "$CLUSTER/service" down "$CLUSTER_DIR"
+    chmod 1777 "$CLUSTER_DIR/run"
+    local sif
+    sif=$(ls "$CLUSTER_DIR"/store/images/*.sif | head -n 1)
+    rm -f "$BATS_FILE_TMPDIR/fake.out"
+    (exec "$CLUSTER/as" "$BOB" python3 "$CLUSTER_DIR/work/fake_service.py" extended "$SOCKET" "$sif") \
+        >"$BATS_FILE_TMPDIR/fake.out" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/fake.pid"
+    wait_for 20 grep -q holding "$BATS_FILE_TMPDIR/fake.out"
+    alice_is_told config-insecure 'tell your site'
+    run alice slipway doctor
+    expect_output "uid $(id -u "$BOB") listens on"
+    # For himself Bob may run what he likes.
+    run -0 bob srun --container-image=docker://x/y:1 echo inside
+    expect_lines 1 '^inside$'
+    unfake
+    # The service's own user is believed in such a directory too, because it owns the store.
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    alice_works
+    chmod 755 "$CLUSTER_DIR/run"
+}
+
+@test "services that never answer, or never accept, do not hold a job up for ever" {
+    local kind
+    for kind in silent full; do
+        ended() { ! kill -0 "$(<"$BATS_FILE_TMPDIR/$kind.pid")"; }
+        wait_for 60 ended
+        output=$(<"$BATS_FILE_TMPDIR/$kind.out") status=1
+        told_and_nothing_ran timed-out 'ask your site'
+    done
+    run squeue -h
+    [ -z "$output" ]
+}
