@@ -93,7 +93,12 @@ Result<void> make_directories(const std::string& path, mode_t mode) {
     for (const auto& part : components(path)) {
         so_far += part;
         if (::mkdir(so_far.c_str(), mode) != 0 && errno != EEXIST) {
-            return fail_errno(Code::io, errno, "cannot create directory " + in_quotes(so_far));
+            const int err = errno;
+            // NFS checks the right to write before it looks whether the directory is there.
+            struct stat st {};
+            if (::stat(so_far.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
+                return fail_errno(Code::io, err, "cannot create directory " + in_quotes(so_far));
+            }
         }
         so_far += '/';
     }

@@ -3,6 +3,7 @@
 
 #include "base/cursor.hpp"
 #include "base/format.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "image/architecture.hpp"
 
@@ -116,7 +117,14 @@ Result<UniqueFd> open_for_reading(const std::string& path) {
         return fail(Code::image_not_found, "the image has an empty or impossible name");
     }
     // O_NONBLOCK: a FIFO must not block us; it has no meaning for regular files.
-    auto fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    const auto open = [&] { return base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); };
+    auto fd = open();
+    if (!fd && (fd.error().sys_errno == ENOENT || fd.error().sys_errno == ESTALE)) {
+        // An NFS client remembers for up to a minute that a name was not there. Opening its directory
+        // makes it ask the server.
+        (void)base::open_file(std::string(base::dir_name(path)), O_RDONLY | O_DIRECTORY);
+        fd = open();
+    }
     if (fd) {
         return fd;
     }

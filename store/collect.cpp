@@ -20,17 +20,6 @@
 namespace slipway::store {
 namespace {
 
-/// "Now" as the file server sees it: the mtime that it gives to a file made now. Clocks of hosts
-/// differ; times of files on one server can be compared.
-std::int64_t server_now(const std::string& directory) {
-    const auto probe = fmt::format("{}/.clock.{}", directory, ::getpid());
-    struct stat st {};
-    const auto file = base::open_file(probe, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    const bool known = file && ::fstat(file->get(), &st) == 0;
-    ::unlink(probe.c_str());
-    return known ? st.st_mtime : 0;
-}
-
 /// Newest change of anything directly in a work directory.
 std::int64_t last_change(const std::string& path) {
     struct stat st {};

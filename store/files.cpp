@@ -37,6 +37,19 @@ base::Result<std::vector<std::string>> list_directory(const std::string& path) {
     return names;
 }
 
+void ask_server_about(const std::string& directory) noexcept {
+    (void)base::UniqueFd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+std::int64_t server_now(const std::string& directory) {
+    const auto probe = fmt::format("{}/.clock.{}", directory, ::getpid());
+    struct stat st {};
+    const auto file = base::open_file(probe, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    const bool known = file && ::fstat(file->get(), &st) == 0;
+    ::unlink(probe.c_str());
+    return known ? st.st_mtime : 0;
+}
+
 base::Result<void> write_new_file(const std::string& path, std::string_view content, mode_t mode) {
     static std::atomic<unsigned> counter{0};
     const auto own = fmt::format("{}.new.{}.{}", path, ::getpid(), counter.fetch_add(1));

@@ -36,7 +36,7 @@ base::Result<Provenance> patient_provenance(const Store& store, const ImageId& i
             waited >= store.options().appear_ms) {
             return provenance;
         }
-        (void)base::open_file(store.directory("images"), O_RDONLY | O_DIRECTORY);
+        ask_server_about(store.directory("images"));
         ::poll(nullptr, 0, static_cast<int>(pause_ms));
     }
 }
@@ -95,9 +95,13 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
     };
     // A publisher links provenance moments before the image: young files are left alone.
     constexpr std::int64_t young_s = 3600;
-    const auto now = ::time(nullptr);
+    const auto server = repair ? server_now(directory("tmp")) : 0;
+    const auto now = server != 0 ? server : ::time(nullptr);
     for (const auto& name :
          list_directory(directory("images")).value_or(std::vector<std::string>())) {
+        if (name.starts_with(".nfs")) {
+            continue; // removed, but a job on this host has it open: the NFS client sees to it
+        }
         const auto path = directory("images") + "/" + name;
         struct stat st {};
         const bool old = ::lstat(path.c_str(), &st) == 0 && now - st.st_mtime > young_s;

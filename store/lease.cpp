@@ -116,7 +116,7 @@ base::Result<Turn> Acquisition::poll() {
         return Turn(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
     }
     // Whoever held it before may have published between our look and our lease.
-    if (auto image = store_.find(id_)) {
+    if (auto image = store_.find_again(id_)) {
         return Turn(std::move(*image));
     }
     return Turn(std::move(*lease));

@@ -129,6 +129,11 @@ std::optional<StoredImage> Store::find(const ImageId& id) const {
     return image;
 }
 
+std::optional<StoredImage> Store::find_again(const ImageId& id) const {
+    ask_server_about(directory("images"));
+    return find(id);
+}
+
 base::Result<StoredImage> Store::expect(const ImageId& id) const {
     constexpr int pause_ms = 100;
     for (std::uint64_t waited = 0;; waited += pause_ms) {
@@ -141,8 +146,7 @@ base::Result<StoredImage> Store::expect(const ImageId& id) const {
                                   base::in_quotes(options_.path),
                               "stage it again with `slipway stage`");
         }
-        // Opening the directory makes an NFS client ask the server again.
-        (void)base::open_file(directory("images"), O_RDONLY | O_DIRECTORY);
+        ask_server_about(directory("images"));
         ::poll(nullptr, 0, pause_ms);
     }
 }
@@ -196,6 +200,10 @@ std::optional<RefRecord> Store::latest_ref(std::string_view reference,
                                            std::string_view platform) const {
     const auto dir = directory("refs") + "/" + image::sha256_hex(reference);
     auto names = list_directory(dir);
+    if (!names) {
+        ask_server_about(directory("refs"));
+        names = list_directory(dir);
+    }
     if (!names) {
         return std::nullopt;
     }

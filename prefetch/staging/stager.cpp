@@ -116,7 +116,10 @@ base::Result<std::unique_ptr<Source>> Stager::source_for(const Work& work,
 
 std::optional<StagedImage> Stager::present(const store::ImageId& id) const {
     const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
-        const auto found = store.find(id);
+        auto found = store.find(id);
+        if (!found) {
+            found = store.find_again(id);
+        }
         if (!found) {
             return std::nullopt;
         }
