@@ -139,7 +139,7 @@ base::Result<std::optional<Lease>> Acquisition::try_take() {
             }
             if (!written) {
                 ::unlink(path_.c_str()); // an empty lease would make others wait for nobody
-                return base::Unexpected(std::move(written.error()).context("writing a lease"));
+                return base::Unexpected(std::move(written.error()).context("writing a lease in the store"));
             }
             auto* raw = beat.get();
             beat->thread = std::thread([raw] { raw->run(); });

@@ -47,7 +47,12 @@ base::Result<WorkDir> Store::make_work_dir() const {
             WorkDir work(path);
             // Says whose it is, so that others can tell when that process is gone.
             TRY(step("work-owner"));
-            TRY(write_new_file(path + "/owner", self.text() + "\n", 0600));
+            auto named = write_new_file(path + "/owner", self.text() + "\n", 0600);
+            if (!named) {
+                return base::Unexpected(std::move(named.error())
+                                            .context("beginning work in the store " +
+                                                     base::in_quotes(options_.path)));
+            }
             return work;
         }
         if (errno != EEXIST) { // a pid used again after a crash: take the next number

@@ -98,6 +98,28 @@ std::uint64_t bytes_needed(const ResolvedImage& image) {
     return 2 * layers + rest;
 }
 
+base::Error with_advice(base::Error error) {
+    if (!error.hint.empty()) {
+        return error;
+    }
+    switch (error.code) {
+    case base::Code::layer_invalid:
+    case base::Code::digest_mismatch:
+        error.hint = "the image itself is damaged or was made wrongly: have it built or pushed again";
+        break;
+    case base::Code::media_type:
+        error.hint = "only container images with tar layers can be run: look at it with "
+                     "`skopeo inspect --raw`";
+        break;
+    case base::Code::out_of_space:
+        error.hint = "free space in the store or name a larger one (SLIPWAY_CACHEDIR, store.path)";
+        break;
+    default:
+        break;
+    }
+    return error;
+}
+
 base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::NativeSource source,
                                           const config::Config& config, int out_fd,
                                           const StageSink& sink, std::stop_token stop) {

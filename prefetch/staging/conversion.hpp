@@ -16,6 +16,9 @@ base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::Nat
                                           const config::Config& config, int out_fd,
                                           const StageSink& sink, std::stop_token stop);
 
+/// The error with what to do next, where whoever found the fault did not say.
+base::Error with_advice(base::Error error);
+
 /// Bytes that staging will need at most: the layers as they come, once more for what is spooled,
 /// and the image, which is rarely larger than its compressed layers.
 std::uint64_t bytes_needed(const ResolvedImage& image);

@@ -191,6 +191,24 @@ base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
 
 base::Result<StagedImage> Stager::stage(const StageRequest& request, const StageSink& sink,
                                         std::stop_token stop) const {
+    auto image = find_or_make(request, sink, std::move(stop));
+    if (!image) {
+        return base::Unexpected(with_advice(std::move(image.error())));
+    }
+    return image;
+}
+
+base::Result<StagedImage> Stager::build(const StageRequest& request, const std::string& path,
+                                        const StageSink& sink, std::stop_token stop) const {
+    auto image = build_file(request, path, sink, std::move(stop));
+    if (!image) {
+        return base::Unexpected(with_advice(std::move(image.error())));
+    }
+    return image;
+}
+
+base::Result<StagedImage> Stager::find_or_make(const StageRequest& request, const StageSink& sink,
+                                               std::stop_token stop) const {
     TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
     const bool pinned = has_registry(work.uri) && !work.uri.reference.digest.empty();
     if (pinned || request.pull == PullPolicy::never) {
@@ -320,8 +338,8 @@ void Stager::remember(const Work& work, const ResolvedImage& image,
     (void)store_.grant(staged.id, work.request.uid);
 }
 
-base::Result<StagedImage> Stager::build(const StageRequest& request, const std::string& path,
-                                        const StageSink& sink, std::stop_token stop) const {
+base::Result<StagedImage> Stager::build_file(const StageRequest& request, const std::string& path,
+                                             const StageSink& sink, std::stop_token stop) const {
     TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
     (void)store_.sweep();
     TRY_ASSIGN(const auto dir, store_.make_work_dir());

@@ -53,6 +53,10 @@ class Stager {
     Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
            std::shared_ptr<HttpClient> client);
 
+    base::Result<StagedImage> find_or_make(const StageRequest& request, const StageSink& sink,
+                                           std::stop_token stop) const;
+    base::Result<StagedImage> build_file(const StageRequest& request, const std::string& path,
+                                         const StageSink& sink, std::stop_token stop) const;
     base::Result<Work> begin(const StageRequest& request, const StageSink& sink,
                              std::stop_token stop) const;
     base::Result<std::unique_ptr<Source>> source_for(const Work& work,
