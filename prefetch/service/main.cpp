@@ -21,6 +21,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
@@ -28,16 +29,30 @@ namespace {
 using namespace slipway;
 namespace service = prefetch::service;
 
+bool under_journal = false; ///< set once, before any thread starts
+
 void to_spdlog(base::LogLevel level, std::string_view message) {
     constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info,
                                                     spdlog::level::warn, spdlog::level::err};
-    spdlog::log(levels[static_cast<int>(level)], "{}", base::printable(message));
+    // Priorities as in sd-daemon(3), so that `journalctl -p warning` finds what is one.
+    constexpr std::string_view prefixes[] = {"<7>", "<6>", "<4>", "<3>"};
+    const auto index = static_cast<std::size_t>(level);
+    spdlog::log(levels[index], "{}{}", under_journal ? prefixes[index] : "", base::printable(message));
 }
 
-/// One line an event on stderr. Under systemd the journal adds the time itself.
+/// systemd names the journal's stream by device and inode; a redirected stderr is another one.
+bool stderr_is_journal() {
+    const char* stream = ::getenv("JOURNAL_STREAM");
+    struct stat st {};
+    return stream != nullptr && ::fstat(STDERR_FILENO, &st) == 0 &&
+           stream == fmt::format("{}:{}", st.st_dev, st.st_ino);
+}
+
+/// One line an event on stderr. The journal adds time and priority itself.
 void start_log() {
     auto logger = spdlog::stderr_logger_mt("slipwayd");
-    logger->set_pattern(::getenv("JOURNAL_STREAM") != nullptr ? "%l %v" : "%Y-%m-%dT%H:%M:%S.%e %l %v");
+    under_journal = stderr_is_journal();
+    logger->set_pattern(under_journal ? "%v" : "%Y-%m-%dT%H:%M:%S.%e %l %v");
     spdlog::set_default_logger(std::move(logger));
     base::set_log_sink(to_spdlog);
 }

@@ -47,6 +47,24 @@ bool is_alive(const std::string& path) {
                               sizeof address) == 0;
 }
 
+/// How every line about a work names it: a journal is searched by any of the three.
+std::string who_and_what(const std::string& id, const StageRequest& request) {
+    return fmt::format("request={} user={} image={}", id, request.uid,
+                       base::in_quotes(request.reference));
+}
+
+void log_outcome(const std::string& id, const StageRequest& request,
+                 const base::Result<StagedImage>& result) {
+    if (result) {
+        base::log(base::LogLevel::info,
+                  fmt::format("{}: {} digest={} sif={}", result->was_present ? "was staged" : "staged",
+                              who_and_what(id, request), result->digest, result->id));
+    } else {
+        base::log(base::LogLevel::warning, fmt::format("staging failed: {} {}", who_and_what(id, request),
+                                                       result.error().one_line()));
+    }
+}
+
 } // namespace
 
 struct Server::Impl {
@@ -79,9 +97,7 @@ struct Server::Impl {
 
     /// One image on one worker thread; what happens is told to the table on the control thread.
     void work(std::shared_ptr<Job> job) {
-        base::log(base::LogLevel::info,
-                  fmt::format("work {} begins: user {} image {}", job->id, job->request.uid,
-                              base::in_quotes(job->request.reference)));
+        base::log(base::LogLevel::info, "staging begins: " + who_and_what(job->id, job->request));
         net::post(workers, [this, id = job->id, request = job->request, stop = job->cancel.get_token()] {
             const auto sink = [this, id](const StageProgress& progress) {
                 net::post(io, [this, id, progress] {
@@ -89,6 +105,7 @@ struct Server::Impl {
                 });
             };
             auto result = stage(request, sink, stop);
+            log_outcome(id, request, result);
             net::post(io, [this, id, result = std::move(result)]() mutable {
                 done(id, std::move(result));
             });
@@ -100,13 +117,8 @@ struct Server::Impl {
             auto& counter = result->was_present ? metrics.present : metrics.staged;
             counter.fetch_add(1);
             metrics.bytes_out.fetch_add(result->was_present ? 0 : result->size);
-            base::log(base::LogLevel::info,
-                      fmt::format("work {} is ready: image {} digest {}{}", id, result->id,
-                                  result->digest, result->was_present ? " (was there)" : ""));
         } else {
             metrics.failed.fetch_add(1);
-            base::log(base::LogLevel::warning,
-                      fmt::format("work {} failed: {}", id, result.error().one_line()));
         }
         if (stopping && !result) {
             table.abandoned(id);

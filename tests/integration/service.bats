@@ -97,6 +97,21 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     wait_for 10 cluster_idle
 }
 
+@test "the log says who asked for what and how it ended, with priorities for the journal" {
+    local reference=docker://$REGISTRY/busybox:1 log=$CLUSTER_DIR/log/slipwayd.out uid
+    uid=$(id -u "$ALICE")
+    run -0 alice srun --container-image="$reference" true
+    grep -qE "info staging begins: request=[0-9a-f]{32} user=$uid image='$reference'\$" "$log"
+    grep -qE "info (was )?staged: request=[0-9a-f]{32} user=$uid image='$reference' digest=sha256:" "$log"
+    grep -qE "warning staging failed: request=[0-9a-f]{32} user=$uid image='.*busybox:nosuch' source-not-found: " "$log"
+    # What the journal's stream is, systemd tells by device and inode.
+    local stream=$BATS_TEST_TMPDIR/journal
+    : >"$stream"
+    run -255 env JOURNAL_STREAM="$(stat -c %d:%i "$stream")" \
+        bash -c '"$0" --config /nonexistent.yaml 2>"$1"' "$SLIPWAY_BUILD/bin/slipwayd" "$stream"
+    grep -q '^<3>config-missing: ' "$stream"
+}
+
 @test "the service reaches no address that the site has not named" {
     run api -X POST -d '{"reference":"docker://127.0.0.1:9/x:1"}' http://localhost/v1/images
     local id
