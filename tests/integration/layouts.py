@@ -165,6 +165,9 @@ def serve(directory, port):
                 return self.send_error(404)
             try:
                 return self.from_layout(os.path.join(directory, parts[1]), parts[2], parts[3])
+            except ConnectionError:
+                self.close_connection = True
+                return None
             except OSError:
                 return self.send_error(404)
 

@@ -39,7 +39,7 @@ setup() {
     MOUNTED=''
     # There is something in the store that could be harmed.
     [ -d "$STORE" ] || slip stage "$BUSYBOX" >/dev/null 2>&1
-    BEFORE=$(listing)
+    BEFORE=$(listing "$STORE")
 }
 
 teardown() { [ -z "$MOUNTED" ] || umount "$MOUNTED"; }
@@ -49,12 +49,12 @@ sr() { alice env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" srun "$@"; }
 
 # Every file and directory of a store, also of unfinished work, with mode, size, time and content.
 listing() {
-    (cd "${1:-$STORE}" && find . -printf '%p %y %m %U %s %T@\n' | sort && find . -type f -exec sha256sum {} + | sort)
+    (cd "$1" && find . -printf '%p %y %m %U %s %T@\n' | sort && find . -type f -exec sha256sum {} + | sort)
 }
 
 unchanged() {
     local after
-    after=$(listing "$@")
+    after=$(listing "$STORE")
     # Making and removing unfinished work changes the times of these directories.
     diff <(grep -vE '^\./(tmp|leases) d ' <<<"$BEFORE") <(grep -vE '^\./(tmp|leases) d ' <<<"$after")
 }
@@ -192,7 +192,7 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     MOUNTED=$full
     STORE=$full/store
     run -0 slip stage "$BUSYBOX"
-    BEFORE=$(listing)
+    BEFORE=$(listing "$STORE")
     CONFIG=$SLIPWAY_CONFIG
     refused out-of-space slip stage "docker://$REGISTRY/debian-py:1"
     not_run out-of-space "docker://$REGISTRY/debian-py:1"
@@ -210,7 +210,7 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     [ "$(unshare -m true && echo yes)" = yes ] || skip "needs the right to mount"
     run -0 --separate-stderr slip stage "$BUSYBOX"
     local pinned=${lines[0]}
-    BEFORE=$(listing)
+    BEFORE=$(listing "$STORE")
     mount --bind "$STORE" "$STORE"
     MOUNTED=$STORE
     mount -o remount,bind,ro "$STORE"
@@ -227,7 +227,7 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     mkdir -p "$theirs"
     chown "$BOB:" "$theirs"
     STORE=$theirs
-    BEFORE=$(listing)
+    BEFORE=$(listing "$STORE")
     refused store-unusable slip stage "$BUSYBOX"
     expect_output "belongs to uid $(id -u "$BOB")"
     not_run store-unusable "$BUSYBOX"
@@ -256,7 +256,7 @@ END
     owner() { alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" "$@"; }
     run -0 owner slipway stage "$BUSYBOX"
     STORE=$site
-    BEFORE=$(listing)
+    BEFORE=$(listing "$STORE")
     refused quota-exceeded owner slipway stage "docker://$REGISTRY/debian-py:1"
     expect_output 'quota of 8.0 MiB is reached'
     exec_refused quota-exceeded owner slipway exec "docker://$REGISTRY/debian-py:1"
