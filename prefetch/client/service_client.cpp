@@ -88,6 +88,9 @@ Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
     const auto name = text_of(event, "event");
     if (name == "ready" || (name == "resolved" && detach)) {
         ending.image = image_of(event);
+        if (!ending.image->path.starts_with('/')) {
+            return Ending{std::nullopt, strange().value()};
+        }
         return ending;
     }
     if (name == "failed") {

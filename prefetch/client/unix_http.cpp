@@ -201,15 +201,21 @@ UnixHttp::exchange(std::string_view method, std::string_view target, std::string
     if (!head.starts_with("HTTP/1.1 ") || head.size() < 12) {
         return strange("it is not HTTP");
     }
-    TRY_ASSIGN(const auto status, base::parse_u64(std::string_view(head).substr(9, 3), 999));
-    response.status = static_cast<unsigned>(status);
+    const auto status = base::parse_u64(std::string_view(head).substr(9, 3), 999);
+    if (!status) {
+        return strange("it is not HTTP");
+    }
+    response.status = static_cast<unsigned>(*status);
     response.api = std::string(header(head, "Slipway-Api"));
     if (header(head, "Transfer-Encoding") == "chunked") {
         TRY(read_chunked(response.body, timeout_ms, on_line));
         return response;
     }
-    TRY_ASSIGN(const auto length, base::parse_u64(header(head, "Content-Length"), max_body));
-    TRY_ASSIGN(response.body, read_count(length, timeout_ms));
+    const auto length = base::parse_u64(header(head, "Content-Length"), max_body);
+    if (!length) {
+        return strange("it has no sensible length");
+    }
+    TRY_ASSIGN(response.body, read_count(*length, timeout_ms));
     return response;
 }
 
