@@ -31,7 +31,7 @@ setup_file() {
 teardown_file() {
     [ -n "${ENV_FILE:-}" ] || return 0
     variables
-    rm -rf "$(home)/.docker/config.json"
+    rmdir --ignore-fail-on-non-empty "$(home)/.docker" 2>/dev/null || true
     "$CLUSTER/service" kill "$CLUSTER_DIR"
     "$CLUSTER/down" "$ENV_FILE"
 }
