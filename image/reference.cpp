@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include <arpa/inet.h>
+
 namespace slipway::image {
 namespace {
 
@@ -88,12 +90,12 @@ bool is_domain(std::string_view host) {
     return true;
 }
 
-bool is_ipv6(std::string_view host) noexcept {
-    return host.size() >= 4 && host.front() == '[' && host.back() == ']' &&
-           std::all_of(host.begin() + 1, host.end() - 1, [](char c) {
-               return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
-                      c == '.';
-           });
+bool is_ipv6(std::string_view host) {
+    if (host.size() < 4 || host.front() != '[' || host.back() != ']') {
+        return false;
+    }
+    in6_addr address{};
+    return ::inet_pton(AF_INET6, std::string(host.substr(1, host.size() - 2)).c_str(), &address) == 1;
 }
 
 /// host[:port]; the port is 1 to 65535.
@@ -136,6 +138,9 @@ base::Unexpected explain_path(std::string_view text, std::string_view path) {
     }
     if (path.front() == '/' || path.back() == '/' || path.find("//") != std::string_view::npos) {
         return bad(text, "there is an empty part between slashes");
+    }
+    if (path.size() > max_path) {
+        return bad(text, fmt::format("the name of the repository has more than {} characters", max_path));
     }
     return bad(text, fmt::format("{} is not a valid repository name", in_quotes(path)),
                "names are lower-case letters and digits, joined by '.', '_', '-' and '/'");
@@ -200,6 +205,9 @@ Result<Reference> complete(std::string_view whole, Reference out) {
                        "write NAME@sha256:DIGITS to choose an image by its digest");
         }
         out.path = "library/" + out.path;
+        if (!is_path(out.path)) {
+            return explain_path(whole, out.path);
+        }
     }
     return out;
 }

@@ -93,8 +93,11 @@ TEST_CASE("what is no reference is refused with a reason") {
                                            "a..b.com/x",
                                            "ho_st.com/x",
                                            "[::1/x",
+                                           "[a:::51001:0..d]/x",
+                                           "[:::]/x",
                                            "x:" + std::string(129, 't'),
                                            std::string(256, 'a'),
+                                           std::string(250, 'a'), // too long behind library/
                                            hex,
                                            "a\nb",
                                            "a\tb",
