@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/log.hpp"
+#include "store/files.hpp"
 #include "store/process_id.hpp"
 
 #include <cerrno>
@@ -107,9 +108,12 @@ Acquisition::Acquisition(const Store& store, ImageId id)
     : store_(store), id_(std::move(id)), path_(store.directory("leases") + "/" + id_) {}
 
 base::Result<Turn> Acquisition::poll() {
-    if (auto image = store_.find(id_)) {
+    // What an NFS client remembers would keep us waiting long after the image is there, and the lease
+    // gone: ask the server.
+    if (auto image = store_.find_again(id_)) {
         return Turn(std::move(*image));
     }
+    ask_server_about(store_.directory("leases"));
     TRY_ASSIGN(auto lease, try_take());
     if (!lease) {
         const auto holder = ProcessId::parse(last_seen_);

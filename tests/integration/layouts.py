@@ -6,7 +6,8 @@
     layouts.py hostile DIR      one layout per fault below DIR; prints "NAME CODE" for each
     layouts.py serve DIR [PORT]  a registry of nothing but these layouts; prints its port.
                                 NAME/ is as it is; drip-NAME/ sends large blobs over some seconds,
-                                stall-NAME/ half of them and then nothing
+                                stall-NAME/ half of them and then nothing, gate-NAME/ holds them back
+                                until DIR/open is there; logs "GET PATH BYTES" on standard error
 """
 import http.server
 import json
@@ -156,7 +157,7 @@ def serve(directory, port):
         def do_GET(self):  # pylint: disable=invalid-name
             parts = self.path.strip("/").split("/")
             pace, _, rest = parts[1].partition("-") if len(parts) > 1 else ("", "", "")
-            self.pace = pace if pace in ("drip", "stall") else ""
+            self.pace = pace if pace in ("drip", "gate", "stall") else ""
             if self.pace:
                 parts[1] = rest
             if parts == ["v2"]:
@@ -183,6 +184,8 @@ def serve(directory, port):
                 self.answer(blob.read(), media, name)
 
         def answer(self, body, media, digest=None):
+            if self.command == "GET":
+                print("GET", self.path, len(body), file=sys.stderr, flush=True)
             self.send_response(200)
             self.send_header("Content-Type", media)
             self.send_header("Content-Length", str(len(body)))
@@ -195,12 +198,17 @@ def serve(directory, port):
                 self.wfile.write(body)
 
         def send_slowly(self, body):
+            while self.pace == "gate" and not os.path.exists(os.path.join(directory, "open")):
+                time.sleep(0.05)
+            if self.pace == "gate":
+                return self.wfile.write(body)
             pieces = 30
             for i in range(pieces):
                 self.wfile.write(body[len(body) * i // pieces:len(body) * (i + 1) // pieces])
                 if self.pace == "stall" and i == pieces // 2:
                     time.sleep(3600)
                 time.sleep(0.1)
+            return None
 
         def log_message(self, *_):
             pass
