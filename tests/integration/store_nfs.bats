@@ -28,7 +28,7 @@ setup() {
 }
 
 # inside: runs a script in the machine; nfs/inside.bash says what it may use.
-inside() { "$HERE/nfs/machine" do "$MACHINE"; }
+inside() { "$HERE/nfs/machine" "do" "$MACHINE"; }
 
 @test "the store's own tests pass on NFS" {
     run inside <<'END'

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the scripts of store_nfs.bats may use inside the machine. Runs the script that it is given.
-# shellcheck shell=bash disable=SC2034,SC1091
+# shellcheck shell=bash disable=SC2034,SC1090,SC1091
 set -euo pipefail
 . /run/env.sh
 INTEGRATION=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
