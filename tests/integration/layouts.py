@@ -54,37 +54,41 @@ FINE = tar([D("etc"), F("etc/passwd", "root:x:0:0::/:/bin/sh\n")])
 PACKED = pack(FINE, "gzip")
 BOMB = 256 << 20  # beyond the limit that the tests set, whatever it packs to
 
-# Name, code of the error, layers.
-LAYERS = {
-    "truncated-layer": ("digest-mismatch", [Layer(FINE, blob=PACKED[:-20], claim=sha(PACKED), size=len(PACKED))]),
-    "truncated-gzip": ("layer-invalid", [Layer(FINE, blob=PACKED[:-20])]),
-    "size-too-small": ("digest-mismatch", [Layer(FINE, size=len(PACKED) - 1)]),
-    "size-too-large": ("digest-mismatch", [Layer(FINE, size=len(PACKED) + 1)]),
-    "wrong-digest": ("digest-mismatch", [Layer(FINE, claim=sha(b"another"))]),
-    "wrong-diff-id": ("digest-mismatch", [Layer(FINE, diff_id=sha(b"another"))]),
-    "gzip-bomb": ("limit-exceeded", [Layer(b"", blob=zeros(BOMB, "gzip"))]),
-    "zstd-bomb": ("limit-exceeded", [Layer(b"", "zstd", blob=zeros(BOMB, "zstd"))]),
-    "sparse-bomb": ("limit-exceeded", [Layer(tar([gnu_sparse("big", [((7 << 30) - 512, 512)], 7 << 30, b"x" * 512)]))]),
-    "huge-entry": ("limit-exceeded", [Layer(tar([header(b"big", b"0", 8 << 30)], b""))]),
-    "many-entries": ("limit-exceeded", [Layer(tar([F("d/%d" % i, "") for i in range(1500)]))]),
-    "many-layers": ("limit-exceeded", [Layer(tar([F("a%d" % i, "")])) for i in range(12)]),
-    "hard-link-outside": ("layer-invalid", [Layer(tar([H("stolen", "../../../../etc/shadow")]))]),
-    "hard-link-absolute": ("layer-invalid", [Layer(tar([H("stolen", "/etc/shadow")]))]),
-    "symlink-loop": ("layer-invalid", [Layer(tar([S("a", "b"), S("b", "a"), F("a/x")]))]),
-    "huge-device-number": ("layer-invalid", [Layer(tar([entry("c", b"3", major=70000, minor=1)]))]),
-    "foreign-layer": ("media-type", [Layer(FINE, media="application/x-something")]),
-    "xz-layer": ("unsupported", [Layer(FINE, blob=b"\xfd7zXZ\0rest", media=LAYER + "v1.tar+xz")]),
-    "hidden-xz-layer": ("unsupported", [Layer(FINE, blob=b"\xfd7zXZ\0rest")]),
-    "bzip2-layer": ("unsupported", [Layer(FINE, blob=b"BZh91AY rest")]),
-    "not-a-tar": ("layer-invalid", [Layer(b"this is a text and no archive. " * 40)]),
-}
 
-# What climbs out of the tree is not refused: like everywhere else it lands inside the tree.
-CLIMBING = [Layer(tar(busybox() + [
-    F("../../../../slipway-escaped", "caught"), F("/slipway-absolute", "caught"),
-    S("out", "../../../../../tmp"), F("out/slipway-through-link", "caught"),
-    entry("null", b"3", major=1, minor=3, mode=0o666), entry("disk", b"4", major=8, minor=0, mode=0o666),
-    F("setuid", "#!/bin/sh\n", mode=0o4755)]))]
+def faulty_layers():
+    """{name: (code of the error, layers)}"""
+    return {
+        "truncated-layer": ("digest-mismatch", [Layer(FINE, blob=PACKED[:-20], claim=sha(PACKED), size=len(PACKED))]),
+        "truncated-gzip": ("layer-invalid", [Layer(FINE, blob=PACKED[:-20])]),
+        "size-too-small": ("digest-mismatch", [Layer(FINE, size=len(PACKED) - 1)]),
+        "size-too-large": ("digest-mismatch", [Layer(FINE, size=len(PACKED) + 1)]),
+        "wrong-digest": ("digest-mismatch", [Layer(FINE, claim=sha(b"another"))]),
+        "wrong-diff-id": ("digest-mismatch", [Layer(FINE, diff_id=sha(b"another"))]),
+        "gzip-bomb": ("limit-exceeded", [Layer(b"", blob=zeros(BOMB, "gzip"))]),
+        "zstd-bomb": ("limit-exceeded", [Layer(b"", "zstd", blob=zeros(BOMB, "zstd"))]),
+        "sparse-bomb": ("limit-exceeded", [Layer(tar([gnu_sparse("big", [((7 << 30) - 512, 512)], 7 << 30, b"x" * 512)]))]),
+        "huge-entry": ("limit-exceeded", [Layer(tar([header(b"big", b"0", 8 << 30)], b""))]),
+        "many-entries": ("limit-exceeded", [Layer(tar([F("d/%d" % i, "") for i in range(1500)]))]),
+        "many-layers": ("limit-exceeded", [Layer(tar([F("a%d" % i, "")])) for i in range(12)]),
+        "hard-link-outside": ("layer-invalid", [Layer(tar([H("stolen", "../../../../etc/shadow")]))]),
+        "hard-link-absolute": ("layer-invalid", [Layer(tar([H("stolen", "/etc/shadow")]))]),
+        "symlink-loop": ("layer-invalid", [Layer(tar([S("a", "b"), S("b", "a"), F("a/x")]))]),
+        "huge-device-number": ("layer-invalid", [Layer(tar([entry("c", b"3", major=70000, minor=1)]))]),
+        "foreign-layer": ("media-type", [Layer(FINE, media="application/x-something")]),
+        "xz-layer": ("unsupported", [Layer(FINE, blob=b"\xfd7zXZ\0rest", media=LAYER + "v1.tar+xz")]),
+        "hidden-xz-layer": ("unsupported", [Layer(FINE, blob=b"\xfd7zXZ\0rest")]),
+        "bzip2-layer": ("unsupported", [Layer(FINE, blob=b"BZh91AY rest")]),
+        "not-a-tar": ("layer-invalid", [Layer(b"this is a text and no archive. " * 40)]),
+    }
+
+
+def climbing():
+    """What climbs out of the tree is not refused: like everywhere else it lands inside the tree."""
+    return [Layer(tar(busybox() + [
+        F("../../../../slipway-escaped", "caught"), F("/slipway-absolute", "caught"),
+        S("out", "../../../../../tmp"), F("out/slipway-through-link", "caught"),
+        entry("null", b"3", major=1, minor=3, mode=0o666), entry("disk", b"4", major=8, minor=0, mode=0o666),
+        F("setuid", "#!/bin/sh\n", mode=0o4755)]))]
 
 
 def rewrite_manifest(directory, change):
@@ -140,14 +144,14 @@ MANIFESTS = {
 
 
 def hostile(directory):
-    for name, (code, layers) in LAYERS.items():
+    for name, (code, layers) in faulty_layers().items():
         write_layout(os.path.join(directory, name), layers)
         print(name, code)
     for name, (code, change) in MANIFESTS.items():
         write_layout(os.path.join(directory, name), [Layer(FINE)])
         rewrite_manifest(os.path.join(directory, name), change)
         print(name, code)
-    write_layout(os.path.join(directory, "climbing"), CLIMBING)
+    write_layout(os.path.join(directory, "climbing"), climbing())
 
 
 def serve(directory, port):
