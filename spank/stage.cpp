@@ -5,6 +5,7 @@
 #include "spank/surroundings.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ using base::UniqueFd;
 
 constexpr std::size_t max_answer = 16384;
 constexpr int exit_not_run = 127;
+constexpr int look_ms = 100; ///< how late a signal that srun holds back may be noticed
 
 base::Unexpected bad_answer() {
     return base::fail(Code::not_staged, "the staging client gave an answer that makes no sense",
@@ -47,6 +49,33 @@ int exec_client(const char* program, char* const* argv, int output) noexcept {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::execv(program, argv);
     return exit_not_run;
+}
+
+/// srun blocks these while plugins run, so they only wait to be seen. (A signal that is ignored, as
+/// under nohup, waits there as well and means nothing.)
+bool told_to_stop() noexcept {
+    sigset_t pending;
+    sigemptyset(&pending);
+    ::sigpending(&pending);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+        struct sigaction action {};
+        if (sigismember(&pending, signal) == 1 && ::sigaction(signal, nullptr, &action) == 0 &&
+            action.sa_handler != SIG_IGN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// True when the client has begun to answer or has ended; false when the user wants an end first.
+bool wait_for_answer(int reader) noexcept {
+    pollfd answer{reader, POLLIN, 0};
+    while (::poll(&answer, 1, look_ms) <= 0) {
+        if (told_to_stop()) {
+            return false;
+        }
+    }
+    return true;
 }
 
 } // namespace
@@ -104,6 +133,11 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
                    return exec_client(program.c_str(), argv.data(), writer.get());
                }));
     writer.reset();
+    if (!wait_for_answer(reader.get())) {
+        child.signal(SIGTERM);
+        TRY(child.wait()); // it takes back what it has begun
+        return base::fail(Code::interrupted, "");
+    }
     auto answer = base::read_to_end(reader.get(), max_answer);
     if (!answer) {
         child.signal(SIGTERM);

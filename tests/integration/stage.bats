@@ -183,15 +183,22 @@ in_foreground() {
     JOB=$!
 }
 
-# after_ctrl_c STATUS: sends what a terminal sends; it stops with that status, and nothing is left.
-after_ctrl_c() {
+# The process of JOB's group that is srun: the signal must not hit what it has started.
+srun_of_job() {
+    wait_for 20 pgrep -g "$JOB" -x srun
+    pgrep -g "$JOB" -x srun
+}
+
+# stops_with STATUS SIGNAL PID: sends it in the middle of the staging; the job stops with that status,
+# and nothing is left.
+stops_with() {
     local rc=0
     wait_for 20 lease_there
-    kill -INT -- "-$JOB"
+    kill "$2" -- "$3"
     wait "$JOB" || rc=$?
     cat "$STORES/out"
     [ "$rc" -eq "$1" ] || { echo "status $rc"; return 1; }
-    [ "$(grep -c 'error: ' "$STORES/out")" -eq 0 ] # who presses Ctrl-C knows
+    [ "$(grep -c 'error: ' "$STORES/out")" -eq 0 ] # who stops it knows
     nothing_unfinished
     [ -z "$(ls "$STORE/images")" ]
     if kill -0 -- "-$JOB" 2>/dev/null; then
@@ -202,12 +209,19 @@ after_ctrl_c() {
 
 @test "Ctrl-C stops a stage at once and leaves nothing" {
     in_foreground slipway stage "docker://$SLOW/stall-good:latest"
-    after_ctrl_c 130
+    stops_with 130 -INT "-$JOB" # as a terminal does, to the whole group
 }
 
 @test "Ctrl-C in srun while it stages: it stops at once, nothing is left, nothing ran" {
     in_foreground srun --container-image="docker://$SLOW/stall-good:latest" touch "$STORES/ran"
-    after_ctrl_c 1
+    stops_with 1 -INT "-$JOB"
+    [ ! -e "$STORES/ran" ]
+    wait_for 10 cluster_idle
+}
+
+@test "a signal for srun alone, while it stages, does the same" {
+    in_foreground srun --container-image="docker://$SLOW/stall-good:latest" touch "$STORES/ran"
+    stops_with 1 -TERM "$(srun_of_job)"
     [ ! -e "$STORES/ran" ]
     wait_for 10 cluster_idle
 }

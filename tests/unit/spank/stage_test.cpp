@@ -5,6 +5,8 @@
 #include "spank/surroundings.hpp"
 
 #include <catch2/catch.hpp>
+#include <csignal>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,6 +65,30 @@ TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]")
     staged = run_stage_client(endless.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK_FALSE(staged.error().message.empty());
+}
+
+TEST_CASE("a signal that srun holds back ends the client, one that is ignored does not", "[spank]") {
+    sigset_t held;
+    sigset_t before;
+    sigemptyset(&held);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    REQUIRE(::sigprocmask(SIG_BLOCK, &held, &before) == 0);
+    const auto hangup = ::signal(SIGHUP, SIG_IGN);
+    const Client brief("sleep 0.3; echo path=/store/x.sif; echo pinned=x@sha256:1");
+    ::raise(SIGHUP);
+    CHECK(run_stage_client(brief.path, "", "x", Staging::wait));
+    const Client slow("sleep 600 & trap 'kill $!; echo swept >\"$0.swept\"; exit 1' TERM; wait");
+    ::raise(SIGTERM);
+    const auto staged = run_stage_client(slow.path, "", "x", Staging::wait);
+    const timespec now{};
+    CHECK(::sigtimedwait(&held, nullptr, &now) > 0); // so that it does not hit the test
+    CHECK(::sigtimedwait(&held, nullptr, &now) > 0);
+    ::signal(SIGHUP, hangup);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().code == base::Code::interrupted);
+    CHECK(::access((slow.path + ".swept").c_str(), F_OK) == 0); // it was asked, not killed
 }
 
 TEST_CASE("without a client the hint is to use a path", "[spank]") {
