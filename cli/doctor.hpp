@@ -36,6 +36,8 @@ std::vector<Finding> check_registries(const config::Config& config);
 
 /// Paths of slipway plugins that a plugstack.conf loads, `include` lines followed one level deep.
 std::vector<std::string> plugins_of(const std::string& plugstack_path);
+/// Both halves of one plugin: there, root's alone, and for this release ("22.05"; empty: not known).
+Finding check_plugin(const std::string& path, const std::string& release);
 /// The Slurm release that a plugin was built for, "22.05"; "" when it is no plugin.
 std::string plugin_release(const std::string& plugin_path);
 

@@ -7,17 +7,21 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 
-#include <cstring>
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cstring>
+#include <optional>
 
 namespace slipway::cli {
 namespace {
 
 constexpr std::size_t max_text = 1U << 20U;
 constexpr std::size_t max_plugin = 64U << 20U;
+/// The half of the plugin that Slurm does not know of; beside the one in plugstack.conf.
+constexpr std::string_view core_name = "spank_slipway_core.so";
 
 std::string find_program(std::string_view search_path, std::string_view name) {
     for (const auto dir : base::split(search_path, ':')) {
@@ -61,7 +65,8 @@ std::string slurm_release(const std::string& srun, const std::string& slurm_conf
 }
 
 /// A structure of an ELF file at an offset; nothing when it does not fit in.
-template <typename T> bool read_at(const std::string& bytes, std::uint64_t at, T& target) {
+template <typename T>
+bool read_at(const std::string& bytes, std::uint64_t at, T& target) {
     if (at > bytes.size() || bytes.size() - at < sizeof(T)) {
         return false;
     }
@@ -93,18 +98,21 @@ std::uint32_t plugin_version(const std::string& bytes) {
     for (unsigned i = 0; i < head.e_shnum; ++i) {
         Elf64_Shdr table{};
         Elf64_Shdr names{};
-        if (!read_at(bytes, head.e_shoff + i * sizeof table, table) || table.sh_type != SHT_DYNSYM ||
+        if (!read_at(bytes, head.e_shoff + i * sizeof table, table) ||
+            table.sh_type != SHT_DYNSYM ||
             !read_at(bytes, head.e_shoff + table.sh_link * sizeof names, names)) {
             continue;
         }
-        for (std::uint64_t at = 0; at + sizeof(Elf64_Sym) <= table.sh_size; at += sizeof(Elf64_Sym)) {
+        for (std::uint64_t at = 0; at + sizeof(Elf64_Sym) <= table.sh_size;
+             at += sizeof(Elf64_Sym)) {
             Elf64_Sym symbol{};
             std::uint64_t offset = 0;
             std::uint32_t value = 0;
             constexpr std::string_view wanted("plugin_version\0", 15);
             if (read_at(bytes, table.sh_offset + at, symbol) && symbol.st_shndx != SHN_UNDEF &&
-                std::string_view(bytes).substr(std::min<std::uint64_t>(
-                    names.sh_offset + symbol.st_name, bytes.size())).starts_with(wanted) &&
+                std::string_view(bytes)
+                    .substr(std::min<std::uint64_t>(names.sh_offset + symbol.st_name, bytes.size()))
+                    .starts_with(wanted) &&
                 to_offset(bytes, head, symbol.st_value, offset) && read_at(bytes, offset, value)) {
                 return value;
             }
@@ -122,9 +130,11 @@ void read_plugstack(const std::string& path, int depth, std::vector<std::string>
         const auto code = base::trim(line.substr(0, line.find('#')));
         const auto gap = code.find_first_of(" \t");
         const auto word = code.substr(0, gap);
-        auto rest = gap == std::string_view::npos ? std::string_view() : base::trim(code.substr(gap));
+        auto rest =
+            gap == std::string_view::npos ? std::string_view() : base::trim(code.substr(gap));
         rest = rest.substr(0, rest.find_first_of(" \t"));
-        if (word == "include" && rest.ends_with(".conf") && rest.find('*') == std::string_view::npos) {
+        if (word == "include" && rest.ends_with(".conf") &&
+            rest.find('*') == std::string_view::npos) {
             read_plugstack(std::string(rest), depth + 1, plugins);
         } else if ((word == "required" || word == "optional") &&
                    base::base_name(rest).starts_with("spank_slipway")) {
@@ -133,25 +143,20 @@ void read_plugstack(const std::string& path, int depth, std::vector<std::string>
     }
 }
 
-Finding check_plugin(const std::string& path, const std::string& release) {
+/// Why Slurm's programs must not or cannot load this half of the plugin, if so.
+std::optional<Finding> check_half(const std::string& path, const char* without) {
     struct stat st {};
     if (::stat(path.c_str(), &st) != 0) {
-        return {Verdict::fail, "plugin", base::in_quotes(path) + " is missing: every srun fails",
-                "install it on this host, or remove the line from plugstack.conf"};
+        return Finding{Verdict::fail, "plugin",
+                       fmt::format("{} is missing: {} fails", base::in_quotes(path), without),
+                       "install the plugin on this host, or remove its line from plugstack.conf"};
     }
     if (st.st_uid != 0 || (st.st_mode & 0022U) != 0) {
-        return {Verdict::fail, "plugin", base::in_quotes(path) + " can be changed by others than root",
-                "chown root and chmod go-w: it is loaded into slurmd"};
+        return Finding{Verdict::fail, "plugin",
+                       base::in_quotes(path) + " can be changed by others than root",
+                       "chown root and chmod go-w: root's daemons load it"};
     }
-    const auto built_for = plugin_release(path);
-    if (!release.empty() && built_for != release) {
-        return {Verdict::fail, "plugin",
-                fmt::format("{} is for Slurm {}, this is Slurm {}: every srun fails",
-                            base::in_quotes(path), built_for.empty() ? "?" : built_for, release),
-                "build and install the plugin for this release"};
-    }
-    return {Verdict::pass, "plugin", fmt::format("{} for Slurm {}", base::in_quotes(path), built_for),
-            {}};
+    return std::nullopt;
 }
 
 } // namespace
@@ -169,10 +174,32 @@ std::vector<std::string> plugins_of(const std::string& plugstack_path) {
     return plugins;
 }
 
+Finding check_plugin(const std::string& path, const std::string& release) {
+    const auto core = base::join_path(base::dir_name(path), core_name);
+    if (auto finding = check_half(path, "every srun")) {
+        return *finding;
+    }
+    if (auto finding = check_half(core, "every job that asks for a container")) {
+        return *finding;
+    }
+    const auto built_for = plugin_release(path);
+    if (!release.empty() && built_for != release) {
+        return {Verdict::fail, "plugin",
+                fmt::format("{} is for Slurm {}, this is Slurm {}: every srun fails",
+                            base::in_quotes(path), built_for.empty() ? "?" : built_for, release),
+                "build and install the plugin for this release"};
+    }
+    return {Verdict::pass,
+            "plugin",
+            fmt::format("{} for Slurm {}", base::in_quotes(path), built_for),
+            {}};
+}
+
 std::vector<Finding> check_slurm(const Surroundings& around) {
     const auto srun = find_program(around.search_path, "srun");
     if (srun.empty()) {
-        return {{Verdict::warn, "slurm", "no srun here: `slipway` works, --container-image does not",
+        return {{Verdict::warn, "slurm",
+                 "no srun here: `slipway` works, --container-image does not",
                  "install Slurm's client commands, or ignore this"}};
     }
     std::vector<Finding> findings;
@@ -180,8 +207,8 @@ std::vector<Finding> check_slurm(const Surroundings& around) {
     findings.push_back({release.empty() ? Verdict::warn : Verdict::pass, "slurm",
                         release.empty() ? "srun --version says nothing" : "Slurm " + release,
                         release.empty() ? "is slurm.conf in place?" : ""});
-    const auto conf = around.slurm_conf.empty() ? around.root + "/etc/slurm/slurm.conf"
-                                                : around.slurm_conf;
+    const auto conf =
+        around.slurm_conf.empty() ? around.root + "/etc/slurm/slurm.conf" : around.slurm_conf;
     const auto plugstack = base::join_path(base::dir_name(conf), "plugstack.conf");
     const auto plugins = plugins_of(plugstack);
     if (plugins.empty()) {

@@ -22,16 +22,6 @@ enum class Context {
     job_script, ///< prolog and epilog
 };
 
-/// Steps that are no steps of srun.
-inline constexpr std::uint32_t extern_step = 0xfffffffc;
-inline constexpr std::uint32_t batch_step = 0xfffffffb;
-inline constexpr std::uint32_t interactive_step = 0xfffffffa;
-
-/// Called by Slurm for every option: the number from the table, the argument (null, "" or "(null)"
-/// for none, depending on the release) and whether this is the node side. Must return 0: Slurm only
-/// logs a failing callback on the node side, and runs the command without the container.
-using OptionCallback = int (*)(int value, const char* argument, int remote);
-
 /// The part of Slurm that the plugin uses, thin enough that a test can stand in for it. Valid
 /// during one callback. Nothing here fails loudly: what Slurm refuses to say is empty.
 class SpankApi {
@@ -39,8 +29,6 @@ class SpankApi {
     virtual ~SpankApi() = default;
 
     [[nodiscard]] virtual Context context() const = 0;
-    virtual bool register_option(const OptionRow& row, const std::string& name,
-                                 OptionCallback callback) = 0;
 
     [[nodiscard]] virtual std::optional<std::uint32_t> job_id() const = 0;
     [[nodiscard]] virtual std::optional<std::uint32_t> step_id() const = 0;

@@ -3,6 +3,7 @@
 
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "spank/option_table.hpp"
 
 #include <dlfcn.h>
 #include <sys/stat.h>
@@ -18,7 +19,6 @@ namespace {
 using base::Code;
 using base::Result;
 
-constexpr std::size_t max_prefix = 20;
 constexpr const char* launcher_name = "slipway-launch";
 
 base::Unexpected misconfigured(std::string message) {
@@ -34,10 +34,7 @@ Result<std::string> absolute(std::string_view key, std::string_view value) {
 }
 
 Result<std::string> prefix(std::string_view value) {
-    const bool fits = std::all_of(value.begin(), value.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    });
-    if (!fits || value.size() > max_prefix || (!value.empty() && value.front() == '-')) {
+    if (!is_option_prefix(std::string(value).c_str())) {
         return misconfigured("option_prefix= in plugstack.conf may hold a-z, 0-9 and '-' only");
     }
     return std::string(value);

@@ -10,8 +10,6 @@ using base::Code;
 using base::Result;
 
 constexpr int default_exit_code = 1;
-constexpr std::string_view our_variables = "SLIPWAY_CONTAINER_";
-constexpr std::string_view pyxis_variables = "PYXIS_CONTAINER_";
 
 /// Slurm's own programs end with $SLURM_EXIT_ERROR, when that is set, where they fail themselves.
 int exit_code(const Surroundings& around) {
@@ -100,16 +98,16 @@ void Plugin::take_variables() {
     const bool home =
         options_.given(OptionId::mount_home) || options_.given(OptionId::no_mount_home);
     const bool root = options_.given(OptionId::writable) || options_.given(OptionId::readonly);
-    for (const auto& row : option_table()) {
+    for (const auto& row : option_table) {
         const bool decided =
             options_.given(row.id) || (row.id == OptionId::mount_home && home) ||
             ((row.id == OptionId::writable || row.id == OptionId::readonly) && root);
         if (row.variable == nullptr || decided) {
             continue;
         }
-        auto value = around_.get_env(std::string(our_variables) + row.variable);
+        auto value = around_.get_env(std::string(our_variable_prefix) + row.variable);
         if ((!value || value->empty()) && !beside_pyxis) {
-            value = around_.get_env(std::string(pyxis_variables) + row.variable);
+            value = around_.get_env(std::string(pyxis_variable_prefix) + row.variable);
         }
         if (value && !value->empty()) {
             options_.take(row.id, std::string_view(*value));
@@ -123,18 +121,18 @@ Result<void> Plugin::refuse_orphans() const {
     if (options_.given(OptionId::image)) {
         return {}; // --container-image=none
     }
-    for (const auto& row : option_table()) {
-        const auto name = option_name(row.id);
+    for (const auto& row : option_table) {
+        const auto name = name_of(row.id);
         const auto is_set = [&](const std::string& variable) {
             return !around_.get_env(variable).value_or("").empty();
         };
-        const bool elsewhere =
-            around_.get_env(inherited_variable(name)).has_value() ||
-            (row.variable != nullptr && (is_set(std::string(our_variables) + row.variable) ||
-                                         is_set(std::string(pyxis_variables) + row.variable)));
+        const bool elsewhere = around_.get_env(inherited_variable(name)).has_value() ||
+                               (row.variable != nullptr &&
+                                (is_set(std::string(our_variable_prefix) + row.variable) ||
+                                 is_set(std::string(pyxis_variable_prefix) + row.variable)));
         if (options_.given(row.id) && !elsewhere) {
             return base::fail(Code::option_conflict, "--" + name + " is given without an image",
-                              "add --" + option_name(OptionId::image));
+                              "add --" + name_of(OptionId::image));
         }
     }
     return {};
@@ -184,8 +182,8 @@ Result<void> Plugin::resolve_image(Settings& settings) {
 void Plugin::publish(SpankApi& api, const Settings& settings) {
     around_.set_env(carrier_variable, encode_settings(settings));
     const auto options = canonical_options(settings, settings.image);
-    for (const auto& row : option_table()) {
-        const auto variable = slurm_option_variable(option_name(row.id));
+    for (const auto& row : option_table) {
+        const auto variable = slurm_option_variable(name_of(row.id));
         const std::string* value = nullptr;
         for (const auto& [id, text] : options) {
             value = id == row.id ? &text : value;

@@ -14,35 +14,6 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-constexpr std::array<OptionRow, option_count> table{{
-    {OptionId::image, "container-image", "IMAGE|PATH", false,
-     "[slipway] run the tasks in this container: the path of a SIF, SquashFS file or directory, or "
-     "a reference such as docker://debian:12; `none` runs them without one",
-     "IMAGE"},
-    {OptionId::mounts, "container-mounts", "SRC:DST[:FLAGS][,...]", false,
-     "[slipway] show files and directories of the node in the container; FLAGS: ro, rw, ... joined "
-     "by +",
-     "MOUNTS"},
-    {OptionId::workdir, "container-workdir", "PATH", false,
-     "[slipway] start the tasks in this directory of the container", "WORKDIR"},
-    {OptionId::mount_home, "container-mount-home", "on|off", true,
-     "[slipway] show the home directory in the container", "MOUNT_HOME"},
-    {OptionId::no_mount_home, "no-container-mount-home", "on|off", true,
-     "[slipway] hide the home directory from the container", nullptr},
-    {OptionId::environment, "container-env", "NAME[,NAME...]", false,
-     "[slipway] keep these variables as they are outside, whatever the image sets", "ENV"},
-    {OptionId::writable, "container-writable", "on|off", true,
-     "[slipway] let the tasks change the container's files; changes are lost at the end",
-     "WRITABLE"},
-    {OptionId::readonly, "container-readonly", "on|off", true,
-     "[slipway] keep the container's files read-only", "READONLY"},
-    {OptionId::batch, "container-batch", "on|off", true,
-     "[slipway] run the batch script (or salloc's shell) itself in the container, not only the "
-     "srun "
-     "commands in it",
-     "BATCH"},
-}};
-
 constexpr std::string_view no_container = "none";
 
 std::string option_text(OptionId id) {
@@ -186,18 +157,14 @@ base::Unexpected bad_carrier() {
 
 } // namespace
 
-std::span<const OptionRow, option_count> option_table() noexcept {
-    return table;
-}
-
 const OptionRow& row_of(OptionId id) noexcept {
-    return table[static_cast<std::size_t>(id)];
+    return option_table[static_cast<std::size_t>(id)];
 }
 
 const OptionRow* row_named(std::string_view name) noexcept {
-    const auto found = std::find_if(table.begin(), table.end(),
+    const auto found = std::find_if(std::begin(option_table), std::end(option_table),
                                     [&](const OptionRow& row) { return row.name == name; });
-    return found == table.end() ? nullptr : &*found;
+    return found == std::end(option_table) ? nullptr : &*found;
 }
 
 Result<bool> parse_switch(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "launcher/join/request.hpp"
+#include "spank/option_table.hpp"
 
 #include <array>
 #include <cstdint>
@@ -17,35 +18,10 @@ namespace slipway::spank {
 
 using launcher::Switch;
 
-enum class OptionId : std::uint8_t {
-    image,
-    mounts,
-    workdir,
-    mount_home,
-    no_mount_home,
-    environment,
-    writable,
-    readonly,
-    batch,
-};
-inline constexpr std::size_t option_count = 9;
-
 /// Longest option value. Slurm copies values into environments of root's programs; near 128 KiB
 /// those can no longer be started, and a failing prolog drains the node.
 inline constexpr std::size_t max_option_bytes = 4096;
 
-/// One option of srun, sbatch and salloc. No option is bare (without any argument): Slurm hands
-/// those on as "(null)" and leaves them in the environment of tasks, where they would switch the
-/// option on in an srun inside.
-struct OptionRow {
-    OptionId id;
-    const char* name;       ///< without "--" and without the site's prefix
-    const char* argument;   ///< for --help
-    bool argument_optional; ///< "--name" alone means "--name=on"
-    const char* usage;
-    const char* variable; ///< SLIPWAY_CONTAINER_<variable>, PYXIS_CONTAINER_<variable>; may be null
-};
-std::span<const OptionRow, option_count> option_table() noexcept;
 const OptionRow& row_of(OptionId id) noexcept;
 const OptionRow* row_named(std::string_view name) noexcept; ///< null when there is none
 
@@ -108,13 +84,8 @@ std::vector<std::pair<OptionId, std::string>> canonical_options(const Settings& 
 std::string encode_settings(const Settings& settings);
 base::Result<Settings> decode_settings(std::string_view text);
 
-/// Name of the variable that carries encode_settings() from srun or sbatch to the node. It begins
-/// with SLURM_ because only such variables survive --export=NONE.
-inline constexpr const char* carrier_variable = "SLURM_SLIPWAY_SETTINGS";
-
 /// "_SLURM_SPANK_OPTION_slipway_container_image" for the option of that name (with prefix).
 std::string slurm_option_variable(const std::string& option_name);
-inline constexpr std::string_view slurm_option_variable_prefix = "_SLURM_SPANK_OPTION_slipway_";
 
 /// Absolute, no control characters, not too long. For paths that somebody else vouches for.
 base::Result<void> check_image_path(std::string_view path);

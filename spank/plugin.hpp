@@ -33,8 +33,12 @@ class Plugin {
   public:
     explicit Plugin(Surroundings& around) noexcept : around_(around) {}
 
-    int init(SpankApi& api, std::span<char* const> arguments, OptionCallback callback);
+    /// What plugstack.conf says; again and again the same, before each init_post_opt().
+    void configure(std::span<char* const> arguments);
+    /// One of the options, by its number in the table; may come before configure().
     void option(int value, const char* argument);
+    /// A component of this heterogeneous job has no container.
+    void plain_component() { published_ = ""; }
     int init_post_opt(SpankApi& api);
     int user_init();
     int task_init_privileged(SpankApi& api);
@@ -55,7 +59,7 @@ class Plugin {
     base::Result<void> refuse_orphans() const;
     void forget_credentials();
     void publish(SpankApi& api, const Settings& settings);
-    [[nodiscard]] std::string option_name(OptionId id) const;
+    [[nodiscard]] std::string name_of(OptionId id) const;
 
     // remote.cpp
     int finish_remote(SpankApi& api);

@@ -46,24 +46,6 @@ Context SlurmApi::context() const {
     }
 }
 
-bool SlurmApi::register_option(const OptionRow& row, const std::string& name,
-                               OptionCallback callback) {
-    constexpr int required_argument = 1; // as in <getopt.h>
-    constexpr int optional_argument = 2;
-    // Slurm copies all strings, but its structure wants them mutable.
-    std::string option_name(name);
-    std::string argument(row.argument);
-    std::string usage(row.usage);
-    spank_option option{};
-    option.name = option_name.data();
-    option.arginfo = argument.data();
-    option.usage = usage.data();
-    option.has_arg = row.argument_optional ? optional_argument : required_argument;
-    option.val = static_cast<int>(row.id);
-    option.cb = callback;
-    return spank_option_register(handle_, &option) == ESPANK_SUCCESS;
-}
-
 std::optional<std::uint32_t> SlurmApi::job_id() const {
     return item<std::uint32_t>(handle_, S_JOB_ID);
 }

@@ -7,14 +7,12 @@ struct spank_handle;
 
 namespace slipway::spank {
 
-/// The real Slurm behind one callback's handle. The only file besides entry.cpp that knows spank.h.
+/// The real Slurm behind one callback's handle. Only this, core.cpp and front.cpp know spank.h.
 class SlurmApi final : public SpankApi {
   public:
     explicit SlurmApi(spank_handle* handle) noexcept : handle_(handle) {}
 
     [[nodiscard]] Context context() const override;
-    bool register_option(const OptionRow& row, const std::string& name,
-                         OptionCallback callback) override;
     [[nodiscard]] std::optional<std::uint32_t> job_id() const override;
     [[nodiscard]] std::optional<std::uint32_t> step_id() const override;
     [[nodiscard]] std::optional<std::uint32_t> local_tasks() const override;

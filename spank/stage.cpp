@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/argv.hpp"
 #include "base/child.hpp"
 #include "base/text.hpp"
 #include "spank/options.hpp"
@@ -124,11 +125,7 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
         words.emplace_back("--detach");
     }
     words.push_back(reference);
-    std::vector<char*> argv;
-    for (auto& word : words) {
-        argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
+    const auto argv = base::argv_pointers(words);
     TRY_ASSIGN(auto child, base::Child::fork([&] {
                    return exec_client(program.c_str(), argv.data(), writer.get());
                }));
@@ -150,7 +147,8 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
     }
     if (code != 0) {
         // The client has said on stderr what went wrong; an empty message adds nothing to that.
-        return base::fail(Code::not_staged, WIFSIGNALED(status) ? "the staging client was killed" : "");
+        return base::fail(Code::not_staged,
+                          WIFSIGNALED(status) ? "the staging client was killed" : "");
     }
     return parse_stage_answer(*answer);
 }

@@ -70,9 +70,10 @@ inline constexpr const char* stage_client = "slipway-stagec";
 /// What the staging client prints: lines `path=…` and `pinned=…`. Checks both as options.
 base::Result<Staged> parse_stage_answer(std::string_view text);
 
-/// Runs `program [--config FILE] [--detach] REFERENCE` with this process's environment, stdin from /dev/null
-/// and stderr passed through. The client gets SIGTERM when this process dies, and the terminal's
-/// signals by itself, because it stays in the same process group. An empty config is not passed on.
+/// Runs `program [--config FILE] [--detach] REFERENCE` with this process's environment, stdin from
+/// /dev/null and stderr passed through. The client gets SIGTERM when this process dies, and the
+/// terminal's signals by itself, because it stays in the same process group. An empty config is not
+/// passed on.
 base::Result<Staged> run_stage_client(const std::string& program, const std::string& config,
                                       const std::string& reference, Staging how);
 

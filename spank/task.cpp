@@ -14,8 +14,6 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-/// As Slurm itself ends a task whose set-up failed.
-constexpr int set_up_failed = 1;
 /// Longer than a start may take, so that tasks hear the starter's error and not their own time-out.
 constexpr int lock_margin_ms = 10000;
 

@@ -139,6 +139,51 @@ own() { (. "$OWN" && "$CLUSTER/as" "$@"); }
     refuse_output '(^|[^ ])RAN$'
 }
 
+@test "a plugin without its core: containers are refused, other jobs run, no node drains" {
+    local half dir
+    half=$(work_dir)
+    cp "$SLIPWAY_BUILD/lib/slurm/spank_slipway.so" "$half"
+    plugstack "s,^required [^ ]*,required $half/spank_slipway.so,"
+    run alice srun -n1 --container-image="$SIF" echo RAN
+    expect_status 1
+    expect_one_error plugin-misconfigured
+    expect_output 'spank_slipway_core.so'
+    run alice sbatch --container-image="$SIF" --wrap 'echo RAN'
+    expect_status 1
+    expect_one_error plugin-misconfigured
+    run alice srun -n2 echo fine
+    expect_status 0
+    expect_lines 2 '^fine$'
+    # Only on the nodes: srun has all of it.
+    dir=$(work_dir)
+    cp "$BATS_TEST_TMPDIR/plugstack.conf" "$dir/plugstack.conf"
+    sed "s,^PlugStackConfig=.*,PlugStackConfig=$dir/plugstack.conf," "$SLURM_CONF" >"$dir/slurm.conf"
+    run alice env SLURM_CONF="$dir/slurm.conf" srun -N2 -n4 --container-image="$SIF" echo RAN
+    expect_status 1
+    expect_lines 2 '^slipway: error: plugin-misconfigured: '
+    refuse_output RAN
+}
+
+# loads_core [OPTIONS...]: names those of srun and slurmstepd of such a step that have loaded the core.
+loads_core() {
+    local pid task=(pgrep -u "$ALICE" -r S -f '(^|/)sleep 61$')
+    alice srun -n1 "$@" sleep 61 3>&- &
+    wait_for 10 "${task[@]}"
+    for pid in $(pgrep -u "$ALICE" -r S -x srun | head -1) $(ps -o ppid= -p "$("${task[@]}")"); do
+        ! grep -q spank_slipway_core "/proc/$pid/maps" || echo "core in $(cat "/proc/$pid/comm")"
+    done
+    scancel --signal=KILL -u "$ALICE"
+    wait || true
+}
+
+@test "only jobs with a container load the core of the plugin" {
+    run loads_core
+    refuse_output 'core in'
+    run loads_core --container-image="$SIF"
+    expect_lines 1 '^core in srun$'
+    expect_lines 1 '^core in slurmstepd$'
+}
+
 @test "nodes where only root may open /dev/fuse run containers all the same" {
     cluster_in 'unshare -m --propagation private' \
         'mount -t tmpfs dev /mnt && mknod -m 600 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse' \

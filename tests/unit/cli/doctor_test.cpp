@@ -3,10 +3,12 @@
 
 #include "base/fd.hpp"
 #include "base/temp_dir.hpp"
+#include "tests/support/skip.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 using namespace slipway;
 using namespace slipway::cli;
@@ -72,6 +74,28 @@ TEST_CASE("a plugin's release is read from its bytes, whatever they are") {
         write(dir->path() + "/damaged", damaged);
         CHECK(plugin_release(dir->path() + "/damaged").empty());
     }
+}
+
+TEST_CASE("a plugin needs both halves, and root's alone") {
+    if (::geteuid() != 0) {
+        test::skip("only root can make files of root");
+        return;
+    }
+    auto dir = base::TempDir::create("slipway-doctor-");
+    const auto front = dir->path() + "/spank_slipway.so";
+    const auto core = dir->path() + "/spank_slipway_core.so";
+    const auto says = [&](const char* text) {
+        const auto finding = check_plugin(front, "");
+        CHECK(finding.verdict == Verdict::fail);
+        CHECK_THAT(finding.what, Catch::Contains(text));
+    };
+    says("every srun fails");
+    write(front, "");
+    says("every job that asks for a container fails");
+    write(core, "");
+    CHECK(check_plugin(front, "").verdict == Verdict::pass);
+    REQUIRE(::chmod(core.c_str(), 0664) == 0);
+    says("spank_slipway_core.so' can be changed");
 }
 
 TEST_CASE("stores and services that are not there") {

@@ -28,17 +28,10 @@ class FakeSlurm final : public SpankApi {
     std::vector<std::string> argv{"/bin/true"};
     std::map<std::string, std::string> job_env;
     std::map<std::string, std::string> control;
-    std::vector<std::string> registered;
-    std::vector<int> has_argument;
     mutable std::vector<std::string> logged;
     bool refuses_variables = false;
 
     [[nodiscard]] Context context() const override { return where; }
-    bool register_option(const OptionRow& row, const std::string& name, OptionCallback) override {
-        registered.push_back(name);
-        has_argument.push_back(row.argument_optional ? 2 : 1);
-        return true;
-    }
     [[nodiscard]] std::optional<std::uint32_t> job_id() const override { return job; }
     [[nodiscard]] std::optional<std::uint32_t> step_id() const override { return step; }
     [[nodiscard]] std::optional<std::uint32_t> local_tasks() const override { return tasks; }
@@ -167,10 +160,6 @@ class FakeSurroundings final : public Surroundings {
         return handles;
     }
 };
-
-inline int ignore_option(int, const char*, int) {
-    return 0;
-}
 
 /// A number for option(), as Slurm gives it back.
 inline int number(OptionId id) {

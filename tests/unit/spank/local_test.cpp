@@ -16,7 +16,7 @@ struct Submission {
         for (auto& word : words) {
             arguments.push_back(word.data());
         }
-        CHECK(plugin.init(slurm, arguments, ignore_option) == 0);
+        plugin.configure(arguments);
         kept = std::move(words);
     }
     Submission& with(OptionId id, const char* value) {
@@ -55,23 +55,6 @@ bool mentions(const std::vector<std::string>& lines, const std::string& text) {
 }
 
 } // namespace
-
-TEST_CASE("options are registered in srun, sbatch and slurmstepd only, none of them bare",
-          "[spank]") {
-    const auto [context, count] = GENERATE(table<Context, std::size_t>({
-        {Context::local, option_count},
-        {Context::allocator, option_count},
-        {Context::remote, option_count},
-        {Context::slurmd, 0},
-        {Context::job_script, 0},
-        {Context::error, 0},
-    }));
-    Submission one({}, context);
-    CHECK(one.slurm.registered.size() == count);
-    for (const int has_argument : one.slurm.has_argument) {
-        CHECK(has_argument != 0);
-    }
-}
 
 TEST_CASE("a job without a container is left alone", "[spank]") {
     Submission one;
@@ -225,8 +208,6 @@ TEST_CASE("beside pyxis its variables are not ours, and options carry the prefix
     one.around.env["PYXIS_CONTAINER_IMAGE"] = "/pyxis.sif";
     CHECK_FALSE(one.submit());
     CHECK_FALSE(one.around.get_env(carrier_variable));
-    CHECK(one.slurm.registered.front() == "pilot-container-image");
-    CHECK(mentions(one.slurm.registered, "no-pilot-container-mount-home"));
     Submission other({word});
     other.with(OptionId::image, "/a");
     CHECK_FALSE(other.submit());
@@ -287,6 +268,14 @@ TEST_CASE("components of a heterogeneous job must agree", "[spank]") {
     CHECK_FALSE(second_only.submit());
     second_only.with(OptionId::image, "/b");
     CHECK(second_only.submit() == 1);
+}
+
+TEST_CASE("a component without a container must agree with the later ones, too", "[spank]") {
+    Submission one;
+    one.plugin.plain_component();
+    one.with(OptionId::image, "/a");
+    CHECK(one.submit() == 1);
+    CHECK(mentions(one.around.told, "option-conflict"));
 }
 
 TEST_CASE("one reference is staged once for all components", "[spank]") {

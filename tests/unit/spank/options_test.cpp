@@ -30,7 +30,7 @@ base::Code error_of(OptionId id, std::string_view value) {
 TEST_CASE("the option table keeps Slurm's rules", "[spank]") {
     std::set<std::string> names;
     std::size_t index = 0;
-    for (const auto& row : option_table()) {
+    for (const auto& row : option_table) {
         const std::string name(row.name);
         CAPTURE(name);
         CHECK(static_cast<std::size_t>(row.id) == index++);

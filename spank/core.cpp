@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions that Slurm looks up. Nothing but guards: no exception may reach Slurm's C code, and
-// no exception may let a command run outside its container.
+// What the front calls. Nothing but guards: no exception may reach Slurm's C code, and no exception
+// may let a command run outside its container.
+#include "spank/core.hpp"
+
 #include "spank/plugin.hpp"
 #include "spank/slurm_api.hpp"
 
@@ -17,7 +19,7 @@ namespace slipway::spank {
 namespace {
 
 Plugin& plugin() {
-    // Never destroyed: an exit handler would outlive the unloaded plugin.
+    // Never destroyed: Slurm's programs end without asking plugins, and so do tasks.
     static auto* only = new Plugin(real_surroundings());
     return *only;
 }
@@ -50,75 +52,73 @@ int guard_or_fail(Body body) noexcept {
         return body();
     } catch (...) {
         slurm_error("slipway: an unexpected failure in the plugin (out of memory?)");
-        ::_exit(1);
+        ::_exit(set_up_failed);
     }
 }
 
-int take_option(int value, const char* argument, int /*remote*/) noexcept {
-    return guard([&] {
+void take_option(int value, const char* argument) {
+    guard([&] {
         plugin().option(value, argument);
         return 0;
     });
 }
 
-} // namespace
-} // namespace slipway::spank
-
-#define SLIPWAY_EXPORT [[gnu::visibility("default")]]
-
-using namespace slipway::spank;
-
-extern "C" {
-
-SLIPWAY_EXPORT extern const char plugin_name[] = "slipway";
-SLIPWAY_EXPORT extern const char plugin_type[] = "spank";
-
-SLIPWAY_EXPORT int slurm_spank_init(spank_t handle, int count, char** arguments) {
-    return guard([&] {
-        SlurmApi api(handle);
-        return plugin().init(api, {arguments, static_cast<std::size_t>(count)}, take_option);
+void plain_component() {
+    guard([] {
+        plugin().plain_component();
+        return 0;
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int, char**) {
+int init_post_opt(spank_handle* handle, int count, char** arguments) {
     const auto body = [&] {
         SlurmApi api(handle);
+        plugin().configure({arguments, static_cast<std::size_t>(count)});
         return plugin().init_post_opt(api);
     };
     // On a node this must succeed whatever happens; the task fails later.
     return spank_remote(handle) == 1 ? guard(body) : guard_or_fail(body);
 }
 
-SLIPWAY_EXPORT int slurm_spank_user_init(spank_t, int, char**) {
-    return guard([&] { return plugin().user_init(); });
+int user_init() {
+    return guard([] { return plugin().user_init(); });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_init_privileged(spank_t handle, int, char**) {
+int task_init_privileged(spank_handle* handle) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().task_init_privileged(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_init(spank_t handle, int, char**) {
+int task_init(spank_handle* handle) {
     return guard_or_fail([&] {
         SlurmApi api(handle);
         return plugin().task_init(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_task_exit(spank_t handle, int, char**) {
+int task_exit(spank_handle* handle) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().task_exit(api);
     });
 }
 
-SLIPWAY_EXPORT int slurm_spank_exit(spank_t handle, int, char**) {
+int leave(spank_handle* handle) {
     return guard([&] {
         SlurmApi api(handle);
         return plugin().exit(api);
     });
 }
 
-} // extern "C"
+} // namespace
+} // namespace slipway::spank
+
+extern "C" [[gnu::visibility("default")]] constinit const slipway::spank::CoreCalls slipway_core = {
+    slipway::spank::core_interface,  slipway::spank::take_option,
+    slipway::spank::plain_component, slipway::spank::init_post_opt,
+    slipway::spank::user_init,       slipway::spank::task_init_privileged,
+    slipway::spank::task_init,       slipway::spank::task_exit,
+    slipway::spank::leave,
+};

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// What both halves of the plugin know of options and variables. Constants only: the front half is
+/// linked without the C++ runtime.
+namespace slipway::spank {
+
+enum class OptionId : std::uint8_t {
+    image,
+    mounts,
+    workdir,
+    mount_home,
+    no_mount_home,
+    environment,
+    writable,
+    readonly,
+    batch,
+};
+inline constexpr std::size_t option_count = 9;
+
+/// One option of srun, sbatch and salloc. No option is bare (without any argument): Slurm hands
+/// those on as "(null)" and leaves them in the environment of tasks, where they would switch the
+/// option on in an srun inside.
+struct OptionRow {
+    OptionId id;
+    const char* name;       ///< without "--" and without the site's prefix
+    const char* argument;   ///< for --help
+    bool argument_optional; ///< "--name" alone means "--name=on"
+    const char* usage;
+    const char* variable; ///< SLIPWAY_CONTAINER_<variable>, PYXIS_CONTAINER_<variable>; may be null
+};
+
+inline constexpr OptionRow option_table[option_count] = {
+    {OptionId::image, "container-image", "IMAGE|PATH", false,
+     "[slipway] run the tasks in this container: the path of a SIF, SquashFS file or directory, or "
+     "a reference such as docker://debian:12; `none` runs them without one",
+     "IMAGE"},
+    {OptionId::mounts, "container-mounts", "SRC:DST[:FLAGS][,...]", false,
+     "[slipway] show files and directories of the node in the container; FLAGS: ro, rw, ... joined "
+     "by +",
+     "MOUNTS"},
+    {OptionId::workdir, "container-workdir", "PATH", false,
+     "[slipway] start the tasks in this directory of the container", "WORKDIR"},
+    {OptionId::mount_home, "container-mount-home", "on|off", true,
+     "[slipway] show the home directory in the container", "MOUNT_HOME"},
+    {OptionId::no_mount_home, "no-container-mount-home", "on|off", true,
+     "[slipway] hide the home directory from the container", nullptr},
+    {OptionId::environment, "container-env", "NAME[,NAME...]", false,
+     "[slipway] keep these variables as they are outside, whatever the image sets", "ENV"},
+    {OptionId::writable, "container-writable", "on|off", true,
+     "[slipway] let the tasks change the container's files; changes are lost at the end",
+     "WRITABLE"},
+    {OptionId::readonly, "container-readonly", "on|off", true,
+     "[slipway] keep the container's files read-only", "READONLY"},
+    {OptionId::batch, "container-batch", "on|off", true,
+     "[slipway] run the batch script (or salloc's shell) itself in the container, not only the "
+     "srun commands in it",
+     "BATCH"},
+};
+
+/// Longest option_prefix= in plugstack.conf.
+inline constexpr std::size_t max_option_prefix = 20;
+
+/// What may be put before the names of options: a-z, 0-9 and '-', not '-' in front.
+constexpr bool is_option_prefix(const char* text) noexcept {
+    std::size_t length = 0;
+    for (; text[length] != '\0'; ++length) {
+        const char c = text[length];
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-') {
+            return false;
+        }
+    }
+    return length <= max_option_prefix && text[0] != '-';
+}
+
+/// "container-image" as users type it where the site has set a prefix: "pilot-container-image". And
+/// --no-pilot-container-mount-home, because that reads better than the prefix in front.
+struct OptionName {
+    char text[64] = "";
+};
+constexpr OptionName option_name(const OptionRow& row, const char* prefix) noexcept {
+    OptionName name;
+    std::size_t length = 0;
+    const auto append = [&](const char* text, std::size_t most) {
+        for (std::size_t i = 0; i < most && text[i] != '\0' && length + 1 < sizeof name.text; ++i) {
+            name.text[length++] = text[i];
+        }
+    };
+    const bool no = row.name[0] == 'n' && row.name[1] == 'o' && row.name[2] == '-';
+    const std::size_t skipped = no ? 3 : 0;
+    append(row.name, skipped);
+    append(prefix, max_option_prefix);
+    append(row.name + skipped, sizeof name.text);
+    return name;
+}
+
+/// Name of the variable that carries encode_settings() from srun or sbatch to the node. It begins
+/// with SLURM_ because only such variables survive --export=NONE.
+inline constexpr const char* carrier_variable = "SLURM_SLIPWAY_SETTINGS";
+
+/// How the variables begin by which Slurm hands options to the node, and by which sbatch and salloc
+/// hand them to every srun inside (that is, SLURM_SPANK_ and the former).
+inline constexpr const char* slurm_option_variable_prefix = "_SLURM_SPANK_OPTION_slipway_";
+inline constexpr const char* inherited_variable_prefix = "SLURM_SPANK__SLURM_SPANK_OPTION_slipway_";
+
+/// How the variables begin by which users set options; the second for those who come from pyxis.
+inline constexpr const char* our_variable_prefix = "SLIPWAY_CONTAINER_";
+inline constexpr const char* pyxis_variable_prefix = "PYXIS_CONTAINER_";
+
+/// Steps that are no steps of srun (slurm.h).
+inline constexpr std::uint32_t extern_step = 0xfffffffc;
+inline constexpr std::uint32_t batch_step = 0xfffffffb;
+inline constexpr std::uint32_t interactive_step = 0xfffffffa;
+
+/// How a task ends whose container could not be set up: as Slurm itself ends those that it cannot
+/// set up. Also how srun ends when nothing can be submitted.
+inline constexpr int set_up_failed = 1;
+
+} // namespace slipway::spank
