@@ -6,6 +6,7 @@
 #include "launcher/container.hpp"
 #include "launcher/join/join.hpp"
 #include "launcher/join/protocol.hpp"
+#include "launcher/orphans.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -36,9 +37,9 @@ sigset_t termination() {
     return set;
 }
 
-/// From before the first task can end the step: SIGTERM is then waited for, so that the image's server
-/// is surely gone before this process is. Dying of it would leave the server to PDEATHSIG, too late for
-/// the removal of the step's cgroups.
+/// From before the first task can end the step: SIGTERM is then waited for, so that the image's
+/// server is surely gone before this process is. Dying of it would leave the server to PDEATHSIG,
+/// too late for the removal of the step's cgroups.
 void hold_back_termination() {
     const auto set = termination();
     ::sigprocmask(SIG_BLOCK, &set, nullptr);
@@ -68,6 +69,7 @@ class Supervisor {
 
     StepOptions options_;
     Offer offer_;
+    UniqueFd proc_;
     base::Child server_;
     bool server_lost_ = false;
 };
@@ -117,6 +119,7 @@ void Supervisor::warn(std::string_view line) const {
 Result<void> Supervisor::make_offer(const JoinRecord& record) {
     TRY_ASSIGN(auto user, base::open_file("/proc/self/ns/user", O_RDONLY));
     TRY_ASSIGN(auto mounts, base::open_file("/proc/self/ns/mnt", O_RDONLY));
+    TRY_ASSIGN(proc_, base::open_file("/proc", O_RDONLY | O_DIRECTORY));
     TRY_ASSIGN(auto memory, base::sealed_memfd("slipway-record", encode(record)));
     offer_.kinds = {CLONE_NEWUSER, CLONE_NEWNS};
     offer_.descriptors.clear();
@@ -189,11 +192,14 @@ int Supervisor::serve() {
             }
             return 1;
         }
-        if (waiting[0].revents != 0 || waiting[2].revents != 0) {
+        if (waiting[2].revents != 0) {
             return 0;
         }
         server_lost_ = server_lost_ || waiting[3].revents != 0;
-        if (waiting[1].revents != 0 && !answer_one()) {
+        // The socket closes a moment before the process that held it is gone. Without SIGTERM
+        // before, slurmstepd was killed, and Slurm has forgotten these tasks.
+        if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !answer_one())) {
+            kill_namespace_mates(proc_.get());
             return 0;
         }
     }

@@ -101,7 +101,9 @@ launcher_pids() { pgrep -f -- "^slipway-launch step .*--config $SLIPWAY_CONFIG" 
     done
 }
 
-@test "slurmstepd is killed: server and launcher go with it" {
+no_tasks() { ! pgrep -u "$ALICE" -r S,R,D -f '(^|/)sleep 300$'; }
+
+@test "slurmstepd is killed: tasks, server and launcher go with it" {
     local job pids
     job=$(container_job 300)
     pids=$(pgrep -f "slurmstepd: \[$job.0\]")
@@ -109,6 +111,7 @@ launcher_pids() { pgrep -f -- "^slipway-launch step .*--config $SLIPWAY_CONFIG" 
     # shellcheck disable=SC2086
     kill -KILL $pids
     wait_for 5 no_container_processes
+    wait_for 5 no_tasks # Slurm itself would leave them running for ever
     scancel "$job"
     wait_for 30 cluster_idle
     # Slurm never removes the cgroups of a slurmstepd that was killed, container or not.
