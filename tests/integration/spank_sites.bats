@@ -40,6 +40,9 @@ cluster_in() {
 # own USER COMMAND…: on that cluster.
 own() { (. "$OWN" && "$CLUSTER/as" "$@"); }
 
+# ... in the mount namespace of its daemons.
+own_inside() { (. "$OWN" && nsenter -m -t "$(cat "$CLUSTER_DIR/run/slurmctld.pid")" "$CLUSTER/as" "$@"); }
+
 @test "optional in plugstack.conf: what fails still never runs on the host" {
     plugstack 's/^required/optional/'
     run alice srun -N2 -n2 --container-image="$SIF" readlink -f /bin/sh
@@ -182,6 +185,23 @@ loads_core() {
     run loads_core --container-image="$SIF"
     expect_lines 1 '^core in srun$'
     expect_lines 1 '^core in slurmstepd$'
+}
+
+@test "Slipway installed with cmake --install, as the manual says" {
+    cluster_in 'unshare -m --propagation private' \
+        'mount -t tmpfs local /usr/local && cmake --install $SLIPWAY_BUILD >/dev/null' \
+        --plugin /usr/local/lib/slurm/spank_slipway.so
+    run own_inside "$ALICE" srun -n2 --container-image="$SIF" readlink -f /bin/sh
+    expect_status 0
+    expect_lines 2 busybox
+    # A reference needs the helpers of the installed tree, too.
+    run own_inside "$ALICE" srun -n1 --container-image=oci-archive:/nonexistent.tar echo RAN
+    expect_one_error source-not-found
+    run own_inside "$ALICE" /usr/local/bin/slipway exec "$SIF" readlink -f /bin/sh
+    expect_status 0
+    expect_lines 1 busybox
+    run own_inside "$ALICE" /usr/local/bin/slipway doctor
+    expect_output "pass +plugin +'/usr/local/lib/slurm/spank_slipway.so' for Slurm"
 }
 
 @test "nodes where only root may open /dev/fuse run containers all the same" {
