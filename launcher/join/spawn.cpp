@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/join/spawn.hpp"
 
-#include "base/child.hpp"
+#include "base/argv.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,71 +16,63 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <memory>
 
 namespace slipway::launcher {
 namespace {
 
 using base::Code;
 using base::Result;
-using base::UniqueFd;
 
 constexpr int step_fd = 3;
 constexpr int parent_fd = 4;
 constexpr int first_free_fd = 5;
 
-/// What the two children report: who the launcher is, and which call failed.
-struct Report {
-    enum class Kind : std::int32_t { pid, fork_failed, set_up_failed, exec_failed };
-    Kind kind;
-    std::int32_t value;
-};
+/// Enough for a few system calls; each page that is not touched costs nothing.
+constexpr std::size_t stack_bytes = 64 * 1024;
 
-struct Pipe {
-    UniqueFd reader;
-    UniqueFd writer;
-};
-
-Result<Pipe> make_pipe() {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
-/// All that the children need, made before the fork: after it they only make system calls.
-struct Preparation {
+/// What the two children need, made before them, and what they leave behind. They run in the memory
+/// of the caller, who waits: copying the page tables of slurmstepd twice would cost more than all
+/// else here.
+struct Spawning {
     std::vector<std::string> arguments;
     std::vector<char*> argv;
     std::array<char*, 1> environment{nullptr};
-    int task_report = -1; ///< write end of the report pipe
-    int go = -1;          ///< read end of the pipe that keeps the first child
+    const char* program = nullptr;
     int step_socket = -1;
     int parent_pidfd = -1;
+    std::unique_ptr<char[]> stacks = std::make_unique_for_overwrite<char[]>(2 * stack_bytes);
+
+    enum class Failed : std::uint8_t { nothing, process, set_up, exec };
+    Failed failed = Failed::nothing;
+    int error = 0; ///< errno of what has failed
+    Spawned launcher;
+
+    void fail(Failed what) noexcept {
+        error = errno;
+        failed = what;
+    }
 };
 
-Preparation prepare(const StartFacts& facts) {
-    Preparation ready;
-    ready.arguments = {"slipway-launch", "step",
-                       "--uid",          fmt::format("{}", facts.uid),
-                       "--gid",          fmt::format("{}", facts.gid),
-                       "--step-fd",      fmt::format("{}", step_fd),
-                       "--parent-fd",    fmt::format("{}", parent_fd),
-                       "--config",       facts.config_path};
-    for (auto& argument : ready.arguments) {
-        ready.argv.push_back(argument.data());
-    }
-    ready.argv.push_back(nullptr);
-    ready.step_socket = facts.launcher_socket;
-    ready.parent_pidfd = facts.stepd_pidfd;
-    return ready;
+void prepare(const StartFacts& facts, Spawning& spawning) {
+    spawning.arguments = {"slipway-launch", "step",
+                          "--uid",          fmt::format("{}", facts.uid),
+                          "--gid",          fmt::format("{}", facts.gid),
+                          "--step-fd",      fmt::format("{}", step_fd),
+                          "--parent-fd",    fmt::format("{}", parent_fd),
+                          "--config",       facts.config_path};
+    spawning.argv = base::argv_pointers(spawning.arguments);
+    spawning.program = facts.launcher_path.c_str();
+    spawning.step_socket = facts.launcher_socket;
+    spawning.parent_pidfd = facts.stepd_pidfd;
 }
 
-void send_report(int pipe, Report::Kind kind, int value) noexcept {
-    const Report report{kind, value};
-    // Smaller than PIPE_BUF: whole or not at all. Without it the parent sees an unexplained end.
-    while (::write(pipe, &report, sizeof report) < 0 && errno == EINTR) {
-    }
+/// Top of one of the two stacks, which grow downwards.
+char* stack_top(const Spawning& spawning, std::size_t which) noexcept {
+    constexpr std::uintptr_t alignment = 16;
+    const auto top =
+        reinterpret_cast<std::uintptr_t>(spawning.stacks.get() + (which + 1) * stack_bytes);
+    return reinterpret_cast<char*>(top & ~(alignment - 1));
 }
 
 void reset_signals() noexcept {
@@ -98,12 +91,11 @@ int move_away(int fd) noexcept {
     return ::fcntl(fd, F_DUPFD_CLOEXEC, first_free_fd + 16);
 }
 
-/// Puts every descriptor in its place and closes all others but the report pipe, which execve
-/// closes.
-bool arrange_descriptors(const Preparation& ready, int report) noexcept {
+/// Puts every descriptor in its place and closes all others.
+bool arrange_descriptors(const Spawning& spawning) noexcept {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    const int step = move_away(ready.step_socket);
-    const int parent = move_away(ready.parent_pidfd);
+    const int step = move_away(spawning.step_socket);
+    const int parent = move_away(spawning.parent_pidfd);
     if (null < 0 || step < 0 || parent < 0) {
         return false;
     }
@@ -113,100 +105,62 @@ bool arrange_descriptors(const Preparation& ready, int report) noexcept {
             return false;
         }
     }
-    if (::dup2(step, step_fd) < 0 || ::dup2(parent, parent_fd) < 0) {
-        return false;
-    }
-    const auto close_range = [](unsigned first, unsigned last) {
-        return first > last || ::syscall(SYS_close_range, first, last, 0) == 0;
-    };
-    const auto kept = static_cast<unsigned>(report);
-    return close_range(first_free_fd, kept - 1) && close_range(kept + 1, ~0U);
+    return ::dup2(step, step_fd) >= 0 && ::dup2(parent, parent_fd) >= 0 &&
+           ::syscall(SYS_close_range, first_free_fd, ~0U, 0) == 0;
 }
 
-[[noreturn]] void become_launcher(const Preparation& ready, const char* program) noexcept {
-    const int report = move_away(ready.task_report);
-    if (report < 0) {
-        ::_exit(127); // the parent sees that nobody reports success
-    }
+/// The second child, with descriptors, signal handlers and directory of its own. System calls only.
+int become_launcher(void* argument) noexcept {
+    auto& spawning = *static_cast<Spawning*>(argument);
     reset_signals();
     ::umask(022);
-    if (::chdir("/") != 0 || !arrange_descriptors(ready, report)) {
-        send_report(report, Report::Kind::set_up_failed, errno);
-        ::_exit(127);
+    if (::chdir("/") != 0 || !arrange_descriptors(spawning)) {
+        spawning.fail(Spawning::Failed::set_up);
+        return 127;
     }
-    ::execve(program, ready.argv.data(), ready.environment.data());
-    send_report(report, Report::Kind::exec_failed, errno);
-    ::_exit(127);
+    ::execve(spawning.program, spawning.argv.data(), spawning.environment.data());
+    spawning.fail(Spawning::Failed::exec);
+    return 127;
 }
 
-/// The first child: starts the launcher, says its pid, and stays (so that the pid cannot be used
-/// again: an unreaped child keeps it) until the parent has opened it.
-[[noreturn]] void be_middle(const Preparation& ready, const char* program) noexcept {
+/// The first child, which shares the caller's descriptors, too: it opens the launcher's pidfd there
+/// while the launcher, running or not, is its unreaped child, so that the pid is nobody else's.
+/// Then it ends, and the launcher has lost its parent.
+int be_middle(void* argument) noexcept {
+    auto& spawning = *static_cast<Spawning*>(argument);
     ::setsid();
-    const pid_t launcher = ::fork();
-    if (launcher == 0) {
-        become_launcher(ready, program);
-    }
+    const pid_t launcher = ::clone(become_launcher, stack_top(spawning, 1),
+                                   CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
     if (launcher < 0) {
-        send_report(ready.task_report, Report::Kind::fork_failed, errno);
-        ::_exit(1);
-    }
-    send_report(ready.task_report, Report::Kind::pid, launcher);
-    char nothing = 0;
-    while (::read(ready.go, &nothing, 1) < 0 && errno == EINTR) {
-    }
-    ::_exit(0);
-}
-
-void reap(pid_t child) noexcept {
-    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-    }
-}
-
-/// One report, or nothing when the pipe has ended.
-Result<std::optional<Report>> read_report(int pipe, const Deadline& deadline) {
-    // -1 as the process: poll(2) ignores it, so this waits for the pipe alone.
-    TRY(wait_for_either(pipe, -1, deadline));
-    Report report{};
-    ssize_t got = 0;
-    do {
-        got = ::read(pipe, &report, sizeof report);
-    } while (got < 0 && errno == EINTR);
-    if (got != static_cast<ssize_t>(sizeof report)) {
-        return std::optional<Report>{};
-    }
-    return std::optional(report);
-}
-
-base::Unexpected cannot_run(const std::string& program, const Report& report) {
-    if (report.kind == Report::Kind::exec_failed) {
-        return base::fail_errno(Code::plugin_misconfigured, report.value,
-                                "cannot run the container's launcher " + base::in_quotes(program),
-                                "ask the administrator to check launcher= in plugstack.conf");
-    }
-    return base::fail_errno(Code::system, report.value, "cannot create the container's launcher");
-}
-
-/// Reads until the pipe ends: execve has closed it, or both children have given up.
-Result<void> follow(const std::string& program, int pipe, UniqueFd go, const Deadline& deadline,
-                    Spawned& launcher) {
-    for (;;) {
-        TRY_ASSIGN(const auto report, read_report(pipe, deadline));
-        if (!report) {
-            break;
+        spawning.fail(Spawning::Failed::process);
+    } else if (spawning.failed == Spawning::Failed::nothing) {
+        const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, launcher, 0));
+        if (pidfd < 0) {
+            spawning.fail(Spawning::Failed::process);
+            ::kill(launcher, SIGKILL);
         }
-        if (report->kind != Report::Kind::pid) {
-            return cannot_run(program, *report);
+        spawning.launcher.pid = launcher;
+        spawning.launcher.pidfd.reset(pidfd);
+    }
+    return 0;
+}
+
+/// Both children, one in the other, from beginning to end of their time in this memory.
+void run_children(Spawning& spawning) noexcept {
+    // A handler of the caller's must not run in a child, in the middle of the caller's data.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, &before);
+    const pid_t middle = ::clone(be_middle, stack_top(spawning, 0),
+                                 CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &spawning);
+    if (middle < 0) {
+        spawning.fail(Spawning::Failed::process);
+    } else {
+        while (::waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {
         }
-        launcher.pid = report->value;
-        TRY_ASSIGN(launcher.pidfd, base::open_pidfd(launcher.pid));
-        go.reset();
     }
-    if (!launcher.pidfd) {
-        return base::fail(Code::system, "the container's launcher could not be created",
-                          "the node may be out of memory or processes");
-    }
-    return {};
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 } // namespace
@@ -246,33 +200,23 @@ Result<bool> wait_for_either(int socket, int pidfd, const Deadline& deadline) {
     }
 }
 
-Result<Spawned> spawn_launcher(const StartFacts& facts, const Deadline& deadline) {
-    TRY_ASSIGN(auto report, make_pipe());
-    TRY_ASSIGN(auto go, make_pipe());
-    auto ready = prepare(facts);
-    ready.task_report = report.writer.get();
-    ready.go = go.reader.get();
-    const char* program = facts.launcher_path.c_str();
-    const pid_t middle = ::fork();
-    if (middle < 0) {
-        return base::fail_errno(Code::system, errno, "cannot create the container's launcher",
+Result<Spawned> spawn_launcher(const StartFacts& facts) {
+    Spawning spawning;
+    prepare(facts, spawning);
+    run_children(spawning);
+    if (spawning.failed == Spawning::Failed::exec) {
+        return base::fail_errno(Code::plugin_misconfigured, spawning.error,
+                                "cannot run the container's launcher " +
+                                    base::in_quotes(facts.launcher_path),
+                                "ask the administrator to check launcher= in plugstack.conf");
+    }
+    // Without an error, the first child was killed in the middle of its work.
+    if (spawning.failed != Spawning::Failed::nothing || !spawning.launcher.pidfd) {
+        return base::fail_errno(Code::system, spawning.error,
+                                "cannot create the container's launcher",
                                 "the node may be out of memory or processes");
     }
-    if (middle == 0) {
-        ::close(go.writer.get()); // else the read below would never end
-        be_middle(ready, program);
-    }
-    report.writer.reset();
-    go.reader.reset();
-    Spawned launcher;
-    auto followed =
-        follow(facts.launcher_path, report.reader.get(), std::move(go.writer), deadline, launcher);
-    if (!followed && launcher.pidfd) {
-        base::signal_pidfd(launcher.pidfd.get(), SIGKILL);
-    }
-    reap(middle);
-    TRY(std::move(followed));
-    return launcher;
+    return std::move(spawning.launcher);
 }
 
 } // namespace slipway::launcher

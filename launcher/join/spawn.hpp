@@ -26,10 +26,12 @@ struct Spawned {
     base::UniqueFd pidfd;
 };
 
-/// The double fork and execve of start_launcher(): environment empty, session, signal dispositions,
-/// mask, umask and directory fresh, descriptors 0-2 on /dev/null, 3 the step socket, 4 the pidfd of
-/// slurmstepd, nothing else open. The launcher is nobody's child: slurmstepd and the user's command
-/// must not find it among theirs. The pidfd is opened while the pid cannot have been used again.
-base::Result<Spawned> spawn_launcher(const StartFacts& facts, const Deadline& deadline);
+/// The two children and the execve of start_launcher(), for a process of one thread, which waits
+/// (and can still be killed) until the launcher runs: environment empty, session, signal
+/// dispositions, mask, umask and directory fresh, descriptors 0-2 on /dev/null, 3 the step socket,
+/// 4 the pidfd of slurmstepd, nothing else open. The launcher is nobody's child: slurmstepd and the
+/// user's command must not find it among theirs. The pidfd is opened while the pid cannot have been
+/// used again.
+base::Result<Spawned> spawn_launcher(const StartFacts& facts);
 
 } // namespace slipway::launcher

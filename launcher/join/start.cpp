@@ -211,7 +211,7 @@ Result<JoinHandles> start_launcher(const StartFacts& facts, const Request& reque
                           "make the job's environment smaller (--export)");
     }
     const Deadline deadline(facts.timeout_ms);
-    TRY_ASSIGN(const auto launcher, spawn_launcher(facts, deadline));
+    TRY_ASSIGN(const auto launcher, spawn_launcher(facts));
     started(launcher.pid);
     auto handles = Conversation(facts, launcher, deadline, warn).run(bytes);
     if (!handles) {
