@@ -9,6 +9,7 @@
 #include "launcher/join/join.hpp"
 #include "launcher/namespaces.hpp"
 #include "launcher/planner.hpp"
+#include "launcher/read_ahead.hpp"
 #include "launcher/shell_runner.hpp"
 
 #include <fcntl.h>
@@ -78,6 +79,8 @@ std::vector<std::string> user_targets(const Plan& plan) {
 Result<Plan> plan_for(const Request& request, const config::Config& config, const UserFacts& user,
                       const MountedRoot& mounted, MountableHost& host, const Warn& warn) {
     const MountedImage view(mounted.mount.get());
+    view.learn("/");
+    view.learn("/etc");
     TRY_ASSIGN(auto plan, make_plan({request, config.launcher, user, view, host}));
     for (const auto& warning : plan.warnings) {
         warn(warning);
@@ -134,6 +137,9 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
     options.root.null_fd = null.get();
     TRY_ASSIGN(auto built, build_container(request, config, root, options));
     TRY(drop_privileges_for_good());
+    if (root.squashfs) {
+        read_ahead_loader();
+    }
     InsideContainer inside;
     inside.cwd = built.record.cwd;
     std::map<std::string_view, const std::optional<std::string>*> changed;

@@ -7,6 +7,7 @@
 #include "launcher/join/join.hpp"
 #include "launcher/join/protocol.hpp"
 #include "launcher/orphans.hpp"
+#include "launcher/read_ahead.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -211,6 +212,10 @@ int Supervisor::run() {
         (void)send_message(options_.step.get(), MessageType::failed, encode(started.error()))
             .has_value();
         return 1;
+    }
+    // While the first task enters, which takes a moment.
+    if (server_.running()) {
+        read_ahead_loader();
     }
     return serve(); // the destructor of server_ kills and reaps
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <memory>
@@ -141,6 +142,15 @@ std::optional<std::string> MountedImage::read(const std::string& path, std::size
         return std::nullopt;
     }
     return std::move(*content);
+}
+
+void MountedImage::learn(const std::string& path) const noexcept {
+    const auto fd = open_strictly(root_, path, O_RDONLY | O_DIRECTORY);
+    // Names of a usual directory; what does not fit is looked up one by one.
+    std::array<char, 32768> names;
+    if (fd) {
+        (void)::syscall(SYS_getdents64, fd->get(), names.data(), names.size());
+    }
 }
 
 Result<HostEntry> MountableHost::open(const std::string& path) {

@@ -278,6 +278,28 @@ native_tree() {
     done
 }
 
+@test "what an image has in the place of the dynamic loader stops nobody" {
+    local machine loader kind
+    machine=$(uname -m)
+    for kind in fifo directory loop huge; do
+        rm -rf odd
+        native_tree "$WORK/odd"
+        mkdir -p odd/lib odd/lib64
+        for loader in lib64/ld-linux-"${machine/_/-}".so.2 lib/ld-linux-"$machine".so.1 lib/ld-musl-"$machine".so.1; do
+            case $kind in
+                fifo) mkfifo "odd/$loader" ;;
+                directory) mkdir "odd/$loader" ;;
+                loop) ln -s "/$loader" "odd/$loader" ;;
+                huge) truncate -s 64M "odd/$loader" ;;
+            esac
+        done
+        mksquashfs odd odd.sqsh -quiet -no-progress -noappend >/dev/null
+        run timeout 20 "$CLUSTER/as" "$ALICE" env -C "$WORK" slipway exec odd.sqsh echo "$kind"
+        expect_status 0
+        [ "$output" = "$kind" ]
+    done
+}
+
 @test "an image that only its owner may read stays hers" {
     cp debian.sif private.sif
     chown "$ALICE:" private.sif
