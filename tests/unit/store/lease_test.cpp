@@ -115,14 +115,31 @@ TEST_CASE("a silent holder on another host is stale on our clock, a beating one 
     CHECK(is_lease(mine.poll()));
 }
 
+namespace {
+
+/// Somebody who holds the lease of the first image.
+struct Holder {
+    explicit Holder(StoreFixture& fixture)
+        : store(fixture.open()),
+          path(store.directory("leases") + "/" + StoreFixture::id_of(1)),
+          mine(store, StoreFixture::id_of(1)),
+          turn(mine.poll()) {
+        REQUIRE(is_lease(turn));
+    }
+
+    const store::Store store;
+    const std::string path;
+    store::Acquisition mine;
+    base::Result<store::Turn> turn;
+};
+
+} // namespace
+
 TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
     StoreFixture fixture;
     fixture.options.lease_beat_ms = 20;
-    const auto store = fixture.open();
-    const auto path = store.directory("leases") + "/" + StoreFixture::id_of(1);
-    store::Acquisition mine(store, StoreFixture::id_of(1));
-    auto turn = mine.poll();
-    REQUIRE(is_lease(turn));
+    Holder holder(fixture);
+    const auto& path = holder.path;
     const auto before = base::read_file(path, 1000);
     ::usleep(200000);
     const auto after = base::read_file(path, 1000);
@@ -137,7 +154,7 @@ TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
         ::usleep(100000);
     }
     CHECK(*base::read_file(path, 1000) == other);
-    turn = base::fail(base::Code::internal, "drop the lease");
+    holder.turn = base::fail(base::Code::internal, "drop the lease");
     CHECK(base::read_file(path, 1000)); // not ours any more: left alone
 }
 
@@ -178,16 +195,13 @@ bool changes(const std::string& path, const std::string& before, int millisecond
 TEST_CASE("a holder that cannot reach its lease for a while goes on when it can") {
     StoreFixture fixture;
     fixture.options.lease_beat_ms = 10;
-    const auto store = fixture.open();
-    const auto path = store.directory("leases") + "/" + StoreFixture::id_of(1);
-    store::Acquisition mine(store, StoreFixture::id_of(1));
-    auto turn = mine.poll();
-    REQUIRE(is_lease(turn));
+    Holder holder(fixture);
+    const auto& path = holder.path;
     const Outage outage(path, GENERATE(true, false));
     ::usleep(100000); // many beats
     outage.end();
     CHECK(changes(path, *base::read_file(path, 1000), 10000));
-    turn = base::fail(base::Code::internal, "drop the lease");
+    holder.turn = base::fail(base::Code::internal, "drop the lease");
     CHECK(fixture.entries("leases") == 0);
 }
 
@@ -195,17 +209,14 @@ TEST_CASE("a holder that was away for longer than its lease lasts gives up") {
     StoreFixture fixture;
     fixture.options.lease_beat_ms = 10;
     fixture.options.lease_stale_ms = 100;
-    const auto store = fixture.open();
-    const auto path = store.directory("leases") + "/" + StoreFixture::id_of(1);
-    store::Acquisition mine(store, StoreFixture::id_of(1));
-    auto turn = mine.poll();
-    REQUIRE(is_lease(turn));
+    Holder holder(fixture);
+    const auto& path = holder.path;
     const Outage outage(path, false);
     ::usleep(300000);
     outage.end();
     CHECK_FALSE(changes(path, *base::read_file(path, 1000), 200));
     // Nobody took it: it is still removed with its holder.
-    turn = base::fail(base::Code::internal, "drop the lease");
+    holder.turn = base::fail(base::Code::internal, "drop the lease");
     CHECK(fixture.entries("leases") == 0);
 }
 
