@@ -277,25 +277,24 @@ END
     refuse_output slipway:
 }
 
-@test "an MPI program on two nodes with two tasks each, through PMI2" {
+# mpi_sums VARIABLE=VALUE OPTIONS...: four ranks under srun with these options add up their numbers.
+mpi_sums() {
     local sif
     sif=$(image mpi 2>&3)
-    # The two nodes of this cluster are one machine, so UCX uses shared memory between them, and cannot open
-    # it through /proc of the other's container. Not UCX_TLS=tcp: Debian's MPICH with it hangs in
-    # MPI_Finalize now and then, on the bare host as well.
-    run timeout 100 "$CLUSTER/as" "$ALICE" env UCX_POSIX_USE_PROC_LINK=n \
-        srun --mpi=pmi2 -N2 -n4 --container-image="$sif" mpi_hello
+    run timeout 100 "$CLUSTER/as" "$ALICE" env "$1" srun --mpi=pmi2 -n4 "${@:2}" --container-image="$sif" mpi_hello
     expect_status 0
     expect_lines 4 '^rank [0-3] of 4 on .*: sum 10 ok$'
 }
 
+@test "an MPI program on two nodes with two tasks each, through PMI2" {
+    # The two nodes of this cluster are one machine, so UCX uses shared memory between them, and cannot open
+    # it through /proc of the other's container. Not UCX_TLS=tcp: Debian's MPICH with it hangs in
+    # MPI_Finalize now and then, on the bare host as well.
+    mpi_sums UCX_POSIX_USE_PROC_LINK=n -N2
+}
+
 @test "tasks of one node reach each other through shared memory alone" {
-    local sif
-    sif=$(image mpi)
-    run timeout 100 "$CLUSTER/as" "$ALICE" env UCX_TLS=posix,cma,self \
-        srun --mpi=pmi2 -N1 -n4 --container-image="$sif" mpi_hello
-    expect_status 0
-    expect_lines 4 '^rank [0-3] of 4 on .*: sum 10 ok$'
+    mpi_sums UCX_TLS=posix,cma,self -N1
 }
 
 @test "components of a heterogeneous step must agree on the container" {
