@@ -84,10 +84,11 @@ int user_init() {
     return guard([] { return plugin().user_init(); });
 }
 
-int task_init_privileged(spank_handle* handle) {
+template <int (Plugin::*Callback)(SpankApi&)>
+int forward(spank_handle* handle) {
     return guard([&] {
         SlurmApi api(handle);
-        return plugin().task_init_privileged(api);
+        return (plugin().*Callback)(api);
     });
 }
 
@@ -98,27 +99,17 @@ int task_init(spank_handle* handle) {
     });
 }
 
-int task_exit(spank_handle* handle) {
-    return guard([&] {
-        SlurmApi api(handle);
-        return plugin().task_exit(api);
-    });
-}
-
-int leave(spank_handle* handle) {
-    return guard([&] {
-        SlurmApi api(handle);
-        return plugin().exit(api);
-    });
-}
-
 } // namespace
 } // namespace slipway::spank
 
 extern "C" [[gnu::visibility("default")]] constinit const slipway::spank::CoreCalls slipway_core = {
-    slipway::spank::core_interface,  slipway::spank::take_option,
-    slipway::spank::plain_component, slipway::spank::init_post_opt,
-    slipway::spank::user_init,       slipway::spank::task_init_privileged,
-    slipway::spank::task_init,       slipway::spank::task_exit,
-    slipway::spank::leave,
+    slipway::spank::core_interface,
+    slipway::spank::take_option,
+    slipway::spank::plain_component,
+    slipway::spank::init_post_opt,
+    slipway::spank::user_init,
+    slipway::spank::forward<&slipway::spank::Plugin::task_init_privileged>,
+    slipway::spank::task_init,
+    slipway::spank::forward<&slipway::spank::Plugin::task_exit>,
+    slipway::spank::forward<&slipway::spank::Plugin::exit>,
 };
