@@ -109,6 +109,10 @@ Result<UniqueFd> open_at(int dir_fd, const std::string& path, int flags, mode_t 
     return UniqueFd(fd);
 }
 
+void ask_server_about(const std::string& directory) noexcept {
+    (void)UniqueFd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
 Result<UniqueFd> open_resolved(int dir_fd, const std::string& path, std::uint64_t flags,
                                std::uint64_t resolve, mode_t mode) {
     open_how how{};

@@ -48,6 +48,10 @@ class UniqueFd {
 Result<UniqueFd> open_file(const std::string& path, int flags, mode_t mode = 0);
 Result<UniqueFd> open_at(int dir_fd, const std::string& path, int flags, mode_t mode = 0);
 
+/// Makes an NFS client forget what it remembers of a directory, names that were not there above all
+/// (for up to a minute): opening it asks the server.
+void ask_server_about(const std::string& directory) noexcept;
+
 /// openat2(2): `resolve` is a set of RESOLVE_* flags of <linux/openat2.h>.
 Result<UniqueFd> open_resolved(int dir_fd, const std::string& path, std::uint64_t flags,
                                std::uint64_t resolve, mode_t mode = 0);

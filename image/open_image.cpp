@@ -120,9 +120,7 @@ Result<UniqueFd> open_for_reading(const std::string& path) {
     const auto open = [&] { return base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); };
     auto fd = open();
     if (!fd && (fd.error().sys_errno == ENOENT || fd.error().sys_errno == ESTALE)) {
-        // An NFS client remembers for up to a minute that a name was not there. Opening its directory
-        // makes it ask the server.
-        (void)base::open_file(std::string(base::dir_name(path)), O_RDONLY | O_DIRECTORY);
+        base::ask_server_about(std::string(base::dir_name(path)));
         fd = open();
     }
     if (fd) {

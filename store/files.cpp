@@ -37,10 +37,6 @@ base::Result<std::vector<std::string>> list_directory(const std::string& path) {
     return names;
 }
 
-void ask_server_about(const std::string& directory) noexcept {
-    (void)base::UniqueFd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-}
-
 std::int64_t server_now(const std::string& directory) {
     const auto probe = fmt::format("{}/.clock.{}", directory, ::getpid());
     struct stat st {};

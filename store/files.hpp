@@ -16,10 +16,6 @@ namespace slipway::store {
 /// Names in a directory without "." and "..". A missing directory is an error with ENOENT.
 base::Result<std::vector<std::string>> list_directory(const std::string& path);
 
-/// Makes an NFS client forget what it remembers of a directory, names that were not there above all:
-/// opening it asks the server.
-void ask_server_about(const std::string& directory) noexcept;
-
 /// "Now" as the file server sees it: the mtime that it gives to a file made now in `directory`; 0
 /// when that cannot be known. Clocks of hosts differ; times of files on one server can be compared.
 std::int64_t server_now(const std::string& directory);

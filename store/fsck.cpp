@@ -36,7 +36,7 @@ base::Result<Provenance> patient_provenance(const Store& store, const ImageId& i
             waited >= store.options().appear_ms) {
             return provenance;
         }
-        ask_server_about(store.directory("images"));
+        base::ask_server_about(store.directory("images"));
         ::poll(nullptr, 0, static_cast<int>(pause_ms));
     }
 }

@@ -113,7 +113,7 @@ base::Result<Turn> Acquisition::poll() {
     if (auto image = store_.find_again(id_)) {
         return Turn(std::move(*image));
     }
-    ask_server_about(store_.directory("leases"));
+    base::ask_server_about(store_.directory("leases"));
     TRY_ASSIGN(auto lease, try_take());
     if (!lease) {
         const auto holder = ProcessId::parse(last_seen_);

@@ -130,7 +130,10 @@ std::optional<StoredImage> Store::find(const ImageId& id) const {
 }
 
 std::optional<StoredImage> Store::find_again(const ImageId& id) const {
-    ask_server_about(directory("images"));
+    if (auto image = find(id)) {
+        return image;
+    }
+    base::ask_server_about(directory("images"));
     return find(id);
 }
 
@@ -146,7 +149,7 @@ base::Result<StoredImage> Store::expect(const ImageId& id) const {
                                   base::in_quotes(options_.path),
                               "stage it again with `slipway stage`");
         }
-        ask_server_about(directory("images"));
+        base::ask_server_about(directory("images"));
         ::poll(nullptr, 0, pause_ms);
     }
 }
@@ -201,7 +204,7 @@ std::optional<RefRecord> Store::latest_ref(std::string_view reference,
     const auto dir = directory("refs") + "/" + image::sha256_hex(reference);
     auto names = list_directory(dir);
     if (!names) {
-        ask_server_about(directory("refs"));
+        base::ask_server_about(directory("refs"));
         names = list_directory(dir);
     }
     if (!names) {

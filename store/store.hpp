@@ -111,8 +111,8 @@ class Store {
 
     /// The image, or nothing. One stat(2).
     [[nodiscard]] std::optional<StoredImage> find(const ImageId& id) const;
-    /// The image, or nothing, after asking the file server: what caches remember to be missing may be
-    /// there by now. Worth its price before work that find() would make needless.
+    /// The image, or nothing. Where it seems to be missing, the file server is asked: it may be there
+    /// by now. Worth its price before work that finding it would make needless.
     [[nodiscard]] std::optional<StoredImage> find_again(const ImageId& id) const;
     /// The image that somebody said is there: looks again for appear_ms (attribute caches).
     [[nodiscard]] base::Result<StoredImage> expect(const ImageId& id) const;

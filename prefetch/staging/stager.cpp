@@ -20,6 +20,13 @@ namespace {
 
 using base::Code;
 
+base::Result<StagedImage> advised(base::Result<StagedImage> image) {
+    if (!image) {
+        return base::Unexpected(with_advice(std::move(image).error()));
+    }
+    return image;
+}
+
 /// The same image under its digest, whatever tag it was asked for by: "docker://host/path@digest".
 std::string with_digest(const image::ImageUri& uri, const image::Digest& digest) {
     auto named = uri;
@@ -116,10 +123,7 @@ base::Result<std::unique_ptr<Source>> Stager::source_for(const Work& work,
 
 std::optional<StagedImage> Stager::present(const store::ImageId& id) const {
     const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
-        auto found = store.find(id);
-        if (!found) {
-            found = store.find_again(id);
-        }
+        const auto found = store.find_again(id);
         if (!found) {
             return std::nullopt;
         }
@@ -191,20 +195,12 @@ base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
 
 base::Result<StagedImage> Stager::stage(const StageRequest& request, const StageSink& sink,
                                         std::stop_token stop) const {
-    auto image = find_or_make(request, sink, std::move(stop));
-    if (!image) {
-        return base::Unexpected(with_advice(std::move(image.error())));
-    }
-    return image;
+    return advised(find_or_make(request, sink, std::move(stop)));
 }
 
 base::Result<StagedImage> Stager::build(const StageRequest& request, const std::string& path,
                                         const StageSink& sink, std::stop_token stop) const {
-    auto image = build_file(request, path, sink, std::move(stop));
-    if (!image) {
-        return base::Unexpected(with_advice(std::move(image.error())));
-    }
-    return image;
+    return advised(build_file(request, path, sink, std::move(stop)));
 }
 
 base::Result<StagedImage> Stager::find_or_make(const StageRequest& request, const StageSink& sink,
