@@ -119,9 +119,10 @@ int stage(const Arguments& arguments) {
     const auto& error = image.error();
     const bool no_service =
         error.code == base::Code::service_unreachable && error.sys_errno == ENOENT;
-    // Denied to the site's credentials: the user's own, if there are any, stay in this process.
+    // Denied to the site's credentials, or hidden from them (many registries say "not found" to those
+    // who may not see an image): the user's own, if there are any, stay in this process.
     if (no_service || error.code == base::Code::source_denied ||
-        error.code == base::Code::unsupported) {
+        error.code == base::Code::source_not_found || error.code == base::Code::unsupported) {
         return stage_here(arguments);
     }
     print_error(error);

@@ -29,6 +29,8 @@ setup() {
     PYTHON=docker://$REGISTRY/debian-py:1
 }
 
+teardown() { [ -z "${HIDDEN:-}" ] || kill "$HIDDEN"; }
+
 mark() { MARK=$(wc -l <"$LOG"); }
 requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1 .*uri=\"[^\"]*$2" || true; }
 staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_total" { print $2 }'; }
@@ -50,6 +52,23 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     sleep 0.3
     [ "$(requests GET '')" -eq 0 ]
     [ "$(requests HEAD '')" -le 1 ]
+}
+
+@test "an image that the registry hides from strangers: the user's own login is tried" {
+    local dir hidden
+    dir=$(work_dir)
+    "$HERE/service/hidden_registry.py" "$REGISTRY" $((${REGISTRY##*:} + 4)) alice:sesame >"$dir/address" 3>&- &
+    HIDDEN=$!
+    wait_for 20 test -s "$dir/address"
+    hidden=docker://$(cat "$dir/address")/busybox:1
+    run alice srun --container-image="$hidden" echo RAN
+    expect_status 1
+    expect_lines 1 '^slipway: error: source-not-found: .*\(hint: '
+    refuse_output '^RAN$'
+    run -0 alice env SLIPWAY_CACHEDIR="$dir/store" SLIPWAY_DOCKER_USERNAME=alice SLIPWAY_DOCKER_PASSWORD=sesame \
+        srun -N2 --container-image="$hidden" readlink -f /bin/sh
+    expect_lines 2 '^/bin/busybox$'
+    [ "$(find "$dir/store/images" -name '*.sif' -user "$ALICE" | wc -l)" -eq 1 ]
 }
 
 @test "steps of a batch job reuse the pinned image" {

@@ -20,6 +20,7 @@ request target), "times" (how often; default always), "skip" (let that many pass
   {"do": "range_416"}                  ranges are refused
   {"do": "endless"}                    the true body, then bytes for ever, without a length
   {"do": "bearer", "realm": URL, "tokens": [..]}   401 with a Bearer challenge unless a token fits
+Any rule with "tokens" (a list, or in a program a function) leaves requests alone that bring one of them.
 """
 import argparse
 import base64
@@ -129,7 +130,7 @@ class Proxy(Base):
                     continue
                 if rule["do"].startswith("range_") and "Range" not in handler.headers:
                     continue
-                if rule["do"] == "bearer" and self.token_fits(rule, handler):
+                if "tokens" in rule and self.token_fits(rule, handler):
                     continue
                 if rule.get("skip", 0) > 0:
                     rule["skip"] -= 1
