@@ -36,6 +36,8 @@ bring_up() {
     trap 'exit 130' INT TERM HUP
     # shellcheck source=/dev/null
     . "$ENV_FILE"
+    # The other registries in the site file are for tests that bring them up.
+    sed -i "/^  \"127.0.0.1:/{/$REGISTRY/!d}" "$SLIPWAY_CONFIG"
     sinfo
     USER_NAME=${TEST_USERS%% *}
     WORK=$(mktemp -d "$CLUSTER_DIR/demo.XXXXXX")
