@@ -98,7 +98,7 @@ void tell_broken() noexcept {
         "slipway: error: %s: the plugin cannot load its core: %s (hint: ask the administrator to "
         "install %s beside spank_slipway.so, both from the same build)\n",
         misconfigured, front.why, core_file);
-    if (length > 0) {
+    if (length > 0 && static_cast<std::size_t>(length) < sizeof line) {
         // Nothing is left to do when even stderr cannot be written.
         (void)!::write(STDERR_FILENO, line, static_cast<std::size_t>(length));
     }
