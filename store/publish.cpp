@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
 #include "base/log.hpp"
+#include "base/path.hpp"
 #include "base/temp_dir.hpp"
 #include "base/text.hpp"
 #include "store/files.hpp"
@@ -8,6 +9,7 @@
 #include "store/store.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,9 +33,17 @@ WorkDir& WorkDir::operator=(WorkDir&& other) noexcept {
 }
 
 WorkDir::~WorkDir() {
-    if (!path_.empty()) {
-        (void)base::remove_tree(path_);
+    // A file server that has just come back may refuse a handle that was good before it went.
+    constexpr int attempts = 5;
+    constexpr int pause_ms = 200;
+    for (int attempt = 0; !path_.empty() && attempt < attempts; ++attempt) {
+        if (base::remove_tree(path_)) {
+            return;
+        }
+        base::ask_server_about(std::string(base::dir_name(path_)));
+        ::poll(nullptr, 0, pause_ms);
     }
+    // Who works in the store next sweeps what is left now: its owner has ended.
 }
 
 base::Result<WorkDir> Store::make_work_dir() const {
@@ -49,9 +59,9 @@ base::Result<WorkDir> Store::make_work_dir() const {
             TRY(step("work-owner"));
             auto named = write_new_file(path + "/owner", self.text() + "\n", 0600);
             if (!named) {
-                return base::Unexpected(std::move(named.error())
-                                            .context("beginning work in the store " +
-                                                     base::in_quotes(options_.path)));
+                return base::Unexpected(
+                    std::move(named.error())
+                        .context("beginning work in the store " + base::in_quotes(options_.path)));
             }
             return work;
         }
