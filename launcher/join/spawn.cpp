@@ -43,7 +43,7 @@ struct Spawning {
     int parent_pidfd = -1;
     std::unique_ptr<char[]> stacks = std::make_unique_for_overwrite<char[]>(2 * stack_bytes);
 
-    enum class Failed : std::uint8_t { nothing, process, set_up, exec };
+    enum class Failed : std::uint8_t { nothing, set_up, exec };
     Failed failed = Failed::nothing;
     int error = 0; ///< errno of what has failed
     Spawned launcher;
@@ -132,11 +132,11 @@ int be_middle(void* argument) noexcept {
     const pid_t launcher = ::clone(become_launcher, stack_top(spawning, 1),
                                    CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
     if (launcher < 0) {
-        spawning.fail(Spawning::Failed::process);
+        spawning.fail(Spawning::Failed::set_up);
     } else if (spawning.failed == Spawning::Failed::nothing) {
         const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, launcher, 0));
         if (pidfd < 0) {
-            spawning.fail(Spawning::Failed::process);
+            spawning.fail(Spawning::Failed::set_up);
             ::kill(launcher, SIGKILL);
         }
         spawning.launcher.pid = launcher;
@@ -155,7 +155,7 @@ void run_children(Spawning& spawning) noexcept {
     const pid_t middle = ::clone(be_middle, stack_top(spawning, 0),
                                  CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &spawning);
     if (middle < 0) {
-        spawning.fail(Spawning::Failed::process);
+        spawning.fail(Spawning::Failed::set_up);
     } else {
         while (::waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {
         }
