@@ -28,9 +28,10 @@ namespace {
 
 struct Front {
     const CoreCalls* core = nullptr;
-    bool broken = false; ///< the core is needed and cannot be had
-    bool plain = false;  ///< a component of this (heterogeneous) job has asked for no container
-    char why[512] = "";
+    bool plain = false; ///< a component of this (heterogeneous) job has asked for no container
+    char why[512] = ""; ///< the core is needed and cannot be had; empty: it can, or is not needed
+
+    [[nodiscard]] bool broken() const noexcept { return why[0] != '\0'; }
 };
 constinit Front front;
 
@@ -46,9 +47,9 @@ bool starts_with(const char* text, const char* start) noexcept {
     return std::strncmp(text, start, std::strlen(start)) == 0;
 }
 
-void give_up(const char* why) noexcept {
-    front.broken = true;
-    std::snprintf(front.why, sizeof front.why, "%s", why != nullptr ? why : "no reason given");
+void give_up(const char* what, const char* why = "") noexcept {
+    std::snprintf(front.why, sizeof front.why, "%.480s%s",
+                  what != nullptr && *what != '\0' ? what : "no reason given", why);
 }
 
 /// Absolute path of the core, or false: a path without a directory would be searched for.
@@ -66,7 +67,7 @@ bool core_path(char (&path)[PATH_MAX]) noexcept {
 
 /// Loads the core when that has not been tried before. It is never unloaded.
 const CoreCalls* core() noexcept {
-    if (front.core != nullptr || front.broken) {
+    if (front.core != nullptr || front.broken()) {
         return front.core;
     }
     char path[PATH_MAX];
@@ -82,8 +83,7 @@ const CoreCalls* core() noexcept {
     }
     const auto* calls = static_cast<const CoreCalls*>(symbol);
     if (calls->interface != core_interface) {
-        std::snprintf(front.why, sizeof front.why, "%.400s is of another release", path);
-        front.broken = true;
+        give_up(path, " is of another release");
         return nullptr;
     }
     front.core = calls;
@@ -140,15 +140,19 @@ void register_option(spank_t handle, const OptionRow& row, const char* prefix) n
     }
 }
 
-/// The step in which nothing of the user's ever runs, and to which Slurm delivers no options.
-bool in_extern_step(spank_t handle) noexcept {
-    std::uint32_t step = 0;
-    return spank_context() == S_CTX_REMOTE &&
-           spank_get_item(handle, S_JOB_STEPID, &step) == ESPANK_SUCCESS && step == extern_step;
-}
-
+/// srun, sbatch and salloc.
 bool submits() noexcept {
     return spank_context() == S_CTX_LOCAL || spank_context() == S_CTX_ALLOCATOR;
+}
+
+/// These and slurmstepd; but not in the extern step, in which nothing of the user's ever runs, and
+/// to which Slurm delivers no options.
+bool concerns_us(spank_t handle) noexcept {
+    if (spank_context() != S_CTX_REMOTE) {
+        return submits();
+    }
+    std::uint32_t step = 0;
+    return spank_get_item(handle, S_JOB_STEPID, &step) != ESPANK_SUCCESS || step != extern_step;
 }
 
 bool has_trace(char** environment) noexcept {
@@ -168,7 +172,7 @@ bool has_trace(char** environment) noexcept {
 /// Options were called for before; what came by variables has still to be looked for. A variable
 /// that turns out to mean nothing only costs what loading the core costs.
 bool wanted(spank_t handle) noexcept {
-    if (front.core != nullptr || front.broken) {
+    if (front.core != nullptr || front.broken()) {
         return true;
     }
     if (submits()) {
@@ -201,7 +205,7 @@ SLIPWAY_EXPORT extern const char plugin_name[] = "slipway";
 SLIPWAY_EXPORT extern const char plugin_type[] = "spank";
 
 SLIPWAY_EXPORT int slurm_spank_init(spank_t handle, int count, char** arguments) {
-    if ((submits() || spank_context() == S_CTX_REMOTE) && !in_extern_step(handle)) {
+    if (concerns_us(handle)) {
         const char* prefix = option_prefix(count, arguments);
         for (const auto& row : option_table) {
             register_option(handle, row, prefix);
@@ -211,8 +215,7 @@ SLIPWAY_EXPORT int slurm_spank_init(spank_t handle, int count, char** arguments)
 }
 
 SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int count, char** arguments) {
-    const bool submitting = submits();
-    if (!submitting && (spank_context() != S_CTX_REMOTE || in_extern_step(handle))) {
+    if (!concerns_us(handle)) {
         return 0;
     }
     if (!wanted(handle)) {
@@ -221,7 +224,7 @@ SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int count, char** a
     }
     const auto* calls = core();
     if (calls == nullptr) {
-        if (submitting) {
+        if (submits()) {
             tell_broken();
             ::_exit(set_up_failed); // Slurm ignores a failure where plugstack.conf says `optional`
         }
@@ -243,7 +246,7 @@ SLIPWAY_EXPORT int slurm_spank_task_init_privileged(spank_t handle, int, char**)
 }
 
 SLIPWAY_EXPORT int slurm_spank_task_init(spank_t handle, int, char**) {
-    if (front.broken) {
+    if (front.broken()) {
         end_task(handle);
     }
     return front.core != nullptr ? front.core->task_init(handle) : 0;

@@ -9,13 +9,11 @@ namespace {
 using base::Code;
 using base::Result;
 
-constexpr int default_exit_code = 1;
-
 /// Slurm's own programs end with $SLURM_EXIT_ERROR, when that is set, where they fail themselves.
 int exit_code(const Surroundings& around) {
     const auto wish = around.get_env("SLURM_EXIT_ERROR");
     const auto code = wish ? base::parse_u64(*wish, 255) : base::Result<std::uint64_t>(0);
-    return code && *code != 0 ? static_cast<int>(*code) : default_exit_code;
+    return code && *code != 0 ? static_cast<int>(*code) : set_up_failed;
 }
 
 bool looks_like_path(std::string_view image) {
@@ -28,11 +26,6 @@ std::string without_dot(std::string path) {
         path.erase(0, path.find_first_not_of('/', 1));
     }
     return path;
-}
-
-/// Variables inherited from sbatch or salloc carry options of the whole job, not of this srun.
-std::string inherited_variable(const std::string& option_name) {
-    return "SLURM_SPANK_" + slurm_option_variable(option_name);
 }
 
 } // namespace

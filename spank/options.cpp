@@ -337,6 +337,10 @@ std::string slurm_option_variable(const std::string& option_name) {
     return name;
 }
 
+std::string inherited_variable(const std::string& option_name) {
+    return "SLURM_SPANK_" + slurm_option_variable(option_name);
+}
+
 Result<void> check_image_path(std::string_view path) {
     TRY(check_text(OptionId::image, path));
     if (path.empty() || path.front() != '/') {

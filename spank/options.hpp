@@ -87,6 +87,9 @@ base::Result<Settings> decode_settings(std::string_view text);
 /// "_SLURM_SPANK_OPTION_slipway_container_image" for the option of that name (with prefix).
 std::string slurm_option_variable(const std::string& option_name);
 
+/// What sruns in a job inherit from sbatch or salloc: the options of the whole job, not of this srun.
+std::string inherited_variable(const std::string& option_name);
+
 /// Absolute, no control characters, not too long. For paths that somebody else vouches for.
 base::Result<void> check_image_path(std::string_view path);
 

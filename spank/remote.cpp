@@ -61,7 +61,7 @@ Result<Settings> Plugin::remote_settings(const std::optional<std::string>& carri
 /// options of the batch step; what sruns inside inherit is still there.
 void Plugin::take_inherited(const SpankApi& api) {
     for (const auto& row : option_table) {
-        const auto value = api.get_env("SLURM_SPANK_" + slurm_option_variable(name_of(row.id)));
+        const auto value = api.get_env(inherited_variable(name_of(row.id)));
         if (value && !options_.given(row.id)) {
             options_.take(row.id, value->c_str());
         }
