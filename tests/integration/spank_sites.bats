@@ -176,7 +176,7 @@ loads_core() {
         ! grep -q spank_slipway_core "/proc/$pid/maps" || echo "core in $(cat "/proc/$pid/comm")"
     done
     scancel --signal=KILL -u "$ALICE"
-    wait || true
+    wait || true # srun says that its task was killed
 }
 
 @test "only jobs with a container load the core of the plugin" {
