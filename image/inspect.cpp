@@ -3,9 +3,11 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "image/json_inside.hpp"
+#include "base/json.hpp"
 
 namespace slipway::image {
+
+namespace json = base::json;
 namespace {
 
 using base::Code;

@@ -4,7 +4,7 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "image/inspect.hpp"
-#include "image/json_inside.hpp"
+#include "base/json.hpp"
 #include "image/native_scripts.hpp"
 
 #include <algorithm>
@@ -12,6 +12,8 @@
 #include <ctime>
 
 namespace slipway::image {
+
+namespace json = base::json;
 namespace {
 
 constexpr std::string_view environment_path = ".singularity.d/env/10-docker2singularity.sh";

@@ -3,11 +3,13 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "image/json_inside.hpp"
+#include "base/json.hpp"
 
 #include <algorithm>
 
 namespace slipway::image {
+
+namespace json = base::json;
 namespace {
 
 using base::Code;

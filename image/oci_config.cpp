@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "image/json_inside.hpp"
+#include "base/json.hpp"
 #include "image/oci.hpp"
 
 #include <algorithm>
 #include <ctime>
 
 namespace slipway::image {
+
+namespace json = base::json;
 namespace {
 
 using base::Code;

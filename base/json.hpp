@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Only for .cpp files: careful reading of JSON that nobody vouches for.
+// The only file that includes nlohmann, and only for .cpp files: careful reading of JSON that nobody
+// vouches for, and writing that cannot fail.
 #pragma once
 
 #include "base/result.hpp"
@@ -13,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::image::json {
+namespace slipway::base::json {
 
 using Value = nlohmann::json;
 using OrderedValue = nlohmann::ordered_json;
@@ -62,4 +63,4 @@ std::string compact(const OrderedValue& value);
 std::string indented(const Value& value);
 std::string indented(const OrderedValue& value);
 
-} // namespace slipway::image::json
+} // namespace slipway::base::json

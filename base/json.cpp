@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "image/json_inside.hpp"
+#include "base/json.hpp"
 
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-namespace slipway::image::json {
+namespace slipway::base::json {
 namespace {
 
 constexpr std::size_t max_depth = 64;
@@ -36,28 +36,28 @@ std::size_t depth_of(std::string_view text) noexcept {
 
 } // namespace
 
-base::Result<Value> parse_any(std::string_view text, std::size_t max, base::Code code,
+Result<Value> parse_any(std::string_view text, std::size_t max, Code code,
                               std::string_view what) {
     if (text.size() > max) {
-        return base::fail(base::Code::limit_exceeded,
+        return fail(Code::limit_exceeded,
                           fmt::format("{} is {} long, more than the {} that are accepted", what,
-                                      base::size_text(text.size()), base::size_text(max)));
+                                      size_text(text.size()), size_text(max)));
     }
     if (depth_of(text) > max_depth) {
-        return base::fail(code, fmt::format("{} is nested too deeply", what));
+        return fail(code, fmt::format("{} is nested too deeply", what));
     }
     auto value = Value::parse(text.begin(), text.end(), nullptr, false);
     if (value.is_discarded()) {
-        return base::fail(code, fmt::format("{} is not valid JSON", what));
+        return fail(code, fmt::format("{} is not valid JSON", what));
     }
     return value;
 }
 
-base::Result<Value> parse_object(std::string_view text, std::size_t max, base::Code code,
+Result<Value> parse_object(std::string_view text, std::size_t max, Code code,
                                  std::string_view what) {
     TRY_ASSIGN(auto value, parse_any(text, max, code, what));
     if (!value.is_object()) {
-        return base::fail(code, fmt::format("{} is not a JSON object", what));
+        return fail(code, fmt::format("{} is not a JSON object", what));
     }
     return value;
 }
@@ -206,4 +206,4 @@ std::string indented(const OrderedValue& value) {
     return value.dump(1, '\t', false, OrderedValue::error_handler_t::replace);
 }
 
-} // namespace slipway::image::json
+} // namespace slipway::base::json
