@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// The bytes of a Request and of a JoinRecord. Each struct is listed once, in fields_of(); writing
+// and reading follow from that list, and a member that is missing there does not compile.
 #include "base/cursor.hpp"
 #include "base/format.hpp"
 #include "launcher/join/request.hpp"
+
+#include <algorithm>
+#include <tuple>
+#include <type_traits>
 
 namespace slipway::launcher {
 namespace {
@@ -13,139 +19,194 @@ using base::Result;
 
 constexpr std::uint32_t request_magic = 0x51525753; // "SWRQ"
 constexpr std::uint32_t record_magic = 0x524a5753;  // "SWJR"
-constexpr std::uint16_t codec_version = 1;
+constexpr std::uint16_t codec_version = 2;
 
 /// Longest single string: Linux lets no environment entry or argument be longer (MAX_ARG_STRLEN).
 constexpr std::size_t max_text = 128U << 10U;
 
-/// Strings become paths and environment entries of system calls, where a NUL would cut them short
-/// after they have been checked.
-std::string read_text(Cursor& in) {
-    const auto text = in.text(max_text);
-    if (text.find('\0') != std::string_view::npos) {
-        in.fail();
-    }
-    return std::string(text);
+// ---- the lists: T is the struct, constant or not ---------------------------------------------
+
+template <typename T, typename Struct>
+concept Either = std::same_as<std::remove_const_t<T>, Struct>;
+
+template <Either<Request> T>
+auto fields_of(T& request) noexcept {
+    auto& [image, image_id, reference, mounts, scratch, no_mount, workdir, cwd, home, mount_home,
+           writable, containment, clean_environment, shell_evaluation, keep_environment,
+           set_environment, environment, required_files, hostname_text, job_id, step_id] = request;
+    return std::tie(image, image_id, reference, mounts, scratch, no_mount, workdir, cwd, home,
+                    mount_home, writable, containment, clean_environment, shell_evaluation,
+                    keep_environment, set_environment, environment, required_files, hostname_text,
+                    job_id, step_id);
 }
 
-bool read_bool(Cursor& in) {
-    const auto value = in.u8();
-    if (value > 1) {
-        in.fail();
-    }
-    return value == 1;
+template <Either<MountRequest> T>
+auto fields_of(T& mount) noexcept {
+    auto& [syntax, text] = mount;
+    return std::tie(syntax, text);
+}
+
+template <Either<EnvironmentChange> T>
+auto fields_of(T& change) noexcept {
+    auto& [name, value] = change;
+    return std::tie(name, value);
+}
+
+template <Either<JoinRecord> T>
+auto fields_of(T& record) noexcept {
+    auto& [environment, cwd, cwd_was_asked_for, image_name] = record;
+    return std::tie(environment, cwd, cwd_was_asked_for, image_name);
 }
 
 template <typename Enum>
-Enum read_enum(Cursor& in, Enum last) {
+constexpr Enum last_of = Enum{};
+template <>
+constexpr MountSyntax last_of<MountSyntax> = MountSyntax::mount_csv;
+template <>
+constexpr Switch last_of<Switch> = Switch::on;
+template <>
+constexpr Containment last_of<Containment> = Containment::contain_all;
+
+template <typename T>
+constexpr bool is_list = false;
+template <typename Element>
+constexpr bool is_list<std::vector<Element>> = true;
+
+template <typename T>
+constexpr bool is_optional = false;
+template <typename Value>
+constexpr bool is_optional<std::optional<Value>> = true;
+
+template <typename T>
+constexpr bool is_pair = false;
+template <typename First, typename Second>
+constexpr bool is_pair<std::pair<First, Second>> = true;
+
+// ---- writing ----------------------------------------------------------------------------------
+
+template <typename T>
+void write(Packer& out, const T& value) {
+    if constexpr (std::is_same_v<T, std::string>) {
+        out.text(value);
+    } else if constexpr (std::is_same_v<T, std::uint32_t>) {
+        out.u32(value);
+    } else if constexpr (std::is_same_v<T, bool> || std::is_enum_v<T>) {
+        out.u8(static_cast<std::uint8_t>(value));
+    } else if constexpr (is_list<T>) {
+        out.u32(static_cast<std::uint32_t>(value.size()));
+        for (const auto& element : value) {
+            write(out, element);
+        }
+    } else if constexpr (is_optional<T>) {
+        write(out, value.has_value());
+        if (value) {
+            write(out, *value);
+        }
+    } else if constexpr (is_pair<T>) {
+        write(out, value.first);
+        write(out, value.second);
+    } else {
+        std::apply([&](const auto&... field) { (write(out, field), ...); }, fields_of(value));
+    }
+}
+
+template <typename T>
+std::string encode_as(std::uint32_t magic, const T& value) {
+    Packer out;
+    out.u32(magic);
+    out.u16(codec_version);
+    write(out, value);
+    return out.take();
+}
+
+// ---- reading: whatever is wrong makes the cursor fail -------------------------------------------
+
+/// What a value must keep to besides its type.
+template <typename T>
+bool is_sound(const T& value) {
+    if constexpr (std::is_same_v<T, std::string>) {
+        // Strings become paths and environment entries of system calls, where a NUL would cut them
+        // short after they have been checked.
+        return value.find('\0') == std::string::npos;
+    } else if constexpr (std::is_same_v<T, EnvironmentChange>) {
+        return !value.name.empty() && value.name.find('=') == std::string::npos;
+    } else if constexpr (std::is_same_v<T, Request>) {
+        return value.image_id.empty() || (value.image.empty() && is_image_id(value.image_id));
+    } else {
+        return true;
+    }
+}
+
+/// For bool and enumerations: no value beyond the last one.
+template <typename T>
+T read_small(Cursor& in, T last) {
     const auto value = in.u8();
     if (value > static_cast<std::uint8_t>(last)) {
         in.fail();
-        return Enum{};
+        return T{};
     }
-    return static_cast<Enum>(value);
+    return static_cast<T>(value);
 }
 
-/// A count and that many elements. Every element takes at least a byte, so a hostile count ends at
-/// the end of the input and reserves nothing.
-template <typename Element, typename Read>
-std::vector<Element> read_list(Cursor& in, Read read) {
-    std::vector<Element> list;
-    for (std::uint32_t left = in.u32(); left > 0 && in.ok(); --left) {
-        list.push_back(read(in));
+template <typename T>
+void read(Cursor& in, T& value) {
+    if constexpr (std::is_same_v<T, std::string>) {
+        value = in.text(max_text);
+    } else if constexpr (std::is_same_v<T, std::uint32_t>) {
+        value = in.u32();
+    } else if constexpr (std::is_same_v<T, bool>) {
+        value = read_small(in, true);
+    } else if constexpr (std::is_enum_v<T>) {
+        value = read_small(in, last_of<T>);
+    } else if constexpr (is_list<T>) {
+        // Every element takes at least a byte, so a hostile count ends at the end of the input and
+        // reserves nothing.
+        for (std::uint32_t left = in.u32(); left > 0 && in.ok(); --left) {
+            read(in, value.emplace_back());
+        }
+    } else if constexpr (is_optional<T>) {
+        if (read_small(in, true)) {
+            read(in, value.emplace());
+        }
+    } else if constexpr (is_pair<T>) {
+        read(in, value.first);
+        read(in, value.second);
+    } else {
+        std::apply([&](auto&... field) { (read(in, field), ...); }, fields_of(value));
     }
-    return list;
-}
-
-void write_list(Packer& out, const std::vector<std::string>& list) {
-    out.u32(static_cast<std::uint32_t>(list.size()));
-    for (const auto& text : list) {
-        out.text(text);
-    }
-}
-
-void write_header(Packer& out, std::uint32_t magic) {
-    out.u32(magic);
-    out.u16(codec_version);
-}
-
-void read_header(Cursor& in, std::uint32_t magic) {
-    if (in.u32() != magic || in.u16() != codec_version) {
+    if (!is_sound(value)) {
         in.fail();
     }
 }
 
-Result<void> finished(const Cursor& in, std::string_view what) {
+template <typename T>
+Result<T> decode_as(std::string_view bytes, std::uint32_t magic, std::string_view what) {
+    Cursor in(bytes);
+    T value;
+    if (in.u32() == magic && in.u16() == codec_version) {
+        read(in, value);
+    } else {
+        in.fail();
+    }
     if (!in.ok() || !in.at_end()) {
         return base::fail(Code::launcher_failed,
                           fmt::format("the {} is damaged or of another version", what),
                           "install plugin and launcher from the same release");
     }
-    return {};
-}
-
-void write_mounts(Packer& out, const std::vector<MountRequest>& mounts) {
-    out.u32(static_cast<std::uint32_t>(mounts.size()));
-    for (const auto& mount : mounts) {
-        out.u8(static_cast<std::uint8_t>(mount.syntax));
-        out.text(mount.text);
-    }
-}
-
-MountRequest read_mount(Cursor& in) {
-    MountRequest mount;
-    mount.syntax = read_enum(in, MountSyntax::mount_csv);
-    mount.text = read_text(in);
-    return mount;
-}
-
-std::pair<std::string, std::string> read_pair(Cursor& in) {
-    std::string name = read_text(in);
-    return {std::move(name), read_text(in)};
-}
-
-EnvironmentChange read_change(Cursor& in) {
-    EnvironmentChange change;
-    change.name = read_text(in);
-    if (read_bool(in)) {
-        change.value = read_text(in);
-    }
-    if (change.name.empty() || change.name.find('=') != std::string::npos) {
-        in.fail();
-    }
-    return change;
+    return value;
 }
 
 } // namespace
 
+bool is_image_id(std::string_view text) noexcept {
+    constexpr std::size_t id_digits = 64;
+    return text.size() == id_digits && std::all_of(text.begin(), text.end(), [](char c) {
+               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+           });
+}
+
 std::string encode(const Request& request) {
-    Packer out;
-    write_header(out, request_magic);
-    out.text(request.image);
-    out.text(request.reference);
-    write_mounts(out, request.mounts);
-    write_list(out, request.scratch);
-    write_list(out, request.no_mount);
-    out.text(request.workdir);
-    out.text(request.cwd);
-    out.text(request.home);
-    out.u8(static_cast<std::uint8_t>(request.mount_home));
-    out.u8(static_cast<std::uint8_t>(request.writable));
-    out.u8(static_cast<std::uint8_t>(request.containment));
-    out.u8(request.clean_environment ? 1 : 0);
-    out.u8(request.shell_evaluation ? 1 : 0);
-    write_list(out, request.keep_environment);
-    out.u32(static_cast<std::uint32_t>(request.set_environment.size()));
-    for (const auto& [name, value] : request.set_environment) {
-        out.text(name);
-        out.text(value);
-    }
-    write_list(out, request.environment);
-    write_list(out, request.required_files);
-    out.text(request.hostname_text);
-    out.u32(request.job_id);
-    out.u32(request.step_id);
-    return out.take();
+    return encode_as(request_magic, request);
 }
 
 Result<Request> decode_request(std::string_view bytes) {
@@ -153,60 +214,15 @@ Result<Request> decode_request(std::string_view bytes) {
         return base::fail(Code::limit_exceeded, "the request to the launcher is too long",
                           "make the job's environment smaller");
     }
-    Cursor in(bytes);
-    read_header(in, request_magic);
-    Request request;
-    request.image = read_text(in);
-    request.reference = read_text(in);
-    request.mounts = read_list<MountRequest>(in, read_mount);
-    request.scratch = read_list<std::string>(in, read_text);
-    request.no_mount = read_list<std::string>(in, read_text);
-    request.workdir = read_text(in);
-    request.cwd = read_text(in);
-    request.home = read_text(in);
-    request.mount_home = read_enum(in, Switch::on);
-    request.writable = read_enum(in, Switch::on);
-    request.containment = read_enum(in, Containment::contain_all);
-    request.clean_environment = read_bool(in);
-    request.shell_evaluation = read_bool(in);
-    request.keep_environment = read_list<std::string>(in, read_text);
-    request.set_environment = read_list<std::pair<std::string, std::string>>(in, read_pair);
-    request.environment = read_list<std::string>(in, read_text);
-    request.required_files = read_list<std::string>(in, read_text);
-    request.hostname_text = read_text(in);
-    request.job_id = in.u32();
-    request.step_id = in.u32();
-    TRY(finished(in, "request to the launcher"));
-    return request;
+    return decode_as<Request>(bytes, request_magic, "request to the launcher");
 }
 
 std::string encode(const JoinRecord& record) {
-    Packer out;
-    write_header(out, record_magic);
-    out.u32(static_cast<std::uint32_t>(record.environment.size()));
-    for (const auto& change : record.environment) {
-        out.text(change.name);
-        out.u8(change.value ? 1 : 0);
-        if (change.value) {
-            out.text(*change.value);
-        }
-    }
-    out.text(record.cwd);
-    out.u8(record.cwd_was_asked_for ? 1 : 0);
-    out.text(record.image_name);
-    return out.take();
+    return encode_as(record_magic, record);
 }
 
 Result<JoinRecord> decode_join_record(std::string_view bytes) {
-    Cursor in(bytes);
-    read_header(in, record_magic);
-    JoinRecord record;
-    record.environment = read_list<EnvironmentChange>(in, read_change);
-    record.cwd = read_text(in);
-    record.cwd_was_asked_for = read_bool(in);
-    record.image_name = read_text(in);
-    TRY(finished(in, "answer of the launcher"));
-    return record;
+    return decode_as<JoinRecord>(bytes, record_magic, "answer of the launcher");
 }
 
 } // namespace slipway::launcher

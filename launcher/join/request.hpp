@@ -3,13 +3,13 @@
 
 #include "base/result.hpp"
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace slipway::launcher {
 
@@ -17,7 +17,7 @@ namespace slipway::launcher {
 /// default; more is refused with Code::limit_exceeded.
 inline constexpr std::size_t max_request_bytes = 4U << 20U;
 
-/// One bind as the user wrote it, in one of the two spellings that users bring.
+/// One bind as the user wrote it, in one of the spellings that users bring.
 enum class MountSyntax : std::uint8_t {
     pyxis,     ///< --container-mounts=SRC:DST[:FLAG+FLAG],…
     bind,      ///< --bind / -B of Singularity and Apptainer
@@ -26,6 +26,8 @@ enum class MountSyntax : std::uint8_t {
 struct MountRequest {
     MountSyntax syntax = MountSyntax::bind;
     std::string text;
+
+    bool operator==(const MountRequest&) const = default;
 };
 
 enum class Switch : std::uint8_t { site_default, off, on };
@@ -39,9 +41,11 @@ enum class Containment : std::uint8_t {
 
 /// Everything that somebody asked for, from either door (srun or `slipway exec`). Written by the
 /// user, so nothing in it is trusted: it is read by the launcher only after that has become the
-/// user, and every path in it is opened with the user's rights.
+/// user, and every path in it is opened with the user's rights. An image of the site's store is
+/// named by its id alone: where that store is, the node's own configuration says.
 struct Request {
-    std::string image;     ///< path of a .sif, .sqsh or directory (staging has already happened)
+    std::string image;     ///< path of a .sif, .sqsh or directory; empty when there is an image_id
+    std::string image_id;  ///< of an image in the site's store (is_image_id()); else empty
     std::string reference; ///< what the user typed, for messages and SLIPWAY_CONTAINER
     std::vector<MountRequest> mounts;
     std::vector<std::string> scratch;  ///< --scratch directories (tmpfs inside)
@@ -50,10 +54,11 @@ struct Request {
     std::string cwd;                   ///< current directory of the caller, absolute
     std::string home;                  ///< --home SRC[:DST]; empty: the passwd home
     Switch mount_home = Switch::site_default;
-    Switch writable = Switch::site_default; ///< on: writable root (tmpfs or overlay), off: read-only
+    Switch writable =
+        Switch::site_default; ///< on: writable root (tmpfs or overlay), off: read-only
     Containment containment = Containment::none;
     bool clean_environment = false;
-    bool shell_evaluation = true; ///< false: --no-eval
+    bool shell_evaluation = true;              ///< false: --no-eval
     std::vector<std::string> keep_environment; ///< --container-env: names whose host value wins
     std::vector<std::pair<std::string, std::string>> set_environment; ///< --env and SINGULARITYENV_
     std::vector<std::string> environment; ///< NAME=value list of the caller
@@ -63,7 +68,12 @@ struct Request {
     std::string hostname_text; ///< node name for messages
     std::uint32_t job_id = 0;
     std::uint32_t step_id = 0;
+
+    bool operator==(const Request&) const = default;
 };
+
+/// 64 digits of lower-case hexadecimal, as store::image_id() gives them.
+bool is_image_id(std::string_view text) noexcept;
 
 std::string encode(const Request& request);
 /// Bounded decode of hostile bytes: every length is checked, unknown trailing bytes are an error.
@@ -73,15 +83,19 @@ base::Result<Request> decode_request(std::string_view bytes);
 struct EnvironmentChange {
     std::string name;
     std::optional<std::string> value;
+
+    bool operator==(const EnvironmentChange&) const = default;
 };
 
 /// What a task needs, besides the namespaces, to be inside the container. Made once per step by the
 /// launcher, applied by every task (and by `slipway exec` to itself).
 struct JoinRecord {
     std::vector<EnvironmentChange> environment;
-    std::string cwd;              ///< inside the container, exists
+    std::string cwd;                ///< inside the container, exists
     bool cwd_was_asked_for = false; ///< a failing chdir is then an error, not a warning
-    std::string image_name;       ///< for messages
+    std::string image_name;         ///< for messages
+
+    bool operator==(const JoinRecord&) const = default;
 };
 
 std::string encode(const JoinRecord& record);
