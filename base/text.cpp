@@ -43,11 +43,50 @@ Result<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Uni
                 fmt::format("write for example {}", example));
 }
 
-/// The same, but nothing that drives a terminal: U+0080..U+009F are control characters, too.
+struct Range {
+    char32_t first;
+    char32_t last;
+};
+/// Characters that show nothing themselves but change how others are shown, or hide between them: the
+/// general categories Cf, Zl and Zp of Unicode 15 and what is Default_Ignorable_Code_Point there
+/// (direction marks and overrides, zero-width characters, fillers, variation selectors, tags). With
+/// them a name can look like another one, or a line be read in another order.
+constexpr Range invisible[] = {
+    {0x00AD, 0x00AD},   {0x034F, 0x034F},   {0x0600, 0x0605},   {0x061C, 0x061C},
+    {0x06DD, 0x06DD},   {0x070F, 0x070F},   {0x0890, 0x0891},   {0x08E2, 0x08E2},
+    {0x115F, 0x1160},   {0x17B4, 0x17B5},   {0x180B, 0x180F},   {0x200B, 0x200F},
+    {0x2028, 0x202E},   {0x2060, 0x206F},   {0x3164, 0x3164},   {0xFE00, 0xFE0F},
+    {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},   {0xFFF0, 0xFFFB},   {0x110BD, 0x110BD},
+    {0x110CD, 0x110CD}, {0x13430, 0x1343F}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A},
+    {0xE0000, 0xE0FFF},
+};
+
+/// The code point of a well-formed sequence of two bytes or more.
+char32_t decoded(std::string_view sequence) noexcept {
+    const auto lead = static_cast<unsigned char>(sequence.front());
+    char32_t value = lead & (0xFFU >> (sequence.size() + 1));
+    for (const char c : sequence.substr(1)) {
+        value = value << 6U | (static_cast<unsigned char>(c) & 0x3FU);
+    }
+    return value;
+}
+
+/// Length of the UTF-8 sequence at the front that drives no terminal and deceives no reader, else 0.
 std::size_t harmless_length(std::string_view text) noexcept {
+    const auto first = static_cast<unsigned char>(text.front());
+    if (first < 0x80) {
+        return first < 0x20 || first == 0x7F ? 0 : 1;
+    }
     const auto length = utf8_length(text);
-    return length == 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0 ? 0
-                                                                                         : length;
+    if (length == 0) {
+        return 0;
+    }
+    const auto c = decoded(text.substr(0, length));
+    const bool control = c < 0xA0; // U+0080..U+009F
+    const bool hidden = std::any_of(std::begin(invisible), std::end(invisible), [c](const Range& range) {
+        return c >= range.first && c <= range.last;
+    });
+    return control || hidden ? 0 : length;
 }
 
 } // namespace
@@ -116,15 +155,17 @@ std::string printable(std::string_view text) {
     std::string safe;
     safe.reserve(text.size());
     while (!text.empty()) {
-        const auto first = static_cast<unsigned char>(text[0]);
-        const std::size_t length = first < 0x20 || first == 0x7F ? 0 : harmless_length(text);
-        if (length == 0) {
-            safe += fmt::format("\\x{:02x}", first);
-            text.remove_prefix(1);
-        } else {
+        if (const auto length = harmless_length(text); length != 0) {
             safe += text.substr(0, length);
             text.remove_prefix(length);
+            continue;
         }
+        // All bytes of a character: what is left of one would be no UTF-8 anyway.
+        const auto whole = std::max<std::size_t>(utf8_length(text), 1);
+        for (const char c : text.substr(0, whole)) {
+            safe += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        }
+        text.remove_prefix(whole);
     }
     return safe;
 }

@@ -29,8 +29,8 @@ Result<std::uint64_t> parse_duration(std::string_view text);
 /// "1.5 GiB" for people.
 std::string size_text(std::uint64_t bytes);
 
-/// Control characters, DEL and invalid UTF-8 become \xNN, so that foreign text cannot drive a
-/// terminal or break a log line.
+/// Control and format characters (direction overrides, zero-width …) and invalid UTF-8 become \xNN,
+/// byte by byte: foreign text cannot drive a terminal, break a log line or look like other text.
 std::string printable(std::string_view text);
 
 /// 'text' in single quotes and printable, cut after `max` characters with "…".

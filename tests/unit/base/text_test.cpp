@@ -38,6 +38,23 @@ TEST_CASE("foreign text cannot drive a terminal") {
     CHECK(printable("gr\xc3\xbc\xc3\x9f") == "gr\xc3\xbc\xc3\x9f");
     CHECK(printable("\xc2\x9b") == "\\xc2\\x9b");
     CHECK(printable("\xff\xc3") == "\\xff\\xc3");
+    // Direction marks, embeddings, overrides, isolates; zero-width and line-separating characters.
+    for (const std::string hidden :
+         {"\u200E", "\u200F", "\u061C", "\u202A", "\u202B", "\u202C", "\u202D", "\u202E", "\u2066",
+          "\u2067", "\u2068", "\u2069", "\u200B", "\u200C", "\u200D", "\u2060", "\uFEFF", "\u00AD",
+          "\u2028", "\u2029", "\u180E", "\u3164", "\uFFA0", "\uFE0F", "\uFFF9", "\U000E0041",
+          "\U000E0001", "\U000E0100", "\U0001D173"}) {
+        const auto shown = printable("a" + hidden + "b");
+        INFO(shown);
+        CHECK(shown.size() == 2 + 4 * hidden.size());
+        CHECK(shown.find_first_not_of("ab\\x0123456789cdef") == std::string::npos);
+    }
+    CHECK(printable("user\u202Egnp.exe") == "user\\xe2\\x80\\xaegnp.exe");
+    // Letters of all scripts, punctuation and symbols stay, also those beside the hidden ones.
+    for (const std::string seen : {"é", "ß", "…", "‐", "‰", "日本", "नमस्ते", "עברית", "العربية", "😀",
+                                   "\U000DFFFD", "\uFFFD", "\u205F"}) {
+        CHECK(printable(seen) == seen);
+    }
     CHECK(in_quotes("abc", 2) == "'ab…'");
 }
 
