@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway: reads the global options, finds the verb, runs it.
 #include "base/format.hpp"
+#include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
 #include "cli/images_program.hpp"
@@ -106,6 +107,7 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
+    slipway::base::open_standard_descriptors();
     start_messages(base::LogLevel::info);
     try {
         const auto result = run({argv + (argc > 0 ? 1 : 0), argv + argc});

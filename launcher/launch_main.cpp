@@ -4,6 +4,7 @@
 // Started as root by the Slurm plugin, once per step and node (launcher/join/start.hpp). Reads as
 // the policy it is: shed, become the user, open the site file, leave the host's privileges; only
 // then anything that a user wrote.
+#include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "launcher/become_user.hpp"
 #include "launcher/join/protocol.hpp"
@@ -76,6 +77,7 @@ Result<launcher::StepOptions> enter_step(const Arguments& arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
+    slipway::base::open_standard_descriptors();
     const auto arguments = parse(argc, argv);
     if (!arguments) {
         std::fputs("slipway-launch is started by Slipway's Slurm plugin, not by hand\n", stderr);

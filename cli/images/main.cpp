@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway-images: the verbs of `slipway` that need the network, the converter or the store.
+#include "base/standard_fds.hpp"
 #include "cli/help.hpp"
 #include "cli/images/command.hpp"
 #include "cli/messages.hpp"
@@ -49,6 +50,7 @@ base::Result<int> run(const std::vector<std::string>& words) {
 } // namespace
 
 int main(int argc, char** argv) {
+    slipway::base::open_standard_descriptors();
     // Registry credentials may be in memory: no core dumps, no ptrace by the user's other programs.
     ::prctl(PR_SET_DUMPABLE, 0);
     start_messages(base::LogLevel::info);

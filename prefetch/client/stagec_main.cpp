@@ -7,6 +7,7 @@
 #include "base/argv.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "prefetch/client/service_client.hpp"
@@ -132,6 +133,7 @@ int stage(const Arguments& arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
+    slipway::base::open_standard_descriptors();
     const auto arguments = parse(argc, argv);
     if (!arguments) {
         print_error(arguments.error());
