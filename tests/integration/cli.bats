@@ -369,3 +369,49 @@ native_tree() {
     expect_lines 1 '^debian 0$'
     expect_lines 1 '^debian 1$'
 }
+
+@test "standard streams that are closed harm nothing" {
+    # The redirections by themselves and together; what the command prints must not go anywhere else.
+    local streams
+    for streams in '<&-' '>&-' '2>&-' '<&- >&-' '<&- 2>&-' '>&- 2>&-' '<&- >&- 2>&-'; do
+        run alice sh -c "cd $WORK; slipway exec debian.sif sh -c 'echo out; echo err >&2; cat >/dev/null; exit 7' $streams"
+        echo "$streams: $output"
+        expect_status 7
+        run alice sh -c "cd $WORK; slipway inspect debian.sif $streams"
+        expect_status 0
+        run alice sh -c "cd $WORK; SLIPWAY_CACHEDIR=$WORK/closed slipway images $streams"
+        expect_status 0
+    done
+    run alice sh -c "cd $WORK; slipway exec debian.sif sh -c 'echo out; echo err >&2' <&- 2>&-"
+    [ "$output" = out ]
+    run alice sh -c "cd $WORK; slipway exec debian.sif ls -l /proc/self/fd/0 <&-"
+    expect_output '/dev/null$'
+}
+
+@test "libraries of the user's environment are the command's, not ours" {
+    need_plugin
+    # As in a conda environment: other builds of what we load, here without any symbol.
+    local name
+    mkdir -p foreign
+    echo 'int nothing_of_use;' >foreign/empty.c
+    cc -shared -fPIC -o foreign/empty.so foreign/empty.c
+    for name in libisal.so.2 libcurl.so.4 libcrypto.so.3 libssl.so.3 libarchive.so.13 libzstd.so.1 libz.so.1; do
+        cp foreign/empty.so "foreign/$name"
+    done
+    run slip_env LD_LIBRARY_PATH="$WORK/foreign" -- exec debian.sif sh -c 'echo "in $LD_LIBRARY_PATH"'
+    expect_status 0
+    expect_output '^in '
+    run slip_env LD_LIBRARY_PATH="$WORK/foreign" -- inspect debian.sif
+    expect_status 0
+    run slip_env LD_LIBRARY_PATH="$WORK/foreign" SLIPWAY_CACHEDIR="$WORK/foreign-store" -- images
+    expect_status 0
+    # Slurm's own programs do without them; the plugin's must, too.
+    run alice env -C "$WORK" LD_LIBRARY_PATH="$WORK/foreign" srun --container-image=./debian.sif true
+    expect_status 0
+    [ -n "$REGISTRY" ] || return 0
+    "$CLUSTER/push-images" "$CLUSTER_DIR" busybox >/dev/null
+    run alice env -C "$WORK" LD_LIBRARY_PATH="$WORK/foreign" SLIPWAY_CACHEDIR="$WORK/foreign-store" \
+        srun --container-image="docker://$REGISTRY/busybox:1" echo staged
+    expect_status 0
+    expect_output staged
+}
