@@ -4,18 +4,23 @@
 # replay), privileged and integration tests, then unit and fuzz tests again under ASan and UBSan, and those
 # of threaded code under TSan.
 # The last line is `N passed, N failed, N skipped`; the exit status is 0 only if nothing failed.
+# --times: lists the slowest tests before that line.
 # REQUIRE_ALL=1: a skipped test is a failure.
 set -uo pipefail
 # shellcheck source=contrib/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 PASSED=0 FAILED=0 SKIPPED=0
-PROBLEMS=() SKIPS=()
+PROBLEMS=() SKIPS=() TIMES=()
+LANES=$(nproc) # integration tests side by side, each on a cluster of its own
+[ "$LANES" -le 4 ] || LANES=4
 
 count_failure() {
     FAILED=$((FAILED + 1))
     PROBLEMS+=("$1")
 }
+
+in_subshell() { ("$@"); }
 
 # A step that is no test itself (installing, building) counts as one failure when it fails.
 step() {
@@ -23,20 +28,23 @@ step() {
     shift
     heading "$name"
     # A subshell: `die` in it must not keep the last line from being printed.
-    ("$@") && return 0
+    timed "$name" in_subshell "$@" && return 0
     count_failure "$name"
     return 1
 }
 
-# Prints name|passed|…, name|failed|… or name|skipped|reason for each test of a JUnit file of ctest. A test
-# that could not be started is `notrun` there just like one that skipped: only the latter says exit code 77.
+# Prints name|verdict|seconds|reason for each test of a JUnit file of ctest; the verdict is passed, failed or
+# skipped. A program of which only some cases were skipped has a line for itself and one for each of those. A
+# test that could not be started is `notrun` there just like one that skipped: only the latter says exit code 77.
 read_junit() {
     awk '
         function flush() {
             if (name == "") return
-            if (status == "run") print name "|passed|"
-            else if (status == "notrun" && skip ~ /SKIP_RETURN_CODE/) print name "|skipped|" reason
-            else print name "|failed|"
+            if (status == "run") {
+                print name "|passed|" time "|"
+                for (i = 1; i <= reasons; i++) print name "|skipped|0|" reason[i]
+            } else if (status == "notrun" && skip ~ /SKIP_RETURN_CODE/) print name "|skipped|0|" reason[1]
+            else print name "|failed|" time "|"
             name = ""
         }
         function attribute(key,    m) {
@@ -44,11 +52,15 @@ read_junit() {
             m = substr($0, RSTART, RLENGTH)
             return substr(m, length(key) + 4, length(m) - length(key) - 4)
         }
-        /<testcase / { flush(); name = attribute("name"); status = attribute("status"); skip = reason = "" }
+        /<testcase / {
+            flush()
+            name = attribute("name"); status = attribute("status"); time = attribute("time")
+            skip = ""; reasons = 0; reason[1] = ""
+        }
         /<skipped/ { skip = attribute("message") }
-        reason == "" && match($0, /SKIPPED: .*/) {
-            reason = substr($0, RSTART + 9)
-            sub(/<.*/, "", reason)
+        match($0, /SKIPPED: .*/) {
+            reason[++reasons] = substr($0, RSTART + 9)
+            sub(/<.*/, "", reason[reasons])
         }
         END { flush() }' "$1"
 }
@@ -57,6 +69,9 @@ read_junit() {
 count_bats() {
     local name=$1 verdict=$2 tap=$3 line failed=0
     while IFS= read -r line; do
+        # "ok 3 title in 1234ms", as bats --timing prints it
+        [[ $line =~ ^(not\ )?ok\ [0-9]+\ (.*)\ in\ ([0-9]+)ms ]] &&
+            TIMES+=("$((BASH_REMATCH[3] / 1000)).$((BASH_REMATCH[3] % 1000 / 100)) $name: ${BASH_REMATCH[2]}")
         case $line in
             'ok '*'# skip'*) SKIPPED=$((SKIPPED + 1)); SKIPS+=("$name: ${line#ok }") ;;
             'ok '*) PASSED=$((PASSED + 1)) ;;
@@ -67,13 +82,14 @@ count_bats() {
 }
 
 count_results() {
-    local dir=$1 label=$2 name verdict reason tap
-    while IFS='|' read -r name verdict reason; do
+    local dir=$1 label=$2 name verdict seconds reason tap
+    while IFS='|' read -r name verdict seconds reason; do
         tap=$dir/integration/${name#integration.}.tap
         if [[ $name == integration.* && -s $tap ]]; then
             count_bats "$label$name" "$verdict" "$tap"
             continue
         fi
+        TIMES+=("$seconds $label$name")
         case $verdict in
             passed) PASSED=$((PASSED + 1)) ;;
             skipped) SKIPPED=$((SKIPPED + 1)); SKIPS+=("$label$name: $reason") ;;
@@ -87,7 +103,8 @@ run_ctest() {
     local dir=$SLIPWAY_ROOT/build/$1 label=$2 rc=0 before=$((PASSED + FAILED + SKIPPED)) failures=$FAILED
     shift 2
     rm -f "$dir/junit.xml"
-    ctest --test-dir "$dir" --output-on-failure --output-junit "$dir/junit.xml" --no-tests=error "$@" </dev/null ||
+    ctest --test-dir "$dir" --output-on-failure --test-output-size-passed 1000000 --output-junit "$dir/junit.xml" \
+        --no-tests=error "$@" </dev/null ||
         rc=$?
     [ ! -f "$dir/junit.xml" ] || count_results "$dir" "$label"
     # What ctest calls a failure must appear in the sum, whatever the file says.
@@ -107,10 +124,26 @@ build_sanitized() {
     configure_and_build "$preset" $targets
 }
 
-# A cluster that an interrupted run leaves would keep ports and users.
-remove_cluster() { "$SLIPWAY_ROOT/tests/integration/shared-cluster" down "$SLIPWAY_ROOT/build/release"; }
+# Clusters that an interrupted run leaves would keep ports and users.
+remove_clusters() { "$SLIPWAY_ROOT/tests/integration/shared-cluster" down "$SLIPWAY_ROOT/build/release"; }
+
+# What a part of the run took, tests or build.
+timed() {
+    local name=$1 start=$SECONDS
+    shift
+    "$@"
+    local rc=$?
+    TIMES+=("$((SECONDS - start)).0 (all of: $name)")
+    return "$rc"
+}
+
+slowest() {
+    heading "slowest, in seconds"
+    printf '%s\n' "${TIMES[@]}" | sort -rn | head -n 40
+}
 
 report() {
+    [ -z "$WITH_TIMES" ] || slowest
     heading "result"
     local line
     for line in ${SKIPS+"${SKIPS[@]}"}; do printf 'skipped: %s\n' "$line"; done
@@ -119,18 +152,20 @@ report() {
 }
 
 main() {
-    [ $# -eq 0 ] || { sed -n '3,7s/^# //p' "$0" >&2; exit 2; }
+    WITH_TIMES=
+    [ "${1:-}" != --times ] || { WITH_TIMES=yes; shift; }
+    [ $# -eq 0 ] || { sed -n '3,8s/^# //p' "$0" >&2; exit 2; }
     cd "$SLIPWAY_ROOT" || exit 1
-    trap 'remove_cluster; exit 130' INT TERM HUP
+    trap 'remove_clusters; exit 130' INT TERM HUP
     # Results of an earlier run must not be counted again.
     rm -f build/release/integration/*.tap
     if step "packages" need_packages build test cluster && step "build release" configure_and_build release; then
-        # Twice: what measures or fills a machine runs alone, the rest side by side.
         heading "unit tests and corpus replay"
-        run_ctest release '' -LE 'integration|privileged' -j "$(nproc)"
+        timed "unit tests" run_ctest release '' -LE 'integration|privileged' -j "$(nproc)"
         heading "integration and privileged tests"
-        run_ctest release '' -L 'integration|privileged'
-        remove_cluster
+        SLIPWAY_TEST_LANES=$LANES timed "integration and privileged tests" \
+            run_ctest release '' -L 'integration|privileged' -j "$LANES"
+        remove_clusters
     fi
     if step "build asan-ubsan" build_sanitized asan-ubsan '(unit|fuzz)_[a-z0-9_]*'; then
         heading "unit tests and corpus replay under ASan and UBSan"

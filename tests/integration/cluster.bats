@@ -94,12 +94,13 @@ END
 
 @test "a second cluster stands beside the first, and nothing of it is left when it is removed" {
     # Children of `with` have the variables of the second cluster.
-    run "$CLUSTER/with" --plugin none --no-registry --nodes 3 -- bash -c '
+    local nap=$((100000 + $$)) # found by this number
+    run env nap="$nap" "$CLUSTER/with" --plugin none --no-registry --nodes 3 -- bash -c '
         echo "$CLUSTER_DIR"; srun -N3 -n3 printenv SLURMD_NODENAME
-        sbatch -o /dev/null --wrap "setsid sleep 1234 & sleep 1234" >/dev/null
-        srun -n1 sleep 1234 >/dev/null 2>&1 &
-        for n in $(seq 100); do [ "$(pgrep -fc "^[a-z/]*sleep 1234")" -lt 3 ] || break; sleep 0.1; done
-        pgrep -fc "^[a-z/]*sleep 1234"; exit 7'
+        sbatch -o /dev/null --wrap "setsid sleep $nap & sleep $nap" >/dev/null
+        srun -n1 sleep "$nap" >/dev/null 2>&1 &
+        for n in $(seq 100); do [ "$(pgrep -fc "^[a-z/]*sleep $nap")" -lt 3 ] || break; sleep 0.1; done
+        pgrep -fc "^[a-z/]*sleep $nap"; exit 7'
     expect_status 7
     expect_lines 3 '^sw[0-9]+n[123]$'
     expect_output $'\n3'
@@ -108,7 +109,7 @@ END
     second=$(grep -oE '^sw[0-9]+n' <<<"$output" | head -1)
     [ -n "$second" ]
     [ ! -e "$dir" ]
-    run ! pgrep -f '^[a-z/]*sleep 1234'
+    run ! pgrep -f "^[a-z/]*sleep $nap"
     run ! pgrep -f "$dir"
     # By the name of its nodes: still other clusters may be up on this machine.
     run find /sys/fs/cgroup -maxdepth 3 -name "slurm_$second*"
@@ -137,12 +138,12 @@ END
 }
 
 @test "up that cannot come up says why and leaves nothing" {
-    local before
-    before=$(ls -d /tmp/slipway-cluster.*)
-    run "$CLUSTER/up" --plugin none --no-registry --nodes 1 --slurm-conf 'NoSuchOption=1'
+    local dir
+    dir=$(work_dir)
+    run "$CLUSTER/up" --dir "$dir/cluster" --plugin none --no-registry --nodes 1 --slurm-conf 'NoSuchOption=1'
     expect_status 1
     expect_output NoSuchOption
-    [ "$(ls -d /tmp/slipway-cluster.*)" = "$before" ]
+    [ ! -e "$dir/cluster" ]
 }
 
 @test "the cluster is idle after these tests" {

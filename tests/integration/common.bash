@@ -5,11 +5,20 @@
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CLUSTER=$HERE/../cluster
-ALICE=${TEST_USERS%% *}
-BOB=${TEST_USERS##* }
-NODE1=${CLUSTER_NODES%% *}
-NODE2=$(cut -d' ' -f2 <<<"$CLUSTER_NODES")
-export HERE CLUSTER ALICE BOB NODE1 NODE2
+export HERE CLUSTER
+
+# use_cluster [FILE]: the cluster that the tests talk about from now on; FILE is its env.sh. Other clusters may be
+# up on this machine: tests look only at the users, nodes, directories and site file of their own.
+use_cluster() {
+    # shellcheck source=/dev/null
+    [ $# -eq 0 ] || . "$1"
+    ALICE=${TEST_USERS%% *}
+    BOB=${TEST_USERS##* }
+    NODE1=${CLUSTER_NODES%% *}
+    NODE2=$(cut -d' ' -f2 <<<"$CLUSTER_NODES")
+    export ALICE BOB NODE1 NODE2
+}
+use_cluster
 
 # as USER COMMAND…, with the login environment of the user.
 as() { "$CLUSTER/as" "$@"; }
@@ -86,4 +95,4 @@ cluster_idle() {
 }
 
 # Processes of the launcher that outlived their step: none may ever be there once the cluster is idle.
-launchers() { pgrep -x 'slipway-launch|slipway-server' -a || true; }
+launchers() { pgrep -U "$ALICE,$BOB" -x 'slipway-launch|slipway-server' -a || true; }

@@ -52,8 +52,7 @@ teardown_file() {
 }
 
 variables() {
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     SOCKET=$CLUSTER_DIR/run/slipwayd.sock
     BUSYBOX=docker://$REGISTRY/busybox:1
     PIT=$(grep -oE '127.0.0.1:[0-9]+' "$SLIPWAY_CONFIG" | tail -n 1)

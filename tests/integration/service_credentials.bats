@@ -12,8 +12,7 @@ setup_file() {
     ENV_FILE=$("$CLUSTER/up" --build "$SLIPWAY_BUILD" --nodes 2 --no-registry)
     SECRETS=$BATS_FILE_TMPDIR/secrets WRONG=$BATS_FILE_TMPDIR/wrong
     export ENV_FILE SECRETS WRONG
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     local password
     password=$(tr -dc a-z </dev/urandom | head -c 24)
     PRIVATE=$("$CLUSTER/registry-up" "$CLUSTER_DIR" --tls --auth "alice:$password")
@@ -37,8 +36,7 @@ teardown_file() {
 }
 
 variables() {
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     IMAGE=docker://$PRIVATE/secret/app:1
     FIND=$HERE/service/find_secret.py
 }
@@ -103,6 +101,14 @@ sr() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" srun "$@"; }
 shared_store() { find "$CLUSTER_DIR/store" -mindepth 1 -printf '%P %s %u\n' | sort; }
 
 daemons() { cat "$CLUSTER_DIR"/run/{slipwayd,slurmctld,sw*}.pid; }
+
+# slurmstepd of this cluster: it works in its node's spool directory, or has its log open there.
+step_daemons() {
+    local pid
+    for pid in $(pgrep -x slurmstepd); do
+        ! readlink "/proc/$pid/cwd" /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$CLUSTER_DIR/" || echo "$pid"
+    done
+}
 
 # Where nobody may find Alice's credentials: everything that the cluster and Slurm keep, and her store.
 places() { printf '%s\n' "$CLUSTER_DIR"/{log,store,state,nodes,run,etc} "$@"; }
@@ -233,7 +239,7 @@ end_watch() {
     CAUGHT=
     # While the step runs.
     wait_for 60 grep -q private "$BATS_TEST_TMPDIR/out"
-    mapfile -t pids < <(daemons; pgrep -x 'slurmstepd|slipway-launch|slipway-server'; pgrep -u "$ALICE" -x 'sh|sleep|srun')
+    mapfile -t pids < <(daemons; step_daemons; pgrep -u "$ALICE" -x 'sh|sleep|srun|slipway-launch|slipway-server')
     run -0 search memory "$SECRETS" "${pids[@]}"
     expect_output 'searched .*sleep .*slipway-launch .*slipwayd slurmctld slurmd slurmd .*slurmstepd .*srun'
     (scontrol show job -dd; scontrol show step -dd; scontrol show config) >"$CLUSTER_DIR/work/scontrol"

@@ -28,8 +28,7 @@ setup_file() {
     need_plugin
     ENV_FILE=$("$CLUSTER/up" --build "$SLIPWAY_BUILD" --nodes 4)
     export ENV_FILE
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     "$CLUSTER/service" up "$CLUSTER_DIR"
     local number
     for ((number = 1; number <= IMAGES; number++)); do make_image "$number"; done
@@ -37,28 +36,24 @@ setup_file() {
 
 teardown_file() {
     [ -n "${ENV_FILE:-}" ] || return 0
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     "$CLUSTER/service" down "$CLUSTER_DIR"
     "$CLUSTER/down" "$ENV_FILE"
 }
 
 setup() {
     need_plugin
-    # shellcheck source=/dev/null
-    . "$ENV_FILE"
+    use_cluster "$ENV_FILE"
     LOG=$CLUSTER_DIR/log/registry.out
     MARK=$(wc -l <"$LOG")
 }
 
-USERS=("$ALICE" "$BOB" games)
-
 submit_all() {
-    local job number
+    local job number users=("$ALICE" "$BOB" games)
     PIDS=()
     for ((job = 0; job < JOBS; job++)); do
         number=$((job % IMAGES + 1))
-        as "${USERS[job % 3]}" srun -N1 --chdir=/ --container-image="docker://$REGISTRY/load$number:1" \
+        as "${users[job % 3]}" srun -N1 --chdir=/ --container-image="docker://$REGISTRY/load$number:1" \
             cat /etc/which >"$BATS_TEST_TMPDIR/out$job" 2>"$BATS_TEST_TMPDIR/err$job" &
         PIDS+=($!)
     done

@@ -33,9 +33,7 @@ int main(int argc, char** argv) {
     if (failed != 0) {
         return failed < 77 ? failed : 76;
     }
-    if (skipped == 0) {
-        return 0;
-    }
+    // The cases that ran have passed; contrib/test.sh counts the lines of those that did not run.
     const char* require_all = std::getenv("REQUIRE_ALL");
-    return require_all != nullptr && std::string(require_all) == "1" ? 1 : 77;
+    return skipped > 0 && require_all != nullptr && std::string(require_all) == "1" ? 1 : 0;
 }

@@ -5,9 +5,9 @@
 
 namespace slipway::test {
 
-/// Says on stdout that the running test case is skipped and why, and makes the program end with 77
-/// (CTest's "skipped") when nothing else failed. With REQUIRE_ALL=1 in the environment the program
-/// ends with 1 instead. Return from the test case after calling it.
+/// Says on stdout that the running test case is skipped and why ("SKIPPED: …", which contrib/test.sh
+/// counts; the other cases of the program count by themselves). With REQUIRE_ALL=1 in the environment
+/// the program fails. Return from the test case after calling it.
 void skip(const std::string& reason);
 
 /// Folder with real SIF files made by other tools (environment SLIPWAY_SAMPLES), empty when absent.

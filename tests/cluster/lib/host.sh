@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# What clusters on one host share: slots (ports and node names), ordinary users, the mode of /dev/fuse.
-# Every change is made under one lock and undone by the last cluster that goes down. Sourced, never run.
+# What clusters do to their host: each takes a slot (ports, node names, two ordinary users of its own),
+# and all share the mode of /dev/fuse and one group. Every change is made under one lock and undone by the
+# cluster that goes down, or by the last one. Sourced, never run.
 # shellcheck shell=bash
 
 HOST_STATE=/run/slipway-cluster
-TEST_USERS="slipwayalice slipwaybob"
 TEST_GROUP=slipwaylab
 # Marks users that `up` made, so that `down` never removes anybody else's (also after a reboot).
 USER_MARK="Slipway test user"
@@ -58,10 +58,13 @@ take_slot() {
     die "no free block of ports below $((FIRST_PORT + MAX_SLOTS * SLOT_PORTS))"
 }
 
+# Users of their own: clusters side by side share neither homes nor processes.
+users_of_slot() { echo "slipwayalice$1 slipwaybob$1"; }
+
 add_users() {
     local user
     getent group "$TEST_GROUP" >/dev/null || groupadd "$TEST_GROUP"
-    for user in $TEST_USERS; do
+    for user in $(users_of_slot "$1"); do
         getent passwd "$user" >/dev/null && continue
         useradd --create-home --skel /nonexistent --shell /bin/bash --user-group --groups "$TEST_GROUP" \
             --comment "$USER_MARK" "$user"
@@ -69,15 +72,13 @@ add_users() {
 }
 
 remove_users() {
-    local user ours=
-    for user in $TEST_USERS; do
+    local user
+    for user in $(users_of_slot "$1"); do
         [ "$(getent passwd "$user" | cut -d: -f5)" = "$USER_MARK" ] || continue
-        ours=yes
-        # Only tests can have started something as this user, and the last cluster is going down.
+        # Only tests of this cluster can have started something as this user.
         pkill -KILL -U "$user" || true
         userdel --remove --force "$user" 2>/dev/null || say "could not remove the user $user"
     done
-    [ -z "$ours" ] || groupdel "$TEST_GROUP" 2>/dev/null || true
 }
 
 # udev makes /dev/fuse 0666 on every distribution; a machine without udev has what the kernel made, 0600.
@@ -101,9 +102,11 @@ restore_fuse() {
 
 # enter_host DIR NODES FUSE: prints the slot.
 enter_host() {
-    add_users >&2
+    local slot
     [ "$3" != yes ] || open_fuse
-    take_slot "$@"
+    slot=$(take_slot "$@")
+    add_users "$slot" >&2
+    echo "$slot"
 }
 
 # leave_host DIR: gives back the slot, and the host's own state when nobody else needs the change.
@@ -113,8 +116,13 @@ leave_host() {
         [ -e "$file" ] || continue
         local dir
         dir=$(sed -n 's/^dir=//p' "$file")
-        if [ "$dir" = "$1" ] || [ ! -d "$dir" ]; then rm -f "$file"; else others=yes; fi
+        if [ "$dir" = "$1" ] || [ ! -d "$dir" ]; then
+            remove_users "${file##*/}"
+            rm -f "$file"
+        else
+            others=yes
+        fi
     done
     restore_fuse
-    [ -n "$others" ] || remove_users
+    [ -n "$others" ] || groupdel "$TEST_GROUP" 2>/dev/null || true
 }
