@@ -20,9 +20,13 @@ function(slipway_add_room name)
     target_link_libraries(slipway_${name} PUBLIC slipway_settings ${ARG_LIBS} PRIVATE slipway_warnings)
 endfunction()
 
+# What users run, without any test: contrib/demo.sh builds only this.
+add_custom_target(programs)
+
 function(slipway_add_program name)
     cmake_parse_arguments(ARG "LIBEXEC" "" "SOURCES;LIBS" ${ARGN})
     add_executable(${name} ${ARG_SOURCES})
+    add_dependencies(programs ${name})
     target_link_libraries(${name} PRIVATE slipway_settings slipway_warnings ${ARG_LIBS})
     # A room may name a library of which this program needs nothing (libcrypto: 1 ms at every start).
     target_link_options(${name} PRIVATE -Wl,--as-needed -Wl,--disable-new-dtags,-rpath,${system_libraries})

@@ -138,12 +138,13 @@ END
 }
 
 @test "up that cannot come up says why and leaves nothing" {
-    local dir
-    dir=$(work_dir)
+    local dir # of root all the way, and open to the user slurm
+    dir=$(mktemp -d /tmp/slipway-up.XXXXXX)
+    chmod 755 "$dir"
     run "$CLUSTER/up" --dir "$dir/cluster" --plugin none --no-registry --nodes 1 --slurm-conf 'NoSuchOption=1'
     expect_status 1
     expect_output NoSuchOption
-    [ ! -e "$dir/cluster" ]
+    rmdir "$dir" # nothing is in it
 }
 
 @test "the cluster is idle after these tests" {

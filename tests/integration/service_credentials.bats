@@ -129,7 +129,7 @@ end_watch() {
 }
 
 @test "the search finds what is there" {
-    local plant=$BATS_TEST_TMPDIR/plant pid
+    local plant=$BATS_TEST_TMPDIR/plant pids
     mkdir "$plant"
     head -c 3000000 /dev/zero >"$plant/file"
     cat "$SECRETS" >>"$plant/file"
@@ -137,13 +137,16 @@ end_watch() {
     expect_lines 2 '^/.*/file: secret [01]$'
     rm -r "$plant"
     begin_watch "$SECRETS"
-    env "PLANTED=$(sed -n 1p "$SECRETS")" sleep 1 3>&- &
-    bash -c 'sleep 1; : "$1"' _ "x$(sed -n 2p "$SECRETS")" 3>&- &
-    pid=$!
-    sleep 0.5
-    run -1 search memory "$SECRETS" "$pid"
-    expect_output "^memory of $pid bash: secret 1"
-    wait "$pid"
+    # They live until they have been found, however slow the machine is.
+    env "PLANTED=$(sed -n 1p "$SECRETS")" sleep 600 3>&- &
+    pids=($!)
+    bash -c 'while sleep 0.1; do :; done' _ "x$(sed -n 2p "$SECRETS")" 3>&- &
+    pids+=($!)
+    both_seen() { grep -q '^environ of sleep' "$BATS_TEST_TMPDIR/watch" && grep -q '^cmdline of bash' "$BATS_TEST_TMPDIR/watch"; }
+    wait_for 60 both_seen
+    run -1 search memory "$SECRETS" "${pids[1]}"
+    expect_output "^memory of ${pids[1]} bash: secret 1"
+    kill "${pids[@]}"
     end_watch
     expect_lines 1 '^environ of sleep: secret 0$'
     expect_lines 1 '^cmdline of bash: secret 1$'
@@ -223,7 +226,9 @@ end_watch() {
     python3 "$FIND" catch "$SECRETS" slipway-images "SLIPWAY_CACHEDIR=$CACHE" >"$BATS_TEST_TMPDIR/caught" 3>&- &
     local catcher=$! job where
     wait_for 20 grep -q holding "$BATS_TEST_TMPDIR/caught"
-    sr -N2 -n2 --container-image="$IMAGE" sh -c 'cat /etc/which; sleep 3' >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    # The step lives until it has been searched.
+    sr -N2 -n2 --container-image="$IMAGE" sh -c "cat /etc/which; until [ -e $CACHE.searched ]; do sleep 0.2; done" \
+        >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     job=$!
     # The process that has them, stopped while it has them, and found by the search.
     wait "$catcher"
@@ -241,8 +246,9 @@ end_watch() {
     wait_for 60 grep -q private "$BATS_TEST_TMPDIR/out"
     mapfile -t pids < <(daemons; step_daemons; pgrep -u "$ALICE" -x 'sh|sleep|srun|slipway-launch|slipway-server')
     run -0 search memory "$SECRETS" "${pids[@]}"
-    expect_output 'searched .*sleep .*slipway-launch .*slipwayd slurmctld slurmd slurmd .*slurmstepd .*srun'
+    expect_output 'searched .*sh .*slipway-launch .*slipwayd slurmctld slurmd slurmd .*slurmstepd .*srun'
     (scontrol show job -dd; scontrol show step -dd; scontrol show config) >"$CLUSTER_DIR/work/scontrol"
+    touch "$CACHE.searched"
     wait "$job"
     end_watch
     expect_lines 1 '^rounds [1-9]'

@@ -119,16 +119,15 @@ def watch(secrets):
                 try:
                     with open("/proc/%s/%s" % (pid, what), "rb") as data:
                         found = which(secrets, data.read())
-                    for number in found:
-                        seen.add("%s of %s: secret %d" % (what, comm_of(pid), number))
+                    for hit in {"%s of %s: secret %d" % (what, comm_of(pid), n) for n in found} - seen:
+                        seen.add(hit)
+                        print(hit, flush=True)
                 except OSError:  # gone meanwhile, or a kernel thread
                     pass
         if rounds == 0:
             print("holding", flush=True)
         rounds += 1
     print("rounds %d" % rounds)
-    for line in sorted(seen):
-        print(line)
     return len(seen)
 
 
