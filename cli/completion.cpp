@@ -43,9 +43,6 @@ std::string verb_names() {
     for (const auto& verb : verbs()) {
         out += (out.empty() ? "" : " ") + std::string(verb.name);
     }
-    for (const auto& verb : images::verbs()) {
-        out += ' ' + std::string(verb.name);
-    }
     return out;
 }
 
@@ -133,9 +130,6 @@ complete -F _slipway slipway
 std::string bash_completion() {
     std::string out(body_head);
     for (const auto& verb : verbs()) {
-        out += branch(verb);
-    }
-    for (const auto& verb : images::verbs()) {
         out += branch(verb);
     }
     out += fmt::format("        \"\")\n            options=\"{} --help --version\"\n"

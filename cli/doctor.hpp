@@ -3,6 +3,7 @@
 
 #include "config/config.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,8 @@ std::vector<Finding> check_store(const config::Config& config);
 Finding check_service(const config::Config& config);
 std::vector<Finding> check_registries(const config::Config& config);
 
+/// Whether srun looks for the command on the host before the step has its container.
+std::optional<Finding> check_launch_parameters(const std::string& slurm_conf);
 /// Paths of slipway plugins that a plugstack.conf loads, `include` lines followed one level deep.
 std::vector<std::string> plugins_of(const std::string& plugstack_path);
 /// Both halves of one plugin: there, root's alone, and for this release ("22.05"; empty: not known).

@@ -1,67 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `slipway doctor` says about Slurm: is the plugin loaded, and is it the right one?
-#include "base/child.hpp"
+#include "base/capture.hpp"
 #include "base/cursor.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/trusted_path.hpp"
+#include "base/words.hpp"
 #include "cli/doctor.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include <elf.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstring>
-#include <optional>
 
 namespace slipway::cli {
 namespace {
 
 constexpr std::size_t max_text = 1U << 20U;
 constexpr std::size_t max_plugin = 64U << 20U;
+constexpr std::size_t max_answer = 4096;
+constexpr int answer_ms = 10'000;
 /// The half of the plugin that Slurm does not know of; beside the one in plugstack.conf.
 constexpr std::string_view core_name = "spank_slipway_core.so";
 
-std::string find_program(std::string_view search_path, std::string_view name) {
-    for (const auto dir : base::split(search_path, ':')) {
-        const auto path = base::join_path(dir, name);
-        if (!dir.empty() && ::access(path.c_str(), X_OK) == 0) {
-            return path;
-        }
-    }
-    return {};
-}
-
 /// "slurm-wlm 22.05.8" -> "22.05".
 std::string slurm_release(const std::string& srun, const std::string& slurm_conf) {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return {};
-    }
-    const base::UniqueFd reader(ends[0]);
-    base::UniqueFd writer(ends[1]);
-    const auto null = base::open_file("/dev/null", O_RDWR);
-    std::vector<std::string> environment;
+    base::Child::Spawn what{srun, {"srun", "--version"}, {}, {}};
     if (!slurm_conf.empty()) {
-        environment.push_back("SLURM_CONF=" + slurm_conf);
+        what.environment.push_back("SLURM_CONF=" + slurm_conf);
     }
-    auto child = base::Child::spawn({srun,
-                                     {"srun", "--version"},
-                                     std::move(environment),
-                                     {{writer.get(), 1}, {null ? null->get() : writer.get(), 2}}});
-    writer.reset();
-    if (!child) {
+    const auto answer = base::capture_output(std::move(what), max_answer, base::Deadline(answer_ms));
+    if (!answer) {
         return {};
     }
-    const auto text = base::read_to_end(reader.get(), 4096).value_or(std::string());
-    (void)child->wait();
+    const std::string_view text = answer->output;
     const auto digits = text.find_first_of("0123456789");
-    if (digits == std::string::npos) {
+    if (digits == std::string_view::npos) {
         return {};
     }
-    const auto parts = base::split(std::string_view(text).substr(digits), '.');
+    const auto parts = base::split(text.substr(digits), '.');
     return parts.size() < 2 ? std::string() : fmt::format("{}.{}", parts[0], parts[1]);
+}
+
+/// The word in front, and what follows the blanks behind it.
+std::pair<std::string_view, std::string_view> first_word(std::string_view text) {
+    const auto gap = text.find_first_of(" \t");
+    return gap == std::string_view::npos
+               ? std::pair(text, std::string_view())
+               : std::pair(text.substr(0, gap), base::trim(text.substr(gap)));
 }
 
 /// A structure of an ELF file at an offset; nothing when it does not fit in.
@@ -121,42 +110,58 @@ std::uint32_t plugin_version(const std::string& bytes) {
     return 0;
 }
 
-void read_plugstack(const std::string& path, int depth, std::vector<std::string>& plugins) {
+/// Lines of a file in Slurm's style without comments and blanks around, `include` lines followed one
+/// level deep.
+void read_lines(const std::string& path, int depth, std::vector<std::string>& lines) {
     const auto text = base::read_file(path, max_text);
     if (!text || depth > 1) {
         return;
     }
     for (const auto line : base::split(*text, '\n')) {
         const auto code = base::trim(line.substr(0, line.find('#')));
-        const auto gap = code.find_first_of(" \t");
-        const auto word = code.substr(0, gap);
-        auto rest =
-            gap == std::string_view::npos ? std::string_view() : base::trim(code.substr(gap));
-        rest = rest.substr(0, rest.find_first_of(" \t"));
-        if (word == "include" && rest.ends_with(".conf") &&
-            rest.find('*') == std::string_view::npos) {
-            read_plugstack(std::string(rest), depth + 1, plugins);
-        } else if ((word == "required" || word == "optional") &&
-                   base::base_name(rest).starts_with("spank_slipway")) {
-            plugins.emplace_back(rest);
+        const auto [word, rest] = first_word(code);
+        if (base::equal_ignoring_case(word, "include")) {
+            const auto other = first_word(rest).first;
+            if (other.starts_with('/') && other.find('*') == std::string_view::npos) {
+                read_lines(std::string(other), depth + 1, lines);
+            }
+        } else if (!code.empty()) {
+            lines.emplace_back(code);
         }
     }
 }
 
+/// The value of a key of slurm.conf; the last line that has it counts.
+std::string slurm_setting(const std::string& conf, std::string_view key) {
+    std::vector<std::string> lines;
+    read_lines(conf, 0, lines);
+    std::string value;
+    for (const std::string_view line : lines) {
+        const auto equals = line.find('=');
+        if (equals != std::string_view::npos &&
+            base::equal_ignoring_case(base::trim(line.substr(0, equals)), key)) {
+            value = base::trim(line.substr(equals + 1));
+        }
+    }
+    return value;
+}
+
 /// Why Slurm's programs must not or cannot load this half of the plugin, if so.
 std::optional<Finding> check_half(const std::string& path, const char* without) {
-    struct stat st {};
-    if (::stat(path.c_str(), &st) != 0) {
+    const auto file = base::open_trusted(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0,
+                                         base::Code::plugin_misconfigured);
+    if (file) {
+        return std::nullopt;
+    }
+    if (file.error().sys_errno == ENOENT) {
         return Finding{Verdict::fail, "plugin",
                        fmt::format("{} is missing: {} fails", base::in_quotes(path), without),
                        "install the plugin on this host, or remove its line from plugstack.conf"};
     }
-    if (st.st_uid != 0 || (st.st_mode & 0022U) != 0) {
-        return Finding{Verdict::fail, "plugin",
-                       base::in_quotes(path) + " can be changed by others than root",
-                       "chown root and chmod go-w: root's daemons load it"};
-    }
-    return std::nullopt;
+    return Finding{Verdict::fail, "plugin",
+                   fmt::format("root's daemons load {}: {}", base::in_quotes(path),
+                               file.error().message),
+                   file.error().hint};
 }
 
 } // namespace
@@ -169,8 +174,17 @@ std::string plugin_release(const std::string& plugin_path) {
 }
 
 std::vector<std::string> plugins_of(const std::string& plugstack_path) {
+    std::vector<std::string> lines;
+    read_lines(plugstack_path, 0, lines);
     std::vector<std::string> plugins;
-    read_plugstack(plugstack_path, 0, plugins);
+    for (const std::string_view line : lines) {
+        const auto [word, rest] = first_word(line);
+        const auto path = first_word(rest).first;
+        if ((word == "required" || word == "optional") &&
+            base::base_name(path).starts_with("spank_slipway")) {
+            plugins.emplace_back(path);
+        }
+    }
     return plugins;
 }
 
@@ -195,8 +209,23 @@ Finding check_plugin(const std::string& path, const std::string& release) {
             {}};
 }
 
+std::optional<Finding> check_launch_parameters(const std::string& slurm_conf) {
+    const auto value = slurm_setting(slurm_conf, "LaunchParameters");
+    const auto parameters = base::split(value, ',');
+    const bool tests = std::any_of(parameters.begin(), parameters.end(), [](std::string_view word) {
+        return base::equal_ignoring_case(base::trim(word), "test_exec");
+    });
+    if (!tests) {
+        return std::nullopt;
+    }
+    return Finding{Verdict::warn, "slurm-launch",
+                   base::in_quotes(slurm_conf) + " has LaunchParameters=test_exec: srun refuses a "
+                                                 "command that only the image has",
+                   "remove test_exec, or let users start such commands by /usr/bin/env or sh -c"};
+}
+
 std::vector<Finding> check_slurm(const Surroundings& around) {
-    const auto srun = find_program(around.search_path, "srun");
+    const auto srun = base::find_in_path("srun", around.search_path);
     if (srun.empty()) {
         return {{Verdict::warn, "slurm",
                  "no srun here: `slipway` works, --container-image does not",
@@ -209,6 +238,9 @@ std::vector<Finding> check_slurm(const Surroundings& around) {
                         release.empty() ? "is slurm.conf in place?" : ""});
     const auto conf =
         around.slurm_conf.empty() ? around.root + "/etc/slurm/slurm.conf" : around.slurm_conf;
+    if (auto finding = check_launch_parameters(conf)) {
+        findings.push_back(std::move(*finding));
+    }
     const auto plugstack = base::join_path(base::dir_name(conf), "plugstack.conf");
     const auto plugins = plugins_of(plugstack);
     if (plugins.empty()) {

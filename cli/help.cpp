@@ -65,21 +65,56 @@ std::string option_text(const Option& option, char letter) {
 
 std::string group_text(const OptionGroup& group, std::span<const OptionGroup> all) {
     std::string out;
-    std::string refused;
     for (const auto& option : group.options) {
         if (option.unsupported.empty()) {
             out += option_text(option, effective_letter(option, all));
-        } else {
-            refused += (refused.empty() ? "" : ", ") + fmt::format("--{}", option.name);
         }
     }
-    if (!refused.empty()) {
-        return "\nRecognised, but not supported by this version:\n" + wrapped(refused, 2);
+    return out.empty() ? out : fmt::format("\n{}:\n{}", group.title, out);
+}
+
+std::string refused_text(std::span<const OptionGroup> groups) {
+    std::string names;
+    for (const auto& group : groups) {
+        for (const auto& option : group.options) {
+            if (!option.unsupported.empty()) {
+                names += (names.empty() ? "--" : ", --") + std::string(option.name);
+            }
+        }
     }
-    return fmt::format("\n{}:\n{}", group.title, out);
+    return names.empty() ? names
+                         : "\nRecognised, but not supported by this version:\n" + wrapped(names, 2);
+}
+
+constexpr std::string_view image_text =
+    "IMAGE is a SIF file, a SquashFS file (.sqsh, .sqfs) or a directory with a root file system. It "
+    "may also be a name with a transport ({transports}) or a plain Docker reference such as "
+    "debian:12: such an image is fetched into the store first, unless it is there already.\n\n"
+    "Options end at the image: what follows it belongs to the command.\n\n"
+    "Most options can be set by environment variables named SLIPWAY_, APPTAINER_ or SINGULARITY_ "
+    "and the name shown below; the option wins over the variable, except that lists are added up. "
+    "SLIPWAYENV_NAME, APPTAINERENV_NAME and SINGULARITYENV_NAME set the variable NAME in the "
+    "container. Variables of the image win over those of the host; --env wins over all.";
+
+std::string transports_text() {
+    return "docker://debian:12, oci:DIRECTORY, oci-archive:FILE, docker-archive:FILE";
+}
+
+void fill_in(std::string& text, std::string_view placeholder, std::string_view words) {
+    const auto at = text.find(placeholder);
+    if (at != std::string::npos) {
+        text.replace(at, placeholder.size(), words);
+    }
 }
 
 } // namespace
+
+std::string explained(const Verb& verb) {
+    std::string text(verb.description);
+    fill_in(text, "{image}", image_text);
+    fill_in(text, "{transports}", transports_text());
+    return text;
+}
 
 std::string usage_text(const Verb& verb) {
     std::string out;
@@ -90,11 +125,12 @@ std::string usage_text(const Verb& verb) {
 }
 
 std::string help_text(const Verb& verb) {
-    std::string out = usage_text(verb) + '\n' + paragraphs(verb.description);
+    std::string out = usage_text(verb) + '\n' + paragraphs(explained(verb));
     const auto groups = all_options(verb);
     for (const auto& group : groups) {
         out += group_text(group, groups);
     }
+    out += refused_text(groups);
     if (!verb.examples.empty()) {
         out += "\nExamples:\n";
         for (const auto& example : verb.examples) {
@@ -108,9 +144,6 @@ std::string overview_text() {
     std::string out = "Usage: slipway [OPTIONS] VERB …\n\n"
                       "Runs containers, at the prompt and in Slurm jobs.\n\nVerbs:\n";
     for (const auto& verb : verbs()) {
-        out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
-    }
-    for (const auto& verb : images::verbs()) {
         out += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
     }
     for (const auto& group : global_options()) {

@@ -8,12 +8,15 @@
 /// Texts made from the verb table and the configuration schema.
 namespace slipway::cli {
 
+/// The verb's description. "{transports}" stands for the transports that can be fetched, "{image}" for
+/// what IMAGE may be.
+std::string explained(const Verb& verb);
+
 std::string overview_text();              ///< `slipway help`
 std::string help_text(const Verb& verb);  ///< `slipway help VERB`
 std::string usage_text(const Verb& verb); ///< the usage lines only
 
-/// Man pages in roff: "slipway" (1), "exec" and every other verb (1), also the second
-/// program's, "slipway.yaml" (5).
+/// Man pages in roff: "slipway" (1), "exec" and every other verb (1), "slipway.yaml" (5).
 /// Code::usage for other names.
 base::Result<std::string> man_page(std::string_view name);
 

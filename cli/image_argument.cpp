@@ -5,11 +5,13 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/images_program.hpp"
+#include "cli/verbs.hpp"
 #include "image/reference.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 
@@ -21,15 +23,21 @@ bool exists(const std::string& path) {
     return ::stat(path.c_str(), &facts) == 0;
 }
 
+bool has(std::span<const Option> options, const Option* wanted) {
+    return std::any_of(options.begin(), options.end(),
+                       [&](const Option& option) { return option.name == wanted->name; });
+}
+
 /// What of this command line concerns the fetching of the image.
 std::vector<std::string> stage_options(const Arguments& arguments) {
     std::vector<std::string> options;
     for (const auto& [option, value] : arguments.given()) {
-        for (const std::string_view handed_on :
-             {"pull", "authfile", "no-https", "quiet", "silent", "verbose", "debug"}) {
-            if (option->name == handed_on) {
-                options.push_back(fmt::format("--{}={}", handed_on, value));
-            }
+        bool handed_on = has(fetch_options().options, option);
+        for (const auto& group : global_options()) {
+            handed_on = handed_on || has(group.options, option);
+        }
+        if (handed_on) {
+            options.push_back(fmt::format("--{}={}", option->name, value));
         }
     }
     return options;

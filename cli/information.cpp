@@ -2,6 +2,7 @@
 // The verbs help, version and config.
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
 #include "cli/messages.hpp"
@@ -39,7 +40,7 @@ Result<int> config_check(const Session& session) {
     const auto& words = session.arguments.words();
     const bool named = words.size() > 1;
     const auto reader = config::Reader::user;
-    const auto source = config::find_source(reader, named ? words[1] : std::string());
+    const auto source = config::find_source(reader, named ? words[1] : session.site_file());
     // A named file may be a draft of anybody's; only the one in force must be guarded already.
     base::UniqueFd file;
     if (named) {
@@ -64,7 +65,7 @@ Result<int> config_check(const Session& session) {
 
 Result<int> config_show(const Session& session) {
     TRY(at_most(session, 1));
-    TRY_ASSIGN(const auto config, config::load(config::Reader::user));
+    TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
     const auto origin = config.source.empty() ? std::string("built-in defaults") : config.source;
     return printed(fmt::format("# {}\n{}", base::printable(origin), config::show(config)));
 }
@@ -89,9 +90,7 @@ Result<int> run_help(Session& session) {
     if (name.empty()) {
         return printed(overview_text());
     }
-    const auto* verb = find_verb(name);
-    verb = verb != nullptr ? verb : images::find_verb(name);
-    if (verb != nullptr) {
+    if (const auto* verb = find_verb(name); verb != nullptr) {
         return printed(help_text(*verb));
     }
     return fail(Code::usage, "unknown verb " + in_quotes(name), "slipway help lists the verbs");
@@ -100,7 +99,7 @@ Result<int> run_help(Session& session) {
 Result<int> run_version(Session& session) {
     TRY(at_most(session, 0));
     if (session.arguments.flag("json")) {
-        return printed(fmt::format("{{\"version\": {}}}\n", json_string(version_text)));
+        return printed(fmt::format("{{\"version\": {}}}\n", base::json::compact(base::json::Value(version_text))));
     }
     return printed(fmt::format("slipway {}\n", version_text));
 }

@@ -1,49 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// slipway: reads the global options, finds the verb, runs it.
+// slipway: reads the global options, finds the verb, runs it or becomes the program that has it.
 #include "base/format.hpp"
 #include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
 #include "cli/images_program.hpp"
 #include "cli/messages.hpp"
-#include "cli/session.hpp"
-#include "cli/verbs.hpp"
+#include "cli/program.hpp"
 #include "cli/version.hpp"
-
-#include <exception>
 
 namespace {
 
 using namespace slipway;
 using namespace slipway::cli;
 
-using Run = base::Result<int> (*)(Session&);
-
-struct Command {
-    std::string_view verb;
-    Run run;
-};
-constexpr Command commands[] = {
-    {"run", run_action_run},  {"exec", run_action_exec}, {"shell", run_action_shell},
-    {"inspect", run_inspect}, {"config", run_config},    {"help", run_help},
-    {"version", run_version}, {"doctor", run_doctor},
-};
-
-Run find_command(std::string_view verb) {
-    for (const auto& command : commands) {
-        if (command.verb == verb) {
-            return command.run;
-        }
-    }
-    return nullptr;
-}
-
 base::Error unknown_verb(const std::string& word) {
     std::vector<std::string_view> known;
     for (const auto& verb : verbs()) {
-        known.push_back(verb.name);
-    }
-    for (const auto& verb : images::verbs()) {
         known.push_back(verb.name);
     }
     const auto near = base::did_you_mean(word, known);
@@ -61,25 +34,8 @@ std::vector<std::string> hand_on(const Arguments& globals, const std::vector<std
     return arguments;
 }
 
-base::Result<int> run_verb(const Arguments& globals, const Verb& verb, Run run) {
-    const std::vector<std::string> rest(globals.words().begin() + 1, globals.words().end());
-    const auto groups = all_options(verb);
-    TRY_ASSIGN(auto arguments, parse_arguments(groups, rest, verb.words));
-    if (arguments.wants_help()) {
-        return print(help_text(verb)) ? 0 : 255;
-    }
-    for (const auto& [option, value] : globals.given()) {
-        arguments.add(*option, value);
-    }
-    start_messages(level_from(arguments));
-    Session session{std::move(arguments), EnvironmentView::of_process()};
-    TRY(add_environment(session.arguments, groups, session.environment));
-    return run(session);
-}
-
 base::Result<int> run(const std::vector<std::string>& arguments) {
-    constexpr Option version_option{"version", 0, OptionKind::flag, "", "Print the version.", "",
-                                    "",        ""};
+    static constexpr Option version_option{.name = "version", .doc = "Print the version."};
     std::vector<OptionGroup> groups(global_options().begin(), global_options().end());
     groups.push_back({"", {&version_option, 1}});
     TRY_ASSIGN(auto globals, parse_arguments(groups, arguments, Words::end_options));
@@ -94,30 +50,18 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
         return base::fail(base::Code::usage, "a verb is missing", "slipway help lists the verbs");
     }
     const auto* verb = find_verb(words.front());
-    const auto command = find_command(words.front());
-    if (verb != nullptr && command != nullptr) {
-        return run_verb(globals, *verb, command);
+    if (verb == nullptr) {
+        return base::Unexpected(unknown_verb(words.front()));
     }
-    if (images::find_verb(words.front()) != nullptr) {
+    if (verb->program == Program::images) {
         return base::Unexpected(become_images_program(hand_on(globals, words)));
     }
-    return base::Unexpected(unknown_verb(words.front()));
+    return call_verb(*verb, std::span(words).subspan(1), globals);
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
     slipway::base::open_standard_descriptors();
-    start_messages(base::LogLevel::info);
-    try {
-        const auto result = run({argv + (argc > 0 ? 1 : 0), argv + argc});
-        if (result) {
-            return *result;
-        }
-        print_error(result.error());
-        return static_cast<int>(base::exit_code_for(result.error().code));
-    } catch (const std::exception& error) { // out of memory; everything else is a Result
-        print_error({base::Code::internal, 0, error.what(), "report this as an error of Slipway"});
-        return static_cast<int>(base::ExitCode::setup);
-    }
+    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
 }

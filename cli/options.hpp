@@ -27,14 +27,14 @@ struct Option {
     std::string_view name; ///< without --
     char letter = 0;       ///< 0: no short form
     OptionKind kind = OptionKind::flag;
-    std::string_view value; ///< "SRC[:DST[:OPTIONS]],…" for help; "" for flags
-    std::string_view doc;   ///< whole sentences
+    std::string_view value = ""; ///< "SRC[:DST[:OPTIONS]],…" for help; "" for flags
+    std::string_view doc = "";   ///< whole sentences
     /// Names after SLIPWAY_, APPTAINER_ or SINGULARITY_, separated by blanks; the first that is set
     /// counts. "" when no environment variable stands for the option.
-    std::string_view environment;
-    std::string_view alias;       ///< other long names, separated by blanks
-    std::string_view unsupported; ///< when not empty: recognised, refused, and this says why
-    std::string_view files = "";  ///< "file" or "dir": what the shell completes the value with
+    std::string_view environment = "";
+    std::string_view alias = "";       ///< other long names, separated by blanks
+    std::string_view unsupported = ""; ///< when not empty: recognised, refused, and this says why
+    std::string_view files = "";       ///< "file" or "dir": what the shell completes the value with
 };
 
 struct OptionGroup {

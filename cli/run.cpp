@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs run, exec and shell: from the command line into the container.
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/action.hpp"
 #include "cli/image_argument.hpp"
@@ -69,16 +70,16 @@ std::vector<std::string> command_planned(const Action& action) {
 
 Result<int> dry_run(const Action& action, const config::Config& config) {
     TRY_ASSIGN(const auto plan, launcher::plan_container(action.request, config, warn));
-    std::string words;
-    for (const auto& word : command_planned(action)) {
-        words += action.json ? (words.empty() ? "" : ",") + json_string(word)
-                             : (words.empty() ? "" : " ") + base::in_quotes(word);
-    }
+    const auto command = command_planned(action);
     std::string text;
     if (action.json) {
-        text = fmt::format("{{\"command\":[{}],\"plan\":{}}}\n", words,
+        text = fmt::format("{{\"command\":{},\"plan\":{}}}\n", base::json::compact(base::json::Value(command)),
                            base::trim(launcher::plan_json(plan)));
     } else {
+        std::string words;
+        for (const auto& word : command) {
+            words += (words.empty() ? "" : " ") + base::in_quotes(word);
+        }
         text = fmt::format("{}command {}\n", launcher::plan_text(plan), words);
     }
     return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
@@ -87,7 +88,7 @@ Result<int> dry_run(const Action& action, const config::Config& config) {
 Result<int> run_action(ActionKind kind, Session& session) {
     TRY_ASSIGN(const auto cwd, current_directory());
     TRY_ASSIGN(auto action, read_action(kind, session.arguments, session.environment, cwd));
-    TRY_ASSIGN(const auto config, config::load(config::Reader::user));
+    TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
     TRY_ASSIGN(action.request.image, image_path(action.image_word, session));
     TRY(collect_variables(action));
     base::log(base::LogLevel::debug,
@@ -109,15 +110,15 @@ Result<int> run_action(ActionKind kind, Session& session) {
 
 } // namespace
 
-Result<int> run_action_run(Session& session) {
+Result<int> run_run(Session& session) {
     return run_action(ActionKind::run, session);
 }
 
-Result<int> run_action_exec(Session& session) {
+Result<int> run_exec(Session& session) {
     return run_action(ActionKind::exec, session);
 }
 
-Result<int> run_action_shell(Session& session) {
+Result<int> run_shell(Session& session) {
     return run_action(ActionKind::shell, session);
 }
 

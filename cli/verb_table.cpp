@@ -6,55 +6,65 @@
 namespace slipway::cli {
 namespace {
 
-constexpr auto flag = OptionKind::flag;
+constexpr auto text = OptionKind::text;
 
-constexpr std::array common_options{
-    Option{"quiet", 'q', flag, "", "No informative messages.", "", "", ""},
-    Option{"silent", 's', flag, "", "No messages but errors.", "", "", ""},
-    Option{"verbose", 'v', flag, "", "More messages about what is done.", "", "", ""},
-    Option{"debug", 'd', flag, "", "All messages, for reports of errors.", "", "", ""},
+constexpr std::array message_table{
+    Option{.name = "quiet", .letter = 'q', .doc = "No informative messages."},
+    Option{.name = "silent", .letter = 's', .doc = "No messages but errors."},
+    Option{.name = "verbose", .letter = 'v', .doc = "More messages about what is done."},
+    Option{.name = "debug", .letter = 'd', .doc = "All messages, for reports of errors."},
 };
-constexpr std::array common_groups{OptionGroup{"Messages", common_options}};
-
-constexpr std::array inspect_option_table{
-    Option{"labels", 'l', flag, "", "Labels; also what is shown without any option.", "", "", ""},
-    Option{"deffile", 'd', flag, "", "The definition that the image was made from.", "", "", ""},
-    Option{"runscript", 'r', flag, "", "The script behind slipway run.", "", "", ""},
-    Option{"startscript", 's', flag, "", "The script for instances.", "", "", ""},
-    Option{"test", 't', flag, "", "The test script.", "", "", ""},
-    Option{"environment", 'e', flag, "", "The scripts that set the environment.", "", "", ""},
-    Option{"helpfile", 'H', flag, "", "The help text.", "", "", ""},
-    Option{"list-apps", 0, flag, "", "Names of the SCIF apps in the image.", "", "", ""},
-    Option{"app", 0, OptionKind::text, "NAME", "Show the parts of this app.", "", "", ""},
-    Option{"all", 0, flag, "", "Everything, as JSON.", "", "", ""},
-    Option{"json", 'j', flag, "", "As JSON.", "", "", ""},
+constexpr std::array site_table{
+    Option{.name = "config", .kind = text, .value = "FILE",
+           .doc = "Use this site file instead of the one in force.", .files = "file"},
 };
-constexpr std::array inspect_groups{OptionGroup{"Parts", inspect_option_table}};
+constexpr std::array common_groups{OptionGroup{"Messages", message_table},
+                                   OptionGroup{"Site", site_table}};
 
-constexpr std::array json_option_table{
-    Option{"json", 'j', flag, "", "Print JSON.", "", "", ""},
+constexpr std::array inspect_table{
+    Option{.name = "labels", .letter = 'l',
+           .doc = "Labels; also what is shown without any option."},
+    Option{.name = "deffile", .letter = 'd', .doc = "The definition that the image was made from."},
+    Option{.name = "runscript", .letter = 'r', .doc = "The script behind slipway run."},
+    Option{.name = "startscript", .letter = 's', .doc = "The script for instances."},
+    Option{.name = "test", .letter = 't', .doc = "The test script."},
+    Option{.name = "environment", .letter = 'e', .doc = "The scripts that set the environment."},
+    Option{.name = "helpfile", .letter = 'H', .doc = "The help text."},
+    Option{.name = "list-apps", .doc = "Names of the SCIF apps in the image."},
+    Option{.name = "app", .kind = text, .value = "NAME", .doc = "Show the parts of this app."},
+    Option{.name = "all", .doc = "Everything, as JSON."},
+    Option{.name = "json", .letter = 'j', .doc = "As JSON."},
 };
-constexpr std::array json_groups{OptionGroup{"Output", json_option_table}};
+std::span<const OptionGroup> inspect_options() {
+    static const std::array groups{OptionGroup{"Parts", inspect_table}, fetch_options()};
+    return groups;
+}
 
-constexpr std::array help_option_table{
-    Option{"man", 0, flag, "", "Print the man page, in roff.", "", "", ""},
-    Option{"completion", 0, OptionKind::text, "SHELL",
-           "Print completion rules for a shell; bash is known.", "", "", ""},
+constexpr std::array json_table{Option{.name = "json", .letter = 'j', .doc = "Print JSON."}};
+constexpr std::array json_groups{OptionGroup{"Output", json_table}};
+
+constexpr std::array help_table{
+    Option{.name = "man", .doc = "Print the man page, in roff."},
+    Option{.name = "completion", .kind = text, .value = "SHELL",
+           .doc = "Print completion rules for a shell; bash is known."},
 };
-constexpr std::array help_groups{OptionGroup{"Output", help_option_table}};
+constexpr std::array help_groups{OptionGroup{"Output", help_table}};
 
-constexpr std::string_view image_text =
-    "IMAGE is a SIF file, a SquashFS file (.sqsh, .sqfs) or a directory with a root file system. "
-    "It may also be a name with a transport, such as docker://debian:12, oras://host/name:tag or "
-    "oci:directory, or a plain docker reference such as debian:12: such an image is fetched into "
-    "the store first, unless it is there already.";
+constexpr std::array images_table{
+    Option{.name = "force", .letter = 'F', .doc = "rm: also remove what jobs may still need."},
+    Option{.name = "json", .letter = 'j', .doc = "list: print JSON."},
+};
+constexpr std::array images_groups{OptionGroup{"Options", images_table}};
 
-constexpr std::string_view environment_text =
-    "Options end at the image: what follows it belongs to the command.\n\n"
-    "Most options can be set by environment variables named SLIPWAY_, APPTAINER_ or SINGULARITY_ "
-    "and the name shown below; the option wins over the variable, except that lists are "
-    "added up. SLIPWAYENV_NAME, APPTAINERENV_NAME and SINGULARITYENV_NAME set the variable NAME in "
-    "the container. Variables of the image win over those of the host; --env wins over all.";
+constexpr std::array cache_table{
+    Option{.name = "force", .letter = 'f', .doc = "clean: do not ask."},
+    Option{.name = "dry-run", .letter = 'n', .doc = "clean: print what would be removed."},
+    Option{.name = "days", .letter = 'D', .kind = text, .value = "DAYS",
+           .doc = "clean: only images that were staged at least so many days ago."},
+    Option{.name = "repair", .doc = "fsck: remove what is broken."},
+    Option{.name = "json", .letter = 'j', .doc = "list, fsck: print JSON."},
+};
+constexpr std::array cache_groups{OptionGroup{"Options", cache_table}};
 
 constexpr std::array exec_examples{
     Example{"slipway exec debian.sif cat /etc/os-release", "Run a command from the image."},
@@ -87,104 +97,221 @@ constexpr std::array config_examples{
 };
 constexpr std::array doctor_examples{
     Example{"slipway doctor", "On a login node, and on a compute node: srun -N1 slipway doctor."},
-    Example{"slipway doctor --json", "For a monitoring system; the exit status is 1 if a check failed."},
+    Example{"slipway doctor --json",
+            "For a monitoring system; the exit status is 1 if a check failed."},
 };
 constexpr std::array help_examples{
     Example{"slipway help exec", "How to use exec."},
     Example{"slipway help --man exec | man -l -", "The same as a man page."},
     Example{"source <(slipway help --completion bash)", "Completion in this shell."},
 };
-
-// The descriptions are put together at compile time: one text for help and man page.
-template <std::size_t n>
-struct Joined {
-    char text[n + 1]{};
-    constexpr operator std::string_view() const { return {text, n}; }
+constexpr std::array pull_examples{
+    Example{"slipway pull docker://alpine:3.20", "Makes alpine_3.20.sif."},
+    Example{"slipway pull --platform linux/arm64 arm.sif docker://alpine:3.20",
+            "For another machine, into a file of your choice."},
 };
-template <const std::string_view&... parts>
-constexpr auto join() {
-    Joined<(parts.size() + ...)> joined;
-    std::size_t at = 0;
-    const auto append = [&](std::string_view part) {
-        for (const char c : part) {
-            joined.text[at++] = c;
-        }
-    };
-    (append(parts), ...);
-    return joined;
-}
+constexpr std::array stage_examples{
+    Example{"slipway stage docker://debian:12", "Before the job: the job then starts at once."},
+    Example{"slipway stage --print-path nvcr.io#nvidia/pytorch:24.05-py3",
+            "enroot's spelling; prints where the image is."},
+};
+constexpr std::array build_examples{
+    Example{"slipway build tools.sif oci-archive:tools.tar", "From an archive."},
+    Example{"slipway build -F tools.sif docker://registry.site/tools:2", "Replaces tools.sif."},
+};
+constexpr std::array images_examples{
+    Example{"slipway images", "What is staged for you and for everybody."},
+    Example{"slipway images pin 3f9a0c", "Keep that one, whatever the quota says."},
+};
+constexpr std::array cache_examples{
+    Example{"slipway cache list -v", "Your own store."},
+    Example{"slipway cache clean --days 30", "What was staged a month ago or earlier."},
+    Example{"slipway cache fsck --repair", "Read every image and compare it with its digest."},
+};
 
-constexpr std::string_view gap = "\n\n";
-constexpr std::string_view exec_text =
-    "Runs COMMAND in a container made from IMAGE, as yourself, with your home directory, the "
-    "current "
-    "directory, /tmp and the site's directories visible in it. The command's exit status is "
-    "slipway's.";
-constexpr std::string_view run_text =
-    "Runs what the image was made to run: the run script of a native image, ENTRYPOINT and CMD of "
-    "a "
-    "Docker or OCI image. ARGUMENTS are handed to it. An image without a run script gives /bin/sh.";
-constexpr std::string_view shell_text =
-    "Opens an interactive shell in a container made from IMAGE: the one named by --shell, else "
-    "bash "
-    "if the image has it, else sh. Arguments are given to the shell.";
-constexpr auto exec_description = join<exec_text, gap, image_text, gap, environment_text>();
-constexpr auto run_description = join<run_text, gap, image_text, gap, environment_text>();
-constexpr auto shell_description = join<shell_text, gap, image_text, gap, environment_text>();
+constexpr std::array variable_table{
+    EnvironmentVariable{.names = "SLIPWAY_CONFIG",
+                        .doc = "The site file to use at the prompt. Slurm's part and the service do "
+                               "not listen to it."},
+    EnvironmentVariable{.names = "SLIPWAY_CACHEDIR", .doc = "The user's own store."},
+    EnvironmentVariable{.names = "APPTAINER_CACHEDIR, SINGULARITY_CACHEDIR",
+                        .doc = "Without SLIPWAY_CACHEDIR the user's own store is the directory "
+                               "slipway in this one; the first that is set counts."},
+    EnvironmentVariable{.names = "SLIPWAY_TMPDIR, APPTAINER_TMPDIR, SINGULARITY_TMPDIR, TMPDIR",
+                        .doc = "Where --disable-cache keeps images for the moment. The first that "
+                               "is set counts; without any it is /tmp."},
+    EnvironmentVariable{.names = "SLIPWAY_DOCKER_USERNAME, SLIPWAY_DOCKER_PASSWORD",
+                        .doc = "A login for the registry that is asked. The same with APPTAINER_ "
+                               "and SINGULARITY_ in front."},
+    EnvironmentVariable{.names = "SLIPWAY_NAME, APPTAINER_NAME, SINGULARITY_NAME",
+                        .doc = "Options of verbs, with their names in place of NAME; see the pages "
+                               "of the verbs."},
+    EnvironmentVariable{.names = "SLIPWAYENV_NAME, APPTAINERENV_NAME, SINGULARITYENV_NAME",
+                        .doc = "The variable NAME in the container."},
+};
 
 const std::array verb_table{
-    Verb{"run", "Run what an image is made for", "run [OPTIONS] IMAGE [ARGUMENTS…]",
-         run_description, run_options(), run_examples, Words::end_options, "", "file",
-         "slipway-exec(1) slipway-shell(1) slipway.yaml(5)"},
-    Verb{"exec", "Run a command in a container", "exec [OPTIONS] IMAGE COMMAND [ARGUMENTS…]",
-         exec_description, exec_options(), exec_examples, Words::end_options, "", "file",
-         "slipway-run(1) slipway-shell(1) slipway.yaml(5)"},
-    Verb{"shell", "Open a shell in a container", "shell [OPTIONS] IMAGE [ARGUMENTS…]",
-         shell_description, shell_options(), shell_examples, Words::end_options, "", "file",
-         "slipway-exec(1) slipway-run(1) slipway.yaml(5)"},
-    Verb{"inspect", "Show labels and scripts of an image", "inspect [OPTIONS] IMAGE",
-         "Shows what an image file or directory says about itself. Several parts may be asked for "
-         "at once. Texts are shown with control characters escaped when they go to a terminal.",
-         inspect_groups, inspect_examples, Words::anywhere, "", "file", "slipway-run(1)"},
-    Verb{"config",
-         "Check and show the site configuration",
-         "config check [FILE]\nconfig show\nconfig example",
-         "check reads FILE, or the configuration in force, and tells every mistake with its line. "
-         "Ownership and permissions are checked as privileged programs do it when FILE is not "
-         "given.\n\n"
-         "show prints the values in force, defaults included, as YAML.\n\n"
-         "example prints a file with every key, its default and its documentation.\n\n"
-         "The configuration in force is the file named by SLIPWAY_CONFIG, else "
-         "/etc/slipway/slipway.yaml; without either the built-in defaults hold. Slurm's part and "
-         "the service never listen to SLIPWAY_CONFIG.",
-         {},
-         config_examples,
-         Words::anywhere,
-         "check show example",
-         "file",
-         "slipway.yaml(5)"},
-    Verb{"doctor", "Check what containers need on this machine", "doctor [--json]",
-         "Looks at the kernel, user namespaces, /dev/fuse, the site file, the store, the service, the "
-         "registries that the site file names, and at Slurm and the plugin that it loads. Every check "
-         "passes, warns or fails, and says what to do. Nothing is changed. The exit status is 1 when "
-         "a check failed.",
-         json_groups, doctor_examples, Words::anywhere, "", "", "slipway-config(1) slipway.yaml(5)"},
-    Verb{"help", "Explain a verb", "help [OPTIONS] [VERB]",
-         "Shows the verbs, or explains one. slipway VERB --help does the same.", help_groups,
-         help_examples, Words::anywhere, "", "", "slipway(1)"},
-    Verb{"version",
-         "Print the version",
-         "version [--json]",
-         "Prints the version of slipway.",
-         json_groups,
-         {},
-         Words::anywhere,
-         "",
-         "",
-         "slipway(1)"},
+    Verb{.name = "run",
+         .summary = "Run what an image is made for",
+         .synopsis = "run [OPTIONS] IMAGE [ARGUMENTS…]",
+         .description = "Runs what the image was made to run: the run script of a native image, "
+                        "ENTRYPOINT and CMD of a Docker or OCI image. ARGUMENTS are handed to it. "
+                        "An image that has none of these gives /bin/sh.\n\n{image}",
+         .options = run_options(),
+         .examples = run_examples,
+         .words = Words::end_options,
+         .files = "file",
+         .see_also = "slipway-exec(1) slipway-shell(1) slipway.yaml(5)",
+         .run = run_run},
+    Verb{.name = "exec",
+         .summary = "Run a command in a container",
+         .synopsis = "exec [OPTIONS] IMAGE COMMAND [ARGUMENTS…]",
+         .description = "Runs COMMAND in a container made from IMAGE, as yourself, with your home "
+                        "directory, the current directory, /tmp and the site's directories visible "
+                        "in it. The command's exit status is slipway's.\n\n{image}",
+         .options = exec_options(),
+         .examples = exec_examples,
+         .words = Words::end_options,
+         .files = "file",
+         .see_also = "slipway-run(1) slipway-shell(1) slipway.yaml(5)",
+         .run = run_exec},
+    Verb{.name = "shell",
+         .summary = "Open a shell in a container",
+         .synopsis = "shell [OPTIONS] IMAGE [ARGUMENTS…]",
+         .description = "Opens an interactive shell in a container made from IMAGE: the one named "
+                        "by --shell, else bash if the image has it, else sh. Arguments are given "
+                        "to the shell.\n\n{image}",
+         .options = shell_options(),
+         .examples = shell_examples,
+         .words = Words::end_options,
+         .files = "file",
+         .see_also = "slipway-exec(1) slipway-run(1) slipway.yaml(5)",
+         .run = run_shell},
+    Verb{.name = "inspect",
+         .summary = "Show labels and scripts of an image",
+         .synopsis = "inspect [OPTIONS] IMAGE",
+         .description =
+             "Shows what an image file or directory says about itself. Several parts may be asked "
+             "for at once. Texts are shown with control characters escaped when they go to a "
+             "terminal.",
+         .options = inspect_options(),
+         .examples = inspect_examples,
+         .files = "file",
+         .see_also = "slipway-run(1)",
+         .run = run_inspect},
+    Verb{.name = "config",
+         .summary = "Check and show the site configuration",
+         .synopsis = "config check [FILE]\nconfig show\nconfig example",
+         .description =
+             "check reads FILE, or the configuration in force, and reports every mistake with its "
+             "line. Ownership and permissions are checked as privileged programs do it when FILE "
+             "is not given.\n\n"
+             "show prints the values in force, defaults included, as YAML.\n\n"
+             "example prints a file with every key, its default and its documentation.\n\n"
+             "The configuration in force is the file named by --config, else by SLIPWAY_CONFIG, "
+             "else /etc/slipway/slipway.yaml; without any of them the built-in defaults hold. "
+             "Slurm's part and the service never listen to SLIPWAY_CONFIG.",
+         .examples = config_examples,
+         .subverbs = "check show example",
+         .files = "file",
+         .see_also = "slipway.yaml(5)",
+         .run = run_config},
+    Verb{.name = "doctor",
+         .summary = "Check what containers need on this machine",
+         .synopsis = "doctor [--json]",
+         .description =
+             "Looks at the kernel, user namespaces, /dev/fuse, the site file, the store, the "
+             "service, the registries that the site file names, and at Slurm and the plugin that "
+             "it loads. Every check passes, warns or fails, and says what to do. Nothing is "
+             "changed. The exit status is 1 when a check failed.",
+         .options = json_groups,
+         .examples = doctor_examples,
+         .see_also = "slipway-config(1) slipway.yaml(5)",
+         .run = run_doctor},
+    Verb{.name = "help",
+         .summary = "Explain a verb",
+         .synopsis = "help [OPTIONS] [VERB]",
+         .description = "Shows the verbs, or explains one. slipway VERB --help does the same.",
+         .options = help_groups,
+         .examples = help_examples,
+         .see_also = "slipway(1)",
+         .run = run_help},
+    Verb{.name = "version",
+         .summary = "Print the version",
+         .synopsis = "version [--json]",
+         .description = "Prints the version of slipway.",
+         .options = json_groups,
+         .see_also = "slipway(1)",
+         .run = run_version},
+    Verb{.name = "pull",
+         .program = Program::images,
+         .summary = "Fetch an image into a file",
+         .synopsis = "pull [OPTIONS] [FILE] IMAGE",
+         .description =
+             "Makes a SIF file from an image of a registry, an OCI layout or an archive "
+             "({transports}). The image is staged first, as slipway stage does it, and the file is "
+             "a copy of what is in the store: an image that was used before is not fetched again. "
+             "With --disable-cache it is converted straight into the file. The file appears when "
+             "it is whole. When it exists already, you are asked; without a terminal it is an "
+             "error unless --force is given.",
+         .options = pull_options(),
+         .examples = pull_examples,
+         .see_also = "slipway-stage(1) slipway-build(1) slipway.yaml(5)",
+         .run = images::run_pull},
+    Verb{.name = "stage",
+         .program = Program::images,
+         .summary = "Fetch an image into the store",
+         .synopsis = "stage [OPTIONS] IMAGE",
+         .description =
+             "Makes sure that the image ({transports}) is in the store and prints its reference, "
+             "pinned by digest, and its path. Several processes that ask for one image share one "
+             "download and one conversion. Your own store is used unless the shared one belongs to "
+             "you; what the shared store has is not fetched again.",
+         .options = stage_options(),
+         .examples = stage_examples,
+         .see_also = "slipway-images(1) slipway-cache(1) slipway.yaml(5)",
+         .run = images::run_stage},
+    Verb{.name = "build",
+         .program = Program::images,
+         .summary = "Make an image",
+         .synopsis = "build [OPTIONS] FILE IMAGE",
+         .description = "Makes a SIF file from an image, as slipway pull does it.",
+         .options = build_options(),
+         .examples = build_examples,
+         .see_also = "slipway-pull(1)",
+         .run = images::run_build},
+    Verb{.name = "images",
+         .program = Program::images,
+         .summary = "List, pin and remove images in the store",
+         .synopsis = "images [list] [--json]\nimages rm [--force] IMAGE…\nimages pin IMAGE…\n"
+                     "images unpin IMAGE…",
+         .description =
+             "Lists what is staged in the shared store and in your own. IMAGE is the beginning of "
+             "an image's id, or its reference. Only the owner of a store can change it.",
+         .options = images_groups,
+         .examples = images_examples,
+         .subverbs = "list rm pin unpin",
+         .see_also = "slipway-stage(1) slipway-cache(1)",
+         .run = images::run_images},
+    Verb{.name = "cache",
+         .program = Program::images,
+         .summary = "Show and clean the user's own store",
+         .synopsis = "cache list [-v]\ncache clean [-f] [-n] [--days N]\ncache fsck [--repair]",
+         .description =
+             "list counts images and bytes. clean removes images. fsck reads everything and "
+             "compares it with the recorded digests; its exit status is 1 when something is wrong.",
+         .options = cache_groups,
+         .examples = cache_examples,
+         .subverbs = "list clean fsck",
+         .see_also = "slipway-images(1) slipway-stage(1)",
+         .run = images::run_cache},
 };
 
 } // namespace
+
+std::span<const EnvironmentVariable> environment_variables() {
+    return variable_table;
+}
 
 std::span<const Verb> verbs() {
     return verb_table;

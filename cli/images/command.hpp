@@ -14,12 +14,6 @@
 /// Verbs of slipway-images: everything that needs the network, the converter or the store.
 namespace slipway::cli::images {
 
-base::Result<int> run_stage(Session& session);
-base::Result<int> run_pull(Session& session);
-base::Result<int> run_build(Session& session);
-base::Result<int> run_images(Session& session);
-base::Result<int> run_cache(Session& session);
-
 /// Site file and stores as they concern the calling user.
 struct Site {
     std::shared_ptr<const config::Config> config;

@@ -45,7 +45,7 @@ bool belongs_to_me(const std::string& path) {
 base::Result<Site> find_site(const Session& session) {
     Site site;
     TRY_ASSIGN(auto config,
-               config::load(config::Reader::user, session.arguments.text("config").value_or("")));
+               config::load(config::Reader::user, session.site_file()));
     site.config = std::make_shared<const config::Config>(std::move(config));
     const auto& settings = site.config->store;
     const auto given = session.environment.get("SLIPWAY_CACHEDIR").value_or("");

@@ -13,74 +13,79 @@ _slipway() {
     done
     case $verb in
         run)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|--authfile|"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--bind|-B|--env-file|--authfile|--config|"
             with_dir="|--home|-H|"
-            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|--platform|--arch|"
             stops=1
             ;;
         exec)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|--authfile|"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--bind|-B|--env-file|--authfile|--config|"
             with_dir="|--home|-H|"
-            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
+            with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|--platform|--arch|"
             stops=1
             ;;
         shell)
-            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --authfile --no-https --nohttps --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_file="|--bind|-B|--env-file|--authfile|"
+            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --cwd --pwd --writable-tmpfs --contain -c --containall -C --compat --userns -u --no-privs --no-init --no-pid --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--bind|-B|--env-file|--authfile|--config|"
             with_dir="|--home|-H|"
-            with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|"
+            with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--env|--pull|--platform|--arch|"
             stops=1
             ;;
         inspect)
-            options="--labels -l --deffile -d --runscript -r --startscript -s --test -t --environment -e --helpfile -H --list-apps --app --all --json -j --quiet -q --silent -s --verbose -v --debug -d --help"
-            with_value="|--app|"
+            options="--labels -l --deffile -d --runscript -r --startscript -s --test -t --environment -e --helpfile -H --list-apps --app --all --json -j --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--authfile|--config|"
+            with_value="|--app|--pull|--platform|--arch|"
             ;;
         config)
-            options="--quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--config|"
             words="check show example"
             ;;
         doctor)
-            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--config|"
             ;;
         help)
-            options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--config|"
             with_value="|--completion|"
             words="run exec shell inspect config doctor help version pull stage build images cache"
             ;;
         version)
-            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            with_file="|--config|"
             ;;
         pull)
-            options="--platform --arch --no-https --nohttps --authfile --config --json -j --force -F --dir --name --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--force -F --dir --name --json -j --allow-unsigned -U --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
             with_dir="|--dir|"
-            with_value="|--platform|--arch|--name|"
+            with_value="|--name|--pull|--platform|--arch|"
             ;;
         stage)
-            options="--platform --arch --no-https --nohttps --authfile --config --json -j --pull --print-path --print-keys --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--pull --platform --arch --authfile --no-https --nohttps --disable-cache --print-path --print-keys --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
-            with_value="|--platform|--arch|--pull|"
+            with_value="|--pull|--platform|--arch|"
             ;;
         build)
-            options="--platform --arch --no-https --nohttps --authfile --config --json -j --force -F --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--force -F --json -j --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
-            with_value="|--platform|--arch|"
+            with_value="|--pull|--platform|--arch|"
             ;;
         images)
-            options="--force -F --json -j --config --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--force -F --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--config|"
             words="list rm pin unpin"
             ;;
         cache)
-            options="--force -f --dry-run -n --days -D --repair --json -j --config --quiet -q --silent -s --verbose -v --debug -d --help"
+            options="--force -f --dry-run -n --days -D --repair --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--config|"
             with_value="|--days|-D|"
             words="list clean fsck"
             ;;
         "")
-            options="--quiet -q --silent -s --verbose -v --debug -d --help --version"
+            options="--quiet -q --silent -s --verbose -v --debug -d --config --help --version"
             words="run exec shell inspect config doctor help version pull stage build images cache"
             ;;
     esac

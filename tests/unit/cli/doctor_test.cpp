@@ -60,6 +60,30 @@ TEST_CASE("plugins are found in plugstack.conf and what it includes") {
     CHECK(plugins_of(dir->path() + "/none").empty());
 }
 
+TEST_CASE("a site whose srun looks for commands on the host is warned") {
+    auto dir = base::TempDir::create("slipway-doctor-");
+    const auto conf = dir->path() + "/slurm.conf";
+    const auto other = dir->path() + "/other.conf";
+    for (const std::string line :
+         {"LaunchParameters=test_exec", "launchparameters = use_interactive_step, Test_Exec # x",
+          "LaunchParameters=enable_nss_slurm\nLaunchParameters=test_exec"}) {
+        INFO(line);
+        write(conf, "ClusterName=x\n" + line + "\n");
+        const auto finding = check_launch_parameters(conf);
+        REQUIRE(finding);
+        CHECK(finding->verdict == Verdict::warn);
+    }
+    write(conf, "Include " + other + "\n");
+    write(other, "LaunchParameters=test_exec\n");
+    CHECK(check_launch_parameters(conf));
+    for (const std::string line : {"", "LaunchParameters=enable_nss_slurm", "#LaunchParameters=test_exec",
+                                   "LaunchParameters=no_test_execution"}) {
+        write(conf, "ClusterName=x\n" + line + "\n");
+        CHECK_FALSE(check_launch_parameters(conf));
+    }
+    CHECK_FALSE(check_launch_parameters(dir->path() + "/none"));
+}
+
 TEST_CASE("a plugin's release is read from its bytes, whatever they are") {
     CHECK(plugin_release("/proc/self/exe").empty());
     auto dir = base::TempDir::create("slipway-doctor-");
@@ -95,7 +119,12 @@ TEST_CASE("a plugin needs both halves, and root's alone") {
     write(core, "");
     CHECK(check_plugin(front, "").verdict == Verdict::pass);
     REQUIRE(::chmod(core.c_str(), 0664) == 0);
-    says("spank_slipway_core.so' can be changed");
+    says("spank_slipway_core.so' ");
+    says("writable");
+    REQUIRE(::chmod(core.c_str(), 0644) == 0);
+    // Not only the file: who can rename a directory on the way can put another file there.
+    REQUIRE(::chmod(dir->path().c_str(), 0777) == 0);
+    says("writable");
 }
 
 TEST_CASE("stores and services that are not there") {

@@ -13,12 +13,6 @@ using namespace slipway::cli;
 
 namespace {
 
-std::vector<Verb> every_verb() {
-    std::vector<Verb> all(verbs().begin(), verbs().end());
-    all.insert(all.end(), images::verbs().begin(), images::verbs().end());
-    return all;
-}
-
 bool contains(std::string_view text, std::string_view part) {
     return text.find(part) != std::string_view::npos;
 }
@@ -26,7 +20,7 @@ bool contains(std::string_view text, std::string_view part) {
 } // namespace
 
 TEST_CASE("the tables are sound") {
-    for (const auto& verb : every_verb()) {
+    for (const auto& verb : verbs()) {
         INFO(verb.name);
         CHECK_FALSE(verb.summary.empty());
         CHECK(verb.summary.back() != '.');
@@ -43,6 +37,8 @@ TEST_CASE("the tables are sound") {
                 CHECK((option.kind == OptionKind::flag) == option.value.empty());
                 if (option.unsupported.empty()) {
                     CHECK(option.doc.ends_with('.'));
+                } else {
+                    CHECK_FALSE(option.unsupported.ends_with('.'));
                 }
                 for (const auto alias : base::split(option.alias, ' ')) {
                     CHECK((alias.empty() || names.insert(std::string(alias)).second));
@@ -55,8 +51,24 @@ TEST_CASE("the tables are sound") {
     }
 }
 
+TEST_CASE("nothing stays to be filled in") {
+    for (const auto& verb : verbs()) {
+        INFO(verb.name);
+        CHECK_FALSE(contains(help_text(verb), "{"));
+        CHECK_FALSE(contains(*man_page(verb.name), "{"));
+        for (const auto page : base::split(verb.see_also, ' ')) {
+            const auto name = page.substr(0, page.find('('));
+            INFO(name);
+            const auto other = name == "slipway" || name == "slipway.yaml"
+                                   ? name
+                                   : name.substr(std::string_view("slipway-").size());
+            CHECK(man_page(other).has_value());
+        }
+    }
+}
+
 TEST_CASE("help shows every option that works and names those that do not") {
-    for (const auto& verb : every_verb()) {
+    for (const auto& verb : verbs()) {
         INFO(verb.name);
         const auto text = help_text(verb);
         CHECK(text.starts_with("Usage: slipway " + std::string(verb.name)));
@@ -91,7 +103,48 @@ TEST_CASE("help for version, word by word") {
                                               "  -v, --verbose\n"
                                               "          More messages about what is done.\n"
                                               "  -d, --debug\n"
-                                              "          All messages, for reports of errors.\n");
+                                              "          All messages, for reports of errors.\n"
+                                              "\n"
+                                              "Site:\n"
+                                              "      --config FILE\n"
+                                              "          Use this site file instead of the one in "
+                                              "force.\n");
+}
+
+TEST_CASE("verbs that take an image fetch it and refuse options in the same way") {
+    const auto find = [](const Verb& verb, std::string_view name) -> const Option* {
+        for (const auto& group : verb.options) {
+            for (const auto& option : group.options) {
+                if (option.name == name) {
+                    return &option;
+                }
+            }
+        }
+        return nullptr;
+    };
+    for (const auto* name : {"run", "exec", "shell", "inspect", "stage", "pull", "build"}) {
+        const auto* verb = find_verb(name);
+        REQUIRE(verb != nullptr);
+        for (const auto& option : fetch_options().options) {
+            INFO(name << " --" << option.name);
+            const auto* here = find(*verb, option.name);
+            REQUIRE(here != nullptr);
+            CHECK(here->doc == option.doc);
+            CHECK(here->environment == option.environment);
+            CHECK(here->unsupported.empty());
+        }
+        if (std::string_view(name) == "inspect") {
+            continue;
+        }
+        for (const auto& option : refused_options().options) {
+            INFO(name << " --" << option.name);
+            const auto* here = find(*verb, option.name);
+            REQUIRE(here != nullptr);
+            CHECK(here->unsupported == option.unsupported);
+            // What a profile sets for containers must not stop a pull.
+            CHECK((verb->program == Program::slipway || here->environment.empty()));
+        }
+    }
 }
 
 TEST_CASE("man pages have every option and every key") {
