@@ -5,9 +5,8 @@
 #include "base/log.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
-#include "launcher/squashfs_server/reader.hpp"
-#include "launcher/squashfs_server/sandbox.hpp"
-#include "launcher/squashfs_server/server.hpp"
+#include "launcher/image_server/sandbox.hpp"
+#include "squashfs/reader/reader.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -68,10 +67,10 @@ Result<std::vector<std::string>> list_directory(int root, const std::string& pat
 
 class SquashfsFiles {
   public:
-    explicit SquashfsFiles(launcher::SquashfsImage& image) : reader_(image) {}
+    explicit SquashfsFiles(squashfs::Image& image) : reader_(image) {}
 
     Result<std::optional<std::string>> read(const std::string& path) {
-        launcher::squashfs::Inode inode;
+        squashfs::Inode inode;
         if (!find(path, inode) || !S_ISREG(inode.mode)) {
             return std::optional<std::string>();
         }
@@ -79,7 +78,7 @@ class SquashfsFiles {
             return fail(Code::limit_exceeded, base::in_quotes(path) + " in the image is too large");
         }
         std::string text;
-        launcher::squashfs::FileData data;
+        squashfs::FileData data;
         while (text.size() < inode.size) {
             if (reader_.read(inode, text.size(), max_file, data) != 0 || data.size == 0) {
                 return fail(Code::image_corrupt,
@@ -95,12 +94,12 @@ class SquashfsFiles {
 
     Result<std::vector<std::string>> list(const std::string& path) {
         std::vector<std::string> names;
-        launcher::squashfs::Inode inode;
+        squashfs::Inode inode;
         if (!find(path, inode) || !S_ISDIR(inode.mode)) {
             return names;
         }
-        launcher::squashfs::Listing listing(reader_, inode, 0);
-        launcher::squashfs::DirectoryEntry entry;
+        squashfs::Listing listing(reader_, inode, 0);
+        squashfs::DirectoryEntry entry;
         while (names.size() < max_names && listing.next(entry) == 0) {
             names.emplace_back(entry.name);
         }
@@ -110,10 +109,10 @@ class SquashfsFiles {
 
   private:
     /// Follows symlinks inside the image; "no" for anything that is missing or damaged.
-    bool find(const std::string& path, launcher::squashfs::Inode& found) {
+    bool find(const std::string& path, squashfs::Inode& found) {
         auto left = base::components(path);
         std::reverse(left.begin(), left.end()); // the next component is at the back
-        std::vector<launcher::squashfs::Inode> above;
+        std::vector<squashfs::Inode> above;
         int links = 0;
         if (!root(found)) {
             return false;
@@ -128,8 +127,8 @@ class SquashfsFiles {
                 }
                 continue;
             }
-            launcher::squashfs::DirectoryEntry entry;
-            launcher::squashfs::Inode next;
+            squashfs::DirectoryEntry entry;
+            squashfs::Inode next;
             if (!S_ISDIR(found.mode) || reader_.lookup(found, name, entry) != 0 ||
                 reader_.inode(entry.reference, next) != 0) {
                 return false;
@@ -155,17 +154,17 @@ class SquashfsFiles {
         return true;
     }
 
-    bool root(launcher::squashfs::Inode& found) {
+    bool root(squashfs::Inode& found) {
         return reader_.inode(reader_.image().super().root_reference, found) == 0;
     }
 
-    launcher::squashfs::Reader reader_;
+    squashfs::Reader reader_;
 };
 
 /// In the child: decodes and writes the facts as JSON. Returns its exit code.
-int answer_from_squashfs(launcher::SquashfsImage& image, int answer) {
+int answer_from_squashfs(squashfs::Image& image, int answer) {
     const std::array keep{image.fd(), answer};
-    if (!launcher::squashfs::enter_sandbox(keep)) {
+    if (!launcher::image_server::enter_sandbox(keep)) {
         return 2;
     }
     SquashfsFiles files(image);
@@ -180,8 +179,8 @@ int answer_from_squashfs(launcher::SquashfsImage& image, int answer) {
 }
 
 Result<image::Metadata> from_squashfs(const image::OpenImage& open) {
-    TRY_ASSIGN(const auto squashfs,
-               launcher::open_squashfs(open.fd.get(), open.file.root_offset, open.file.root_size));
+    TRY_ASSIGN(const auto opened,
+               squashfs::Image::open(open.fd.get(), open.file.root_offset, open.file.root_size));
     int ends[2] = {-1, -1};
     if (::pipe2(ends, O_CLOEXEC) != 0) {
         return base::fail_errno(Code::system, errno, "cannot make a pipe");
@@ -189,7 +188,7 @@ Result<image::Metadata> from_squashfs(const image::OpenImage& open) {
     base::UniqueFd answer(ends[0]);
     base::UniqueFd answering(ends[1]);
     TRY_ASSIGN(auto child,
-               base::Child::fork([&] { return answer_from_squashfs(*squashfs, answering.get()); }));
+               base::Child::fork([&] { return answer_from_squashfs(*opened, answering.get()); }));
     answering.reset();
     auto text = base::read_to_end(answer.get(), max_metadata);
     TRY_ASSIGN(const int status, child.wait());

@@ -3,6 +3,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "squashfs/compressors.hpp"
 
 #include <sys/types.h>
 
@@ -45,11 +46,9 @@ struct RegistryConfig {
     std::uint64_t rate_limit = 0;     ///< bytes per second for downloads; 0: no limit
 };
 
-enum class Compression { zstd, gzip };
-
 struct ConvertConfig {
-    Compression compression = Compression::zstd;
-    unsigned level = 0;                   ///< 0: 3 for zstd, 6 for gzip
+    squashfs::Compressor compression = squashfs::default_compressor; ///< one that is written
+    unsigned level = 0;                   ///< 0: the default of the compressor
     std::uint64_t block_size = 128 * kib; ///< bytes, a power of two from 4 KiB to 1 MiB
     unsigned threads = 0;                 ///< 0: one for each core
     std::uint64_t memory = 512 * mib;     ///< bytes

@@ -148,9 +148,12 @@ class Walker {
     }
 
     void cross_checks(const Node& root) {
-        if (config_.convert.compression == Compression::gzip && config_.convert.level > 9) {
-            report(line_of(root, "convert"), "convert.level: gzip has levels 1 to 9",
-                   "write a level from 1 to 9, or auto");
+        const auto& compressor = squashfs::facts_of(config_.convert.compression);
+        const auto level = static_cast<int>(config_.convert.level);
+        if (level != 0 && !compressor.has_level(level)) {
+            report(line_of(root, "convert"), "convert.level: " + squashfs::levels_text(compressor),
+                   fmt::format("write a level from {} to {}, or auto", compressor.lowest_level,
+                               compressor.highest_level));
         }
     }
 

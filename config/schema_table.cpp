@@ -108,13 +108,12 @@ constexpr std::array key_table{
         "rate_limit", "Downloads from this registry use at most so many bytes per second.",
         "100MiB"),
 
-    key<CompressionName, &Config::convert, &ConvertConfig::compression>(
+    key<CompressorName, &Config::convert, &ConvertConfig::compression>(
         "convert", "compression",
         "Compression of new images. zstd is faster to make and to read; gzip is what SingularityCE "
         "can read."),
-    key<NumberOrAuto<22>, &Config::convert, &ConvertConfig::level>(
-        "convert", "level",
-        "Compression level: 1 to 22 for zstd, 1 to 9 for gzip. auto: 3 for zstd, 6 for gzip."),
+    key<CompressionLevel, &Config::convert, &ConvertConfig::level>(
+        "convert", "level", "Compression level. Higher ones make smaller images and take longer."),
     key<BlockSize, &Config::convert, &ConvertConfig::block_size>(
         "convert", "block_size", "Unit of compression in an image."),
     key<NumberOrAuto<max_threads>, &Config::convert, &ConvertConfig::threads>(

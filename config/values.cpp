@@ -5,9 +5,11 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "config/schema.hpp"
+#include "squashfs/compressors.hpp"
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <span>
 
 namespace slipway::config {
@@ -64,8 +66,6 @@ struct Named {
     std::string_view name;
     Enum value;
 };
-constexpr std::array compressions{Named<Compression>{"zstd", Compression::zstd},
-                                  Named<Compression>{"gzip", Compression::gzip}};
 constexpr std::array device_modes{Named<DeviceMode>{"full", DeviceMode::full},
                                   Named<DeviceMode>{"minimal", DeviceMode::minimal}};
 
@@ -421,14 +421,57 @@ std::string Environment::write(const TextMap& value) {
     return text + "}";
 }
 
-std::string CompressionName::type() {
-    return choice_type(compressions);
+std::string CompressorName::type() {
+    std::string text;
+    for (const auto& row : squashfs::compressors) {
+        if (row.written()) {
+            text += (text.empty() ? "" : " or ") + std::string(row.name);
+        }
+    }
+    return text;
 }
-Result<Compression> CompressionName::read(const Node& node) {
-    return read_choice(node, compressions, type());
+Result<squashfs::Compressor> CompressorName::read(const Node& node) {
+    TRY_ASSIGN(const auto text, scalar(node, type()));
+    const auto* row = squashfs::find_compressor(text);
+    if (row == nullptr || !row->written()) {
+        return fail(Code::config_invalid,
+                    "is " + in_quotes(text) + ", which is not one of the choices",
+                    "write " + type());
+    }
+    return row->id;
 }
-std::string CompressionName::write(Compression value) {
-    return write_choice(value, compressions);
+std::string CompressorName::write(squashfs::Compressor value) {
+    return std::string(squashfs::facts_of(value).name);
+}
+
+std::string CompressionLevel::type() {
+    std::string levels;
+    std::string defaults;
+    for (const auto& row : squashfs::compressors) {
+        if (row.written()) {
+            levels += fmt::format("{}{} to {} for {}", levels.empty() ? "" : ", ", row.lowest_level,
+                                  row.highest_level, row.name);
+            defaults += fmt::format("{}{} for {}", defaults.empty() ? "" : ", ", row.default_level,
+                                    row.name);
+        }
+    }
+    return fmt::format("a number ({}), or auto ({})", levels, defaults);
+}
+Result<unsigned> CompressionLevel::read(const Node& node) {
+    if (is_auto(node)) {
+        return 0U;
+    }
+    int lowest = INT_MAX;
+    int highest = 0;
+    for (const auto& row : squashfs::compressors) {
+        if (row.written()) {
+            lowest = std::min(lowest, row.lowest_level);
+            highest = std::max(highest, row.highest_level);
+        }
+    }
+    TRY_ASSIGN(const auto value, read_number(node, static_cast<std::uint64_t>(lowest),
+                                             static_cast<std::uint64_t>(highest)));
+    return static_cast<unsigned>(value);
 }
 
 std::string DeviceModeName::type() {

@@ -156,11 +156,21 @@ struct Environment {
 /// "host" or "host:port", lower case, without scheme and path.
 base::Result<void> check_host(std::string_view text);
 
-struct CompressionName {
-    using Value = Compression;
+/// A compressor that we write.
+struct CompressorName {
+    using Value = squashfs::Compressor;
     static std::string type();
     static base::Result<Value> read(const Node& node);
     static std::string write(Value value);
+};
+
+/// A level that some compressor has, or auto, which is kept as 0. Whether it fits the chosen one is
+/// seen when the whole file has been read.
+struct CompressionLevel {
+    using Value = unsigned;
+    static std::string type();
+    static base::Result<Value> read(const Node& node);
+    static std::string write(Value value) { return value == 0 ? "auto" : std::to_string(value); }
 };
 
 struct DeviceModeName {

@@ -173,7 +173,7 @@ main() {
         UBSAN_OPTIONS=print_stacktrace=1 run_ctest asan-ubsan 'asan: ' -L 'unit|fuzz' \
             -E '^tree\.|^unit\.(cli_program|man_pages|plugin_symbols)$' -j "$(nproc)"
     fi
-    local threaded='store|convert|prefetch_transfer|prefetch_sources|service|squashfs_server'
+    local threaded='store|convert|prefetch_transfer|prefetch_sources|service|squashfs|image_server'
     if step "build tsan" build_sanitized tsan "unit_($threaded)"; then
         heading "unit tests of what has threads under TSan"
         run_ctest tsan 'tsan: ' -R "^unit\.($threaded)\$" -j "$(nproc)"

@@ -66,7 +66,7 @@ Result<ImageFile> probe_sif(int fd, ImageFile file) {
         file.root_fs = root->fs();
         file.architecture = std::string(root->architecture());
         if (file.root_fs == SifFs::squashfs) {
-            TRY_ASSIGN(file.squashfs, probe_squashfs(fd, root->offset, root->size));
+            TRY_ASSIGN(file.squashfs, squashfs::read_superblock(fd, root->offset, root->size));
         }
     }
     file.sif = std::move(sif);
@@ -172,10 +172,6 @@ Result<void> require_known_root(const ImageFile& file, std::string_view name) {
         return unsupported(name, "has a root file system of a type that cannot be run",
                            "make a SIF or SquashFS image of it");
     }
-    if (file.squashfs && file.squashfs->compressor == SquashfsCompressor::lzma) {
-        return unsupported(name, "is compressed with lzma, which is not supported",
-                           "make it again with zstd, gzip, xz, lz4 or lzo");
-    }
     return {};
 }
 
@@ -222,8 +218,8 @@ Result<ImageFile> probe_image(int fd) {
     const auto rest = std::string_view(head).substr(start);
     file.root_offset = start;
     file.root_size = file.file_size - start;
-    if (looks_like_squashfs(bytes_of(rest))) {
-        TRY_ASSIGN(file.squashfs, probe_squashfs(fd, file.root_offset, file.root_size));
+    if (squashfs::looks_like_squashfs(bytes_of(rest))) {
+        TRY_ASSIGN(file.squashfs, squashfs::read_superblock(fd, file.root_offset, file.root_size));
         file.kind = ImageKind::squashfs;
         file.root_fs = SifFs::squashfs;
     } else if (looks_like_ext(rest)) {

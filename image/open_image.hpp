@@ -3,7 +3,7 @@
 
 #include "base/fd.hpp"
 #include "image/sif.hpp"
-#include "image/squashfs_probe.hpp"
+#include "squashfs/superblock.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -37,7 +37,7 @@ struct ImageFile {
     SifFs root_fs = SifFs::none;
     /// GOARCH as the image declares it; "unknown" for bare file systems.
     std::string architecture;
-    std::optional<SquashfsInfo> squashfs; ///< when the root file system is SquashFS
+    std::optional<squashfs::Superblock> squashfs; ///< when the root file system is SquashFS
     std::optional<SifInfo> sif;           ///< for sif and oci_sif
 };
 
@@ -56,7 +56,7 @@ struct OpenImage {
 Result<OpenImage> open_image(const std::string& path);
 
 /// Refuses what this build cannot run, each with a sentence for the user: Code::image_unsupported
-/// (OCI-SIF, encrypted, ext3 and other root file systems, SquashFS with lzma), Code::image_format
+/// (OCI-SIF, encrypted, ext3 and other root file systems), Code::image_format
 /// (unknown, SIF without a root file system), Code::image_architecture (needs another machine and
 /// no emulator is set up). `name` is what the user called it.
 Result<void> require_runnable(const ImageFile& file, std::string_view name,

@@ -5,6 +5,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "image/architecture.hpp"
+#include "launcher/image_server/server.hpp"
 #include "launcher/mount_calls.hpp"
 #include "launcher/namespaces.hpp"
 
@@ -38,19 +39,19 @@ struct Server {
 };
 
 /// Runs in the new process; never comes back.
-[[noreturn]] void become_server(const RootImage& root, const ServerOptions& options, int null_fd) {
+[[noreturn]] void become_server(const RootImage& root, const image_server::ServerOptions& options, int null_fd) {
     // Not in the caller's directory, session or pipes: none of them may be kept busy.
     if (::setsid() < 0 || ::chdir("/") != 0) {
-        ::_exit(static_cast<int>(ServerExit::sandbox));
+        ::_exit(static_cast<int>(image_server::ServerExit::sandbox));
     }
     for (int number = 0; number <= 2 && null_fd >= 0; ++number) {
         ::dup2(null_fd, number);
     }
-    serve(*root.squashfs, options);
+    image_server::serve(*root.squashfs, options);
 }
 
 Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_options,
-                           ServerOptions options) {
+                           image_server::ServerOptions options) {
     // A socket and not a pipe: writing to a server that has died must not raise SIGPIPE.
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -66,7 +67,7 @@ Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_
                        // The death signal comes for a parent that ends from now on; one that ended
                        // before is seen by getppid().
                        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) {
-                           return static_cast<int>(ServerExit::sandbox);
+                           return static_cast<int>(image_server::ServerExit::sandbox);
                        }
                        become_server(root, options, mount_options.null_fd);
                    }));
@@ -111,7 +112,7 @@ Result<UniqueFd> mount_fuse(int fuse_fd) {
 
 Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions& options) {
     TRY_ASSIGN(const auto fuse, options.open_fuse());
-    ServerOptions server_options;
+    image_server::ServerOptions server_options;
     server_options.fuse_fd = fuse.get();
     server_options.image_fd = root.image.fd.get();
     server_options.threads = options.server_threads;
@@ -165,8 +166,8 @@ Result<RootImage> open_root_image(const std::string& path, const std::string& cw
     TRY_ASSIGN(root.image, image::open_image(root.path));
     TRY(image::require_runnable(root.image.file, path, image::host_architecture()));
     if (root.image.file.kind != image::ImageKind::directory) {
-        auto squashfs = open_squashfs(root.image.fd.get(), root.image.file.root_offset,
-                                      root.image.file.root_size);
+        auto squashfs = squashfs::Image::open(
+            root.image.fd.get(), root.image.file.root_offset, root.image.file.root_size);
         if (!squashfs) {
             return Unexpected(
                 std::move(squashfs).error().context(fmt::format("image {}", in_quotes(path))));

@@ -3,9 +3,10 @@
 
 #include "base/child.hpp"
 #include "image/open_image.hpp"
-#include "launcher/squashfs_server/server.hpp"
+#include "squashfs/reader/image.hpp"
 
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace slipway::launcher {
@@ -14,12 +15,12 @@ namespace slipway::launcher {
 struct RootImage {
     std::string path; ///< absolute
     image::OpenImage image;
-    SquashfsImagePtr squashfs; ///< empty for a directory
+    std::unique_ptr<squashfs::Image> squashfs; ///< empty for a directory
 };
 
 /// Opens the image with the caller's rights and checks that it can run here, before anything is set
 /// up. `cwd` is what a relative path is taken against. Errors as in image/open_image.hpp and
-/// squashfs_server/server.hpp.
+/// squashfs/reader/image.hpp.
 base::Result<RootImage> open_root_image(const std::string& path, const std::string& cwd);
 
 /// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.

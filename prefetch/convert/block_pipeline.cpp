@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/convert/block_pipeline.hpp"
 
+#include "squashfs/codec/encoder.hpp"
+
 #include <cstring>
 #include <pthread.h>
 
@@ -14,7 +16,7 @@ using base::fail;
 using base::Result;
 
 struct BlockPipeline::Worker {
-    std::unique_ptr<BlockCodec> codec;
+    std::unique_ptr<squashfs::Encoder> encoder;
     std::unique_ptr<std::uint8_t[]> scratch;
     std::thread thread;
 };
@@ -35,7 +37,7 @@ bool all_zero(const std::uint8_t* data, std::size_t size) noexcept {
 BlockPipeline::BlockPipeline(Commit commit) : commit_(std::move(commit)) {}
 
 Result<std::unique_ptr<BlockPipeline>>
-BlockPipeline::create(Compression compression, int level, std::uint32_t block_size,
+BlockPipeline::create(squashfs::Compressor compressor, int level, std::uint32_t block_size,
                       unsigned threads, std::size_t buffers, Commit commit) {
     std::unique_ptr<BlockPipeline> out(new BlockPipeline(std::move(commit)));
     for (std::size_t i = 0; i < buffers; ++i) {
@@ -46,9 +48,9 @@ BlockPipeline::create(Compression compression, int level, std::uint32_t block_si
     }
     for (unsigned i = 0; i < threads; ++i) {
         auto worker = std::make_unique<Worker>();
-        worker->codec = make_block_codec(compression, level);
+        worker->encoder = squashfs::make_encoder(compressor, level);
         worker->scratch = std::make_unique_for_overwrite<std::uint8_t[]>(block_size);
-        if (!worker->codec) {
+        if (!worker->encoder) {
             return fail(Code::internal, "no memory for a compressor");
         }
         Worker& here = *worker;
@@ -161,7 +163,7 @@ void BlockPipeline::process(Worker& worker, Block& block) const {
         return;
     }
     // A block that does not shrink is stored as it is: one byte less than the size must do.
-    const std::size_t stored = worker.codec->compress({block.data.get(), block.size},
+    const std::size_t stored = worker.encoder->compress({block.data.get(), block.size},
                                                       {worker.scratch.get(), block.size - 1});
     if (stored != 0) {
         std::memcpy(block.data.get(), worker.scratch.get(), stored);

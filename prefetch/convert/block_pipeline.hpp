@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "prefetch/convert/block_codec.hpp"
+#include "squashfs/compressors.hpp"
 
 #include <condition_variable>
 #include <cstdint>
@@ -43,7 +43,7 @@ class BlockPipeline {
     using Commit = std::function<base::Result<void>(Block&)>;
 
     static base::Result<std::unique_ptr<BlockPipeline>>
-    create(Compression compression, int level, std::uint32_t block_size, unsigned threads,
+    create(squashfs::Compressor compressor, int level, std::uint32_t block_size, unsigned threads,
            std::size_t buffers, Commit commit);
     BlockPipeline(const BlockPipeline&) = delete;
     BlockPipeline& operator=(const BlockPipeline&) = delete;

@@ -188,12 +188,13 @@ Result<void> Conversion::check() {
         !std::has_single_bit(options_.block_size)) {
         return fail(Code::usage, "the block size must be a power of two from 4 KiB to 1 MiB");
     }
-    format_.compression = options_.compression;
-    format_.level = options_.level.value_or(default_level(options_.compression));
+    const auto& compressor = squashfs::facts_of(options_.compressor);
+    format_.compressor = compressor.id;
+    format_.level = options_.level.value_or(compressor.default_level);
     format_.block_size = options_.block_size;
-    if (!valid_level(format_.compression, format_.level)) {
+    if (!compressor.has_level(format_.level)) {
         return fail(Code::usage, fmt::format("compression level {} is not possible", format_.level),
-                    "zstd has levels 1 to 19, gzip 1 to 9");
+                    squashfs::levels_text(compressor));
     }
     const std::size_t most = std::min<std::size_t>(options_.limits.layers, UINT16_MAX - 1);
     if (input_.layers.size() > most) {
@@ -232,7 +233,7 @@ Result<void> Conversion::begin() {
     base_ = sif_.partition_offset();
     TRY_ASSIGN(const std::uint64_t data_start, begin_squashfs(out_fd_, base_, format_));
     DataWriter::Options data;
-    data.compression = format_.compression;
+    data.compressor = format_.compressor;
     data.level = format_.level;
     data.block_size = format_.block_size;
     data.threads = threads_;

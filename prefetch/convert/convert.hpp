@@ -3,8 +3,8 @@
 
 #include "image/native.hpp"
 #include "image/oci.hpp"
-#include "prefetch/convert/block_codec.hpp"
 #include "prefetch/convert/byte_source.hpp"
+#include "squashfs/compressors.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -47,8 +47,8 @@ struct ConvertLimits {
 };
 
 struct ConvertOptions {
-    Compression compression = Compression::zstd;
-    std::optional<int> level;               ///< default_level() when not given
+    squashfs::Compressor compressor = squashfs::default_compressor;
+    std::optional<int> level;               ///< the default of the compressor when not given
     std::uint32_t block_size = 128U << 10U; ///< a power of two, 4 KiB to 1 MiB
     unsigned threads = 0;                   ///< that compress; 0: one for each usable CPU
     std::uint64_t memory = 512ULL << 20U;   ///< bytes, for buffers; names and inodes come on top

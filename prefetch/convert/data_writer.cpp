@@ -49,7 +49,7 @@ Result<std::unique_ptr<DataWriter>> DataWriter::create(int fd, std::uint64_t bas
     // One is being filled, one is the open fragment, one moves between the two.
     const std::size_t buffers = std::max<std::size_t>(options.buffers, threads + 3);
     TRY_ASSIGN(out->pipeline_,
-               BlockPipeline::create(options.compression, options.level, options.block_size,
+               BlockPipeline::create(options.compressor, options.level, options.block_size,
                                      threads, buffers,
                                      [self = out.get()](Block& block) { return self->commit(block); }));
     return out;

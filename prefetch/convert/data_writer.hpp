@@ -47,7 +47,7 @@ struct FragmentBlock {
 class DataWriter {
   public:
     struct Options {
-        Compression compression = Compression::zstd;
+        squashfs::Compressor compressor = squashfs::default_compressor;
         int level = 3;
         std::uint32_t block_size = 128U << 10U; ///< a power of two, 4 KiB to 1 MiB
         unsigned threads = 1;

@@ -124,11 +124,14 @@ base::Unexpected failed(Window& window, int error, std::string_view what) {
                 fmt::format("cannot write the {}: {} ({})", what, error_name(error), error));
 }
 
+/// The library's numbers are those of the format, as ours are.
+SQFS_COMPRESSOR id_of(const SquashfsFormat& format) noexcept {
+    return static_cast<SQFS_COMPRESSOR>(format.compressor);
+}
+
 Result<Owned<sqfs_compressor_t>> make_compressor(const SquashfsFormat& format) {
     sqfs_compressor_config_t config;
-    const SQFS_COMPRESSOR id =
-        format.compression == Compression::zstd ? SQFS_COMP_ZSTD : SQFS_COMP_GZIP;
-    int error = sqfs_compressor_config_init(&config, id, format.block_size, 0);
+    int error = sqfs_compressor_config_init(&config, id_of(format), format.block_size, 0);
     config.level = static_cast<sqfs_u32>(format.level);
     sqfs_compressor_t* compressor = nullptr;
     if (error == 0) {
@@ -533,9 +536,7 @@ Result<SquashfsSize> finish_squashfs(int fd, std::uint64_t base, const SquashfsF
     Window window;
     open_window(window, fd, base, 0);
     sqfs_super_t super;
-    const int error = sqfs_super_init(&super, format.block_size, 0,
-                                      format.compression == Compression::zstd ? SQFS_COMP_ZSTD
-                                                                              : SQFS_COMP_GZIP);
+    const int error = sqfs_super_init(&super, format.block_size, 0, id_of(format));
     if (error != 0) {
         return failed(window, error, "superblock");
     }

@@ -10,7 +10,7 @@
 namespace slipway::prefetch {
 
 struct SquashfsFormat {
-    Compression compression = Compression::zstd;
+    squashfs::Compressor compressor = squashfs::default_compressor;
     int level = 3;
     std::uint32_t block_size = 128U << 10U; ///< a power of two, 4 KiB to 1 MiB
 };

@@ -70,9 +70,7 @@ class Ticker {
 
 ConvertOptions options_for(const config::Config& config, std::stop_token stop) {
     ConvertOptions options;
-    options.compression = config.convert.compression == config::Compression::gzip
-                              ? Compression::gzip
-                              : Compression::zstd;
+    options.compressor = config.convert.compression;
     if (config.convert.level != 0) {
         options.level = static_cast<int>(config.convert.level);
     }

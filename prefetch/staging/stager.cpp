@@ -57,11 +57,10 @@ base::Result<image::ImageUri> parse_uri(const StageRequest& request, bool for_st
 } // namespace
 
 std::string conversion_options_text(const config::ConvertConfig& config) {
-    const bool gzip = config.compression == config::Compression::gzip;
-    const auto level = config.level != 0
-                           ? static_cast<int>(config.level)
-                           : default_level(gzip ? Compression::gzip : Compression::zstd);
-    return fmt::format("{}-{} block={} owners=squashed", gzip ? "gzip" : "zstd", level,
+    const auto& compressor = squashfs::facts_of(config.compression);
+    const auto level =
+        config.level != 0 ? static_cast<int>(config.level) : compressor.default_level;
+    return fmt::format("{}-{} block={} owners=squashed", compressor.name, level,
                        config.block_size);
 }
 

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(target IN ITEMS sif squashfs_probe image_reference oci_document)
+foreach(target IN ITEMS sif image_reference oci_document)
     slipway_add_fuzz(${target} SOURCES ${target}.cpp LIBS slipway_image)
 endforeach()

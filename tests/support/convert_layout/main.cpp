@@ -41,8 +41,9 @@ base::Result<std::uint64_t> number(const std::map<std::string, std::string>& opt
 base::Result<void> set_options(const std::map<std::string, std::string>& options,
                                prefetch::ConvertOptions& out) {
     if (const auto found = options.find("compression"); found != options.end()) {
-        out.compression = found->second == "gzip" ? prefetch::Compression::gzip
-                                                  : prefetch::Compression::zstd;
+        if (const auto* row = squashfs::find_compressor(found->second)) {
+            out.compressor = row->id;
+        }
     }
     TRY_ASSIGN(const auto level, number(options, "level", 0));
     if (level != 0) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/format.hpp"
 #include "config/config.hpp"
 #include "config/schema.hpp"
 
@@ -69,7 +70,7 @@ limits: {image_size: 10GiB, layers: 64, entries: 1000}
     CHECK(config::registry(config, "nvcr.io").username == "$oauthtoken");
     CHECK(config::registry(config, "nvcr.io").password_file == "/etc/slipway/ngc");
     CHECK(config::registry(config, "nvcr.io").ca_file == "/etc/ssl/ngc.pem");
-    CHECK(config.convert.compression == config::Compression::gzip);
+    CHECK(config.convert.compression == squashfs::Compressor::gzip);
     CHECK(config.convert.level == 9);
     CHECK(config.convert.block_size == 256 * config::kib);
     CHECK(config.convert.threads == 3);
@@ -232,6 +233,21 @@ TEST_CASE("mistakes are told with file, line and a way out") {
         INFO(c.text);
         CHECK(error_of(c.text) == c.error);
     }
+}
+
+TEST_CASE("compressors and their levels are those of the one table") {
+    for (const auto& row : squashfs::compressors) {
+        for (int level = 1; level <= 30; ++level) {
+            CAPTURE(row.name, level);
+            const auto text =
+                fmt::format("convert: {{compression: {}, level: {}}}\n", row.name, level);
+            CHECK(parse(text, "f.yaml").has_value() == row.has_level(level));
+        }
+    }
+    CHECK(good("convert: {level: 22}\n").convert.level == 22);
+    CHECK(parse("convert: {compression: bzip2}\n", "f.yaml").error().one_line() ==
+          "config-invalid: f.yaml:1: convert.compression: is 'bzip2', which is not one of the "
+          "choices (hint: write zstd or gzip)");
 }
 
 TEST_CASE("YAML that means more than it shows is refused") {

@@ -3,7 +3,7 @@
 
 #include "base/fd.hpp"
 #include "image/sif.hpp"
-#include "image/squashfs_probe.hpp"
+#include "squashfs/superblock.hpp"
 #include "memory_layer.hpp"
 #include "tar_build.hpp"
 
@@ -107,7 +107,7 @@ TEST_CASE("equal input gives equal bytes") {
         }
     }
     ConvertOptions gzip;
-    gzip.compression = Compression::gzip;
+    gzip.compressor = squashfs::Compressor::gzip;
     const auto other = run(input, gzip);
     REQUIRE(other.report);
     CHECK(other.digest() != first.digest());
@@ -130,6 +130,24 @@ TEST_CASE("options that make no sense are refused") {
     CHECK(code([](ConvertOptions& o) { o.block_size = 2U << 20U; }) == Code::usage);
     CHECK(code([](ConvertOptions& o) { o.level = 25; }) == Code::usage);
     CHECK(code([](ConvertOptions& o) { o.limits.layers = 0; }) == Code::limit_exceeded);
+}
+
+TEST_CASE("every level that the table of compressors offers can be used, and no other") {
+    const auto input = input_of({tar_file("a", "x") + tar_file("b", big('b'))});
+    for (const auto& row : squashfs::compressors) {
+        for (const int level : {0, row.lowest_level, row.default_level, row.highest_level,
+                                row.highest_level + 1}) {
+            CAPTURE(row.name, level);
+            ConvertOptions options;
+            options.compressor = row.id;
+            options.level = level;
+            const auto out = run(input, options);
+            CHECK(out.report.has_value() == row.has_level(level));
+            if (!out.report) {
+                CHECK(out.report.error().code == Code::usage);
+            }
+        }
+    }
 }
 
 TEST_CASE("an output that is not empty is left alone") {

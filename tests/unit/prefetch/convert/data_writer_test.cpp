@@ -17,6 +17,7 @@
 using namespace slipway;
 using namespace slipway::prefetch;
 using base::Code;
+using squashfs::Compressor;
 
 namespace {
 
@@ -51,7 +52,7 @@ struct Written {
             return raw;
         }
         std::string out(options.block_size, '\0');
-        if (options.compression == Compression::zstd) {
+        if (options.compressor == Compressor::zstd) {
             const std::size_t got = ZSTD_decompress(out.data(), out.size(), raw.data(), raw.size());
             REQUIRE(ZSTD_isError(got) == 0);
             out.resize(got);
@@ -112,8 +113,8 @@ std::string text(std::size_t size, unsigned seed) {
     return out;
 }
 
-DataWriter::Options small_blocks(unsigned threads = 2, Compression compression = Compression::zstd) {
-    return {compression, 3, 4096, threads, 0};
+DataWriter::Options small_blocks(unsigned threads = 2, Compressor compressor = Compressor::zstd) {
+    return {compressor, 3, 4096, threads, 0};
 }
 
 /// Every interesting size around a block, compressible and not.
@@ -131,9 +132,9 @@ std::vector<std::string> sizes_around_blocks() {
 
 TEST_CASE("files of any size come back from the data area") {
     const auto contents = sizes_around_blocks();
-    for (const auto compression : {Compression::zstd, Compression::gzip}) {
+    for (const auto compressor : {Compressor::zstd, Compressor::gzip}) {
         for (const std::size_t piece : {SIZE_MAX, std::size_t{1000}, std::size_t{4096}}) {
-            Written written(small_blocks(2, compression));
+            Written written(small_blocks(2, compressor));
             for (const auto& content : contents) {
                 written.add(content, piece);
             }
@@ -262,14 +263,4 @@ TEST_CASE("a full disk is said so") {
     REQUIRE_FALSE(result);
     CHECK(result.error().code == Code::out_of_space);
     CHECK_FALSE(writer->finish());
-}
-
-TEST_CASE("levels that a compressor does not have are refused") {
-    CHECK(valid_level(Compression::zstd, 1));
-    CHECK(valid_level(Compression::zstd, 19));
-    CHECK_FALSE(valid_level(Compression::zstd, 20));
-    CHECK_FALSE(valid_level(Compression::zstd, 0));
-    CHECK_FALSE(valid_level(Compression::gzip, 10));
-    CHECK(valid_level(Compression::gzip, default_level(Compression::gzip)));
-    CHECK(default_level(Compression::zstd) == 3);
 }
