@@ -2,20 +2,20 @@
 #include "cli/image_metadata.hpp"
 
 #include "base/child.hpp"
-#include "base/log.hpp"
+#include "base/cursor.hpp"
+#include "base/directory.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "image/open_image.hpp"
 #include "launcher/image_server/sandbox.hpp"
 #include "squashfs/reader/reader.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
 
 namespace slipway::cli {
 namespace {
@@ -26,7 +26,7 @@ using base::Result;
 
 constexpr std::size_t max_file = 4U << 20U;
 constexpr std::size_t max_names = 10'000;
-constexpr std::size_t max_metadata = 16U << 20U;
+constexpr std::size_t max_answer = 64U << 20U; ///< bytes: what 16 MiB of metadata may become as JSON
 constexpr int max_links = 40;
 
 // A root file system as a directory. Absolute links and ".." stay inside it.
@@ -47,17 +47,9 @@ Result<std::vector<std::string>> list_directory(int root, const std::string& pat
     if (!directory) {
         return names;
     }
-    const std::unique_ptr<DIR, decltype([](DIR* open) { ::closedir(open); })> stream(
-        ::fdopendir(directory->get()));
-    if (stream == nullptr) {
-        return base::fail_errno(Code::io, errno, "cannot list " + base::in_quotes(path));
-    }
-    static_cast<void>(directory->release());
-    while (const dirent* entry = ::readdir(stream.get())) {
-        const std::string_view name = entry->d_name;
-        if (name != "." && name != ".." && names.size() < max_names) {
-            names.emplace_back(name);
-        }
+    TRY_ASSIGN(const auto entries, base::list_directory(directory->get(), max_names));
+    for (const auto& entry : entries) {
+        names.push_back(entry.name);
     }
     std::sort(names.begin(), names.end());
     return names;
@@ -161,78 +153,111 @@ class SquashfsFiles {
     squashfs::Reader reader_;
 };
 
-/// In the child: decodes and writes the facts as JSON. Returns its exit code.
-int answer_from_squashfs(squashfs::Image& image, int answer) {
-    const std::array keep{image.fd(), answer};
-    if (!launcher::image_server::enter_sandbox(keep)) {
-        return 2;
+Result<image::Metadata> from_root(int fd, const image::ImageFile& file) {
+    if (file.roots.empty() || file.roots.front().fs != image::SifFs::squashfs) {
+        return fail(Code::image_unsupported,
+                    "the image holds no metadata, and its root file system cannot be looked into",
+                    "only SquashFS and directories can; convert the image");
     }
-    SquashfsFiles files(image);
-    const auto metadata =
-        image::collect_metadata({[&](const std::string& path) { return files.read(path); },
-                                 [&](const std::string& path) { return files.list(path); }});
-    if (!metadata) {
-        return 1;
-    }
-    const auto text = image::metadata_json_compact(*metadata, image::MetadataParts::all());
-    return base::write_all(answer, text) ? 0 : 1;
+    const auto& root = file.roots.front();
+    TRY_ASSIGN(const auto opened, squashfs::Image::open(fd, root.offset, root.size));
+    SquashfsFiles files(*opened);
+    return image::collect_metadata({[&](const std::string& path) { return files.read(path); },
+                                    [&](const std::string& path) { return files.list(path); }});
 }
 
-Result<image::Metadata> from_squashfs(const image::OpenImage& open) {
-    TRY_ASSIGN(const auto opened,
-               squashfs::Image::open(open.fd.get(), open.file.root_offset, open.file.root_size));
+Result<image::Metadata> from_sif(int fd, const image::ImageFile& file) {
+    const auto& sif = *file.sif;
+    TRY_ASSIGN(const auto json, image::read_inspect_metadata(fd, sif));
+    image::Metadata metadata;
+    if (!json.empty()) {
+        TRY_ASSIGN(metadata, image::parse_metadata(json));
+    } else {
+        TRY_ASSIGN(metadata, from_root(fd, file));
+    }
+    if (metadata.deffile.empty()) {
+        TRY_ASSIGN(metadata.deffile, image::read_deffile(fd, sif));
+    }
+    return metadata;
+}
+
+Result<std::string> describe_file(const image::OpenImage& open, const std::string& path,
+                                  const MetadataText& text_of) {
+    TRY_ASSIGN(const auto file, image::identify_image(open.fd.get(), open.size, path));
+    TRY_ASSIGN(const auto metadata,
+               file.sif ? from_sif(open.fd.get(), file) : from_root(open.fd.get(), file));
+    return text_of(metadata);
+}
+
+/// The answer of the child: one byte, then the text or the parts of an error.
+std::string encode_answer(const Result<std::string>& answer) {
+    base::Packer out;
+    out.u8(answer ? 1 : 0);
+    if (answer) {
+        out.text(*answer);
+    } else {
+        out.text(base::code_name(answer.error().code));
+        out.text(answer.error().message);
+        out.text(answer.error().hint);
+    }
+    return out.take();
+}
+
+Result<std::string> decode_answer(std::string_view bytes) {
+    base::Cursor in(bytes);
+    if (in.u8() == 1) {
+        const auto text = in.text(max_answer);
+        if (in.ok()) {
+            return std::string(text);
+        }
+    } else {
+        base::Error error;
+        error.code = base::code_from_name(in.text(max_answer));
+        error.message = std::string(in.text(max_answer));
+        error.hint = std::string(in.text(max_answer));
+        if (in.ok()) {
+            return base::Unexpected(std::move(error));
+        }
+    }
+    return fail(Code::image_corrupt, "the image cannot be looked into",
+                "it may be damaged; unsquashfs -l tells more");
+}
+
+/// In the child: reads no byte of the image before it is locked up. Returns its exit code.
+int answer_locked_up(const image::OpenImage& open, const std::string& path,
+                     const MetadataText& text_of, int answer) {
+    const std::array keep{open.fd.get(), answer};
+    if (!launcher::image_server::enter_sandbox(keep)) {
+        return 1;
+    }
+    return base::write_all(answer, encode_answer(describe_file(open, path, text_of))) ? 0 : 1;
+}
+
+} // namespace
+
+Result<std::string> describe_image(const std::string& path, const MetadataText& text_of) {
+    TRY_ASSIGN(const auto open, image::open_image(path));
+    if (open.directory) {
+        const int root = open.fd.get();
+        TRY_ASSIGN(const auto metadata,
+                   image::collect_metadata(
+                       {[=](const std::string& file) { return read_from_directory(root, file); },
+                        [=](const std::string& name) { return list_directory(root, name); }}));
+        return text_of(metadata);
+    }
     int ends[2] = {-1, -1};
     if (::pipe2(ends, O_CLOEXEC) != 0) {
         return base::fail_errno(Code::system, errno, "cannot make a pipe");
     }
     base::UniqueFd answer(ends[0]);
     base::UniqueFd answering(ends[1]);
-    TRY_ASSIGN(auto child,
-               base::Child::fork([&] { return answer_from_squashfs(*opened, answering.get()); }));
+    TRY_ASSIGN(auto child, base::Child::fork([&] {
+                   return answer_locked_up(open, path, text_of, answering.get());
+               }));
     answering.reset();
-    auto text = base::read_to_end(answer.get(), max_metadata);
-    TRY_ASSIGN(const int status, child.wait());
-    if (!text || base::exit_code_of(status) != 0) {
-        return fail(Code::image_corrupt, "the image cannot be looked into",
-                    "it may be damaged; unsquashfs -l tells more");
-    }
-    return image::parse_metadata(*text);
-}
-
-Result<image::Metadata> from_files(const image::OpenImage& open) {
-    if (open.file.kind == image::ImageKind::directory) {
-        const int root = open.fd.get();
-        return image::collect_metadata(
-            {[=](const std::string& path) { return read_from_directory(root, path); },
-             [=](const std::string& path) { return list_directory(root, path); }});
-    }
-    if (open.file.root_fs == image::SifFs::squashfs) {
-        return from_squashfs(open);
-    }
-    return fail(Code::image_unsupported,
-                "the image holds no metadata, and its root file system cannot be looked into",
-                "only SquashFS and directories can; convert the image");
-}
-
-} // namespace
-
-Result<image::Metadata> image_metadata(const image::OpenImage& open) {
-    if (!open.file.sif) {
-        return from_files(open);
-    }
-    const auto& sif = *open.file.sif;
-    TRY_ASSIGN(const auto json, image::read_inspect_metadata(open.fd.get(), sif));
-    image::Metadata metadata;
-    if (!json.empty()) {
-        TRY_ASSIGN(metadata, image::parse_metadata(json));
-    } else {
-        base::log(base::LogLevel::info, "no metadata in the SIF file, searching in the image");
-        TRY_ASSIGN(metadata, from_files(open));
-    }
-    if (metadata.deffile.empty()) {
-        TRY_ASSIGN(metadata.deffile, image::read_deffile(open.fd.get(), sif));
-    }
-    return metadata;
+    TRY_ASSIGN(const auto bytes, base::read_to_end(answer.get(), max_answer));
+    TRY(child.wait());
+    return decode_answer(bytes);
 }
 
 } // namespace slipway::cli

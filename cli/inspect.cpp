@@ -52,17 +52,15 @@ base::Result<int> run_inspect(Session& session) {
                           "see slipway inspect --help");
     }
     TRY_ASSIGN(const auto path, image_path(arguments.words().front(), session));
-    TRY_ASSIGN(const auto open, image::open_image(path));
-    TRY_ASSIGN(const auto metadata, image_metadata(open));
     const auto parts = wanted_parts(arguments);
-    std::string text;
-    if (arguments.flag("json") || arguments.flag("all")) {
-        TRY_ASSIGN(text, image::metadata_json(metadata, parts, arguments.text("app").value_or("")));
-    } else {
-        TRY_ASSIGN(text, image::metadata_text(metadata, parts, arguments.text("app").value_or("")));
-        if (::isatty(STDOUT_FILENO) == 1) {
-            text = for_terminal(text);
-        }
+    const auto app = arguments.text("app").value_or("");
+    const bool json = arguments.flag("json") || arguments.flag("all");
+    TRY_ASSIGN(auto text, describe_image(path, [&](const image::Metadata& metadata) {
+                   return json ? image::metadata_json(metadata, parts, app)
+                               : image::metadata_text(metadata, parts, app);
+               }));
+    if (!json && ::isatty(STDOUT_FILENO) == 1) {
+        text = for_terminal(text);
     }
     return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
 }

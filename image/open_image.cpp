@@ -5,7 +5,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
-#include "image/architecture.hpp"
+#include "squashfs/superblock.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -57,16 +57,15 @@ Result<std::string> read_head(int fd, std::uint64_t file_size) {
     return std::string(bytes.begin(), bytes.end());
 }
 
-Result<ImageFile> probe_sif(int fd, ImageFile file) {
-    TRY_ASSIGN(auto sif, read_sif(fd));
+Result<ImageFile> probe_sif(int fd, std::uint64_t size) {
+    TRY_ASSIGN(auto sif, read_sif(fd, size));
+    ImageFile file;
     file.kind = sif.is_oci_sif() ? ImageKind::oci_sif : ImageKind::sif;
     if (const auto* root = sif.primary(); root != nullptr && !sif.is_oci_sif()) {
-        file.root_offset = root->offset;
-        file.root_size = root->size;
-        file.root_fs = root->fs();
+        file.roots.push_back({root->fs(), root->offset, root->size});
         file.architecture = std::string(root->architecture());
-        if (file.root_fs == SifFs::squashfs) {
-            TRY_ASSIGN(file.squashfs, squashfs::read_superblock(fd, root->offset, root->size));
+        if (root->fs() == SifFs::squashfs) {
+            TRY(squashfs::read_superblock(fd, root->offset, root->size));
         }
     }
     file.sif = std::move(sif);
@@ -106,7 +105,8 @@ Guess guess(std::string_view head, std::uint64_t size) {
     }
     if (head.starts_with("bootstrap:") || head.starts_with("Bootstrap:") ||
         head.starts_with("BootStrap:")) {
-        return {"it is a definition file", "build an image from it first"};
+        return {"it is a definition file, and this version does not build from definition files",
+                "build it with Apptainer, or take an image"};
     }
     return {"its format is not recognised",
             "images are SIF, SquashFS or ext3 files, or directories"};
@@ -156,10 +156,10 @@ base::Unexpected unsupported(std::string_view name, std::string_view why, std::s
 }
 
 /// Refusals that depend on the type of the root file system.
-Result<void> require_known_root(const ImageFile& file, std::string_view name) {
-    switch (file.root_fs) {
+Result<void> require_known_root(SifFs fs, std::string_view name) {
+    switch (fs) {
     case SifFs::squashfs:
-        break;
+        return {};
     case SifFs::encrypted_squashfs:
     case SifFs::gocryptfs:
         return unsupported(name, "is encrypted, and encrypted images cannot be run here",
@@ -172,108 +172,76 @@ Result<void> require_known_root(const ImageFile& file, std::string_view name) {
         return unsupported(name, "has a root file system of a type that cannot be run",
                            "make a SIF or SquashFS image of it");
     }
-    return {};
 }
 
 } // namespace
 
-std::string_view image_kind_name(ImageKind kind) noexcept {
-    switch (kind) {
-    case ImageKind::sif:
-        return "SIF";
-    case ImageKind::oci_sif:
-        return "OCI-SIF";
-    case ImageKind::squashfs:
-        return "SquashFS";
-    case ImageKind::ext3:
-        return "ext3";
-    case ImageKind::directory:
-        return "directory";
-    case ImageKind::unknown:
-        break;
-    }
-    return "unknown";
-}
-
-Result<ImageFile> probe_image(int fd) {
-    struct stat st {};
-    if (::fstat(fd, &st) != 0) {
-        return base::fail_errno(Code::io, errno, "cannot look at the image");
+Result<ImageFile> probe_image(int fd, std::uint64_t size) {
+    TRY_ASSIGN(const auto head, read_head(fd, size));
+    if (looks_like_sif(head)) {
+        return probe_sif(fd, size);
     }
     ImageFile file;
-    file.architecture = std::string(unknown_architecture);
-    if (S_ISDIR(st.st_mode)) {
-        file.kind = ImageKind::directory;
-        return file;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return file;
-    }
-    file.file_size = static_cast<std::uint64_t>(st.st_size);
-    TRY_ASSIGN(const auto head, read_head(fd, file.file_size));
-    if (looks_like_sif(head)) {
-        return probe_sif(fd, std::move(file));
-    }
     const auto start = after_launch_line(head);
     const auto rest = std::string_view(head).substr(start);
-    file.root_offset = start;
-    file.root_size = file.file_size - start;
     if (squashfs::looks_like_squashfs(bytes_of(rest))) {
-        TRY_ASSIGN(file.squashfs, squashfs::read_superblock(fd, file.root_offset, file.root_size));
+        TRY(squashfs::read_superblock(fd, start, size - start));
         file.kind = ImageKind::squashfs;
-        file.root_fs = SifFs::squashfs;
+        file.roots.push_back({SifFs::squashfs, start, size - start});
     } else if (looks_like_ext(rest)) {
         file.kind = ImageKind::ext3;
-        file.root_fs = SifFs::ext3;
-    } else {
-        file.root_offset = 0;
-        file.root_size = 0;
+        file.roots.push_back({SifFs::ext3, start, size - start});
     }
     return file;
 }
 
-Result<OpenImage> open_image(const std::string& path) {
-    TRY_ASSIGN(auto fd, open_for_reading(path));
-    auto probed = probe_image(fd.get());
+Result<ImageFile> identify_image(int fd, std::uint64_t size, std::string_view path) {
+    auto probed = probe_image(fd, size);
     if (!probed) {
         return base::Unexpected(std::move(probed).error().context("image " + in_quotes(path)));
     }
     if (probed->kind == ImageKind::unknown) {
-        struct stat st {};
-        if (::fstat(fd.get(), &st) == 0 && !S_ISREG(st.st_mode)) {
-            return fail(Code::image_format,
-                        fmt::format("{} is not an image: it is a device, a pipe or a socket",
-                                    in_quotes(path)),
-                        "name a SIF or SquashFS file, or a directory");
-        }
-        TRY_ASSIGN(const auto head, read_head(fd.get(), probed->file_size));
-        const auto seems = guess(head, probed->file_size);
+        TRY_ASSIGN(const auto head, read_head(fd, size));
+        const auto seems = guess(head, size);
         return fail(Code::image_format,
                     fmt::format("{} is not an image: {}", in_quotes(path), seems.what),
                     std::string(seems.hint));
     }
-    return OpenImage{.fd = std::move(fd), .file = std::move(*probed)};
+    return probed;
+}
+
+Result<OpenImage> open_image(const std::string& path) {
+    TRY_ASSIGN(auto fd, open_for_reading(path));
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0) {
+        return base::fail_errno(Code::io, errno, "cannot look at the image");
+    }
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) {
+        return fail(Code::image_format,
+                    fmt::format("{} is not an image: it is a device, a pipe or a socket",
+                                in_quotes(path)),
+                    "name a SIF or SquashFS file, or a directory");
+    }
+    const bool directory = S_ISDIR(st.st_mode);
+    return OpenImage{.fd = std::move(fd),
+                     .directory = directory,
+                     .size = directory ? 0 : static_cast<std::uint64_t>(st.st_size)};
 }
 
 Result<void> require_runnable(const ImageFile& file, std::string_view name,
                               std::string_view host_architecture) {
-    if (file.kind == ImageKind::directory) {
-        return {};
-    }
-    if (file.kind == ImageKind::unknown) {
-        return fail(Code::image_format, fmt::format("{} is not an image", in_quotes(name)),
-                    "images are SIF, SquashFS or ext3 files, or directories");
-    }
     if (file.kind == ImageKind::oci_sif) {
         return unsupported(name, "is an OCI-SIF, which cannot be run yet",
                            "use the docker:// image that it was made from, or a native SIF");
     }
-    if (file.kind == ImageKind::sif && file.root_fs == SifFs::none) {
+    if (file.roots.empty()) {
         return fail(Code::image_format,
                     fmt::format("the SIF file {} holds no root file system", in_quotes(name)),
-                    "it may hold only data or signatures; see `slipway sif list`");
+                    "it may hold only data or signatures");
     }
-    TRY(require_known_root(file, name));
+    for (const auto& root : file.roots) {
+        TRY(require_known_root(root.fs, name));
+    }
     if (!runs_natively(file.architecture, host_architecture) && !has_emulator(file.architecture)) {
         return fail(
             Code::image_architecture,

@@ -7,8 +7,6 @@
 #include "base/text.hpp"
 #include "image/architecture.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -170,12 +168,6 @@ const SifObject* SifInfo::find_named(SifType type, std::string_view name) const 
     return found == objects.end() ? nullptr : &*found;
 }
 
-const SifObject* SifInfo::find_id(std::uint32_t id) const noexcept {
-    const auto found = std::find_if(objects.begin(), objects.end(),
-                                    [&](const SifObject& object) { return object.id == id; });
-    return found == objects.end() ? nullptr : &*found;
-}
-
 const SifObject* SifInfo::primary() const noexcept {
     const auto found = std::find_if(objects.begin(), objects.end(), [](const SifObject& object) {
         return object.part() == SifPart::primary;
@@ -183,36 +175,12 @@ const SifObject* SifInfo::primary() const noexcept {
     return found == objects.end() ? nullptr : &*found;
 }
 
-std::vector<const SifObject*> SifInfo::overlays() const {
-    std::vector<const SifObject*> list;
-    const auto* root = primary();
-    for (const auto& object : objects) {
-        if (root != nullptr && object.part() == SifPart::overlay && object.group == root->group) {
-            list.push_back(&object);
-        }
-    }
-    return list;
-}
-
-bool SifInfo::is_encrypted() const noexcept {
-    const auto* root = primary();
-    return root != nullptr &&
-           (root->fs() == SifFs::encrypted_squashfs || root->fs() == SifFs::gocryptfs);
-}
-
 bool looks_like_sif(std::string_view head) noexcept {
     return head.size() >= magic_at + magic.size() && head.substr(magic_at, magic.size()) == magic;
 }
 
-Result<SifInfo> read_sif(int fd) {
-    struct stat st {};
-    if (::fstat(fd, &st) != 0) {
-        return base::fail_errno(Code::io, errno, "cannot look at the image file");
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return fail(Code::image_format, "a SIF image must be a regular file");
-    }
-    TRY_ASSIGN(auto sif, read_header(fd, static_cast<std::uint64_t>(st.st_size)));
+Result<SifInfo> read_sif(int fd, std::uint64_t file_size) {
+    TRY_ASSIGN(auto sif, read_header(fd, file_size));
     // The total was checked against the file's size, so memory stays below that of the file.
     std::vector<std::uint8_t> table(
         static_cast<std::size_t>(sif.descriptors_total * sif_descriptor_size));

@@ -96,24 +96,19 @@ struct SifInfo {
 
     [[nodiscard]] const SifObject* find(SifType type) const noexcept; ///< first of that type
     [[nodiscard]] const SifObject* find_named(SifType type, std::string_view name) const noexcept;
-    [[nodiscard]] const SifObject* find_id(std::uint32_t id) const noexcept;
     [[nodiscard]] const SifObject* primary() const noexcept; ///< root file system partition
-    /// Overlay partitions in the root file system's group, in table order (the first is lowest).
-    [[nodiscard]] std::vector<const SifObject*> overlays() const;
     [[nodiscard]] bool is_oci_sif() const noexcept {
         return find(SifType::oci_root_index) != nullptr;
     }
-    [[nodiscard]] bool is_encrypted() const noexcept; ///< of the root file system
-    [[nodiscard]] bool is_signed() const noexcept { return find(SifType::signature) != nullptr; }
 };
 
 /// True when these first bytes of a file (48 or more) are those of a SIF.
 bool looks_like_sif(std::string_view head) noexcept;
 
-/// Reads header and table of a regular file with pread(2); the file position stays. Every used
+/// Reads header and table of a file of `file_size` bytes with pread(2) alone. Every used
 /// object is checked to lie inside the file. Code::image_format when this is no SIF or one of an
 /// unknown version, Code::image_corrupt when it is damaged or cut off.
-Result<SifInfo> read_sif(int fd);
+Result<SifInfo> read_sif(int fd, std::uint64_t file_size);
 
 /// Content of one object; larger than `max` is Code::limit_exceeded.
 Result<std::string> read_sif_object(int fd, const SifObject& object, std::size_t max);

@@ -137,7 +137,7 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
     options.root.null_fd = null.get();
     TRY_ASSIGN(auto built, build_container(request, config, root, options));
     TRY(drop_privileges_for_good());
-    if (root.squashfs) {
+    if (!root.image.directory) {
         read_ahead_loader();
     }
     InsideContainer inside;

@@ -4,7 +4,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
-#include "image/architecture.hpp"
+#include "launcher/image_server/report.hpp"
 #include "launcher/image_server/server.hpp"
 #include "launcher/mount_calls.hpp"
 #include "launcher/namespaces.hpp"
@@ -35,7 +35,7 @@ constexpr const char* fuse_path = "/dev/fuse";
 struct Server {
     Child child;    ///< when it dies with us
     Child middle;   ///< else the process that forked it and ends at once
-    UniqueFd start; ///< a byte written here lets it begin; closing it ends it
+    UniqueFd control; ///< its report comes from here, a byte lets it begin; closing it ends it
 };
 
 /// Runs in the new process; never comes back.
@@ -47,23 +47,18 @@ struct Server {
     for (int number = 0; number <= 2 && null_fd >= 0; ++number) {
         ::dup2(null_fd, number);
     }
-    image_server::serve(*root.squashfs, options);
+    image_server::serve({root.image.fd.get(), root.image.size, root.path}, options);
 }
 
 Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_options,
                            image_server::ServerOptions options) {
-    // A socket and not a pipe: writing to a server that has died must not raise SIGPIPE.
-    int ends[2] = {-1, -1};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        return fail_errno(Code::system, errno, "cannot make a socket");
-    }
-    UniqueFd wait_end(ends[0]);
-    Server server{{}, {}, UniqueFd(ends[1])};
-    options.start_fd = wait_end.get();
+    TRY_ASSIGN(auto ends, base::packet_pair());
+    Server server{{}, {}, std::move(ends.first)};
+    options.control_fd = ends.second.get();
     const pid_t parent = ::getpid();
     if (mount_options.server_dies_with_us) {
         TRY_ASSIGN(server.child, Child::fork([&]() -> int {
-                       server.start.reset();
+                       server.control.reset();
                        // The death signal comes for a parent that ends from now on; one that ended
                        // before is seen by getppid().
                        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) {
@@ -75,7 +70,7 @@ Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_
     }
     // Two forks: the server must not be a child of the user's command, which may wait for children.
     TRY_ASSIGN(server.middle, Child::fork([&]() -> int {
-                   server.start.reset();
+                   server.control.reset();
                    const pid_t pid = ::fork();
                    if (pid == 0) {
                        become_server(root, options, mount_options.null_fd);
@@ -110,11 +105,30 @@ Result<UniqueFd> mount_fuse(int fuse_fd) {
     return Unexpected(std::move(error));
 }
 
+base::Unexpected server_is_gone(int err) {
+    return fail_errno(Code::launcher_failed, err, "the process that serves the image is gone",
+                      "look for a killed process slipway in the system log");
+}
+
+/// Takes the server's report and lets it serve, when the image can run here.
+Result<void> start_server(int control, const RootImage& root) {
+    TRY_ASSIGN(const auto packet, base::recv_packet(control, image_server::max_report_bytes));
+    if (packet.end_of_stream) {
+        return server_is_gone(EPIPE);
+    }
+    TRY_ASSIGN(const auto file, image_server::decode_report(packet.body));
+    TRY(image::require_runnable(file, root.name, image::host_architecture()));
+    // The socket raises no SIGPIPE for a server that has died.
+    if (::send(control, "", 1, MSG_NOSIGNAL) != 1) {
+        return server_is_gone(errno);
+    }
+    return {};
+}
+
 Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions& options) {
     TRY_ASSIGN(const auto fuse, options.open_fuse());
     image_server::ServerOptions server_options;
     server_options.fuse_fd = fuse.get();
-    server_options.image_fd = root.image.fd.get();
     server_options.threads = options.server_threads;
     server_options.report_uid = ::geteuid();
     server_options.report_gid = ::getegid();
@@ -129,10 +143,7 @@ Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions
                         "too many processes or too little memory on this node");
         }
     }
-    if (::send(server.start.get(), "", 1, MSG_NOSIGNAL) != 1) {
-        return fail_errno(Code::launcher_failed, errno, "the process that serves the image is gone",
-                          "look for a killed process slipway in the system log");
-    }
+    TRY(start_server(server.control.get(), root));
     mounted.server = std::move(server.child);
     return mounted;
 }
@@ -163,17 +174,8 @@ Result<MountedRoot> mount_directory(const RootImage& root) {
 Result<RootImage> open_root_image(const std::string& path, const std::string& cwd) {
     RootImage root;
     root.path = !path.empty() && path.front() == '/' ? path : base::join_path(cwd, path);
+    root.name = path;
     TRY_ASSIGN(root.image, image::open_image(root.path));
-    TRY(image::require_runnable(root.image.file, path, image::host_architecture()));
-    if (root.image.file.kind != image::ImageKind::directory) {
-        auto squashfs = squashfs::Image::open(
-            root.image.fd.get(), root.image.file.root_offset, root.image.file.root_size);
-        if (!squashfs) {
-            return Unexpected(
-                std::move(squashfs).error().context(fmt::format("image {}", in_quotes(path))));
-        }
-        root.squashfs = std::move(*squashfs);
-    }
     return root;
 }
 
@@ -190,7 +192,7 @@ Result<UniqueFd> open_fuse_device() {
 }
 
 Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options) {
-    return root.squashfs ? mount_squashfs(root, options) : mount_directory(root);
+    return root.image.directory ? mount_directory(root) : mount_squashfs(root, options);
 }
 
 } // namespace slipway::launcher

@@ -3,10 +3,8 @@
 
 #include "base/child.hpp"
 #include "image/open_image.hpp"
-#include "squashfs/reader/image.hpp"
 
 #include <functional>
-#include <memory>
 #include <string>
 
 namespace slipway::launcher {
@@ -14,13 +12,12 @@ namespace slipway::launcher {
 /// The image of a container: opened once, used by descriptor from then on.
 struct RootImage {
     std::string path; ///< absolute
+    std::string name; ///< what the user called it
     image::OpenImage image;
-    std::unique_ptr<squashfs::Image> squashfs; ///< empty for a directory
 };
 
-/// Opens the image with the caller's rights and checks that it can run here, before anything is set
-/// up. `cwd` is what a relative path is taken against. Errors as in image/open_image.hpp and
-/// squashfs/reader/image.hpp.
+/// Opens the image with the caller's rights, before anything is set up, and reads nothing of it: see
+/// mount_root(). `cwd` is what a relative path is taken against. Errors as of image::open_image().
 base::Result<RootImage> open_root_image(const std::string& path, const std::string& cwd);
 
 /// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.
@@ -43,7 +40,9 @@ struct MountedRoot {
 
 /// Enters a new mount namespace and mounts the image there, detached. Must be called inside the
 /// container's user namespace, single-threaded. The server of a SquashFS image is forked before the
-/// mount namespace is made: if it lived in there, the mount could never end.
+/// mount namespace is made: if it lived in there, the mount could never end. It alone parses the image,
+/// behind its sandbox, and reports what it found; whether that can run here is decided by this side
+/// (errors as of image::identify_image(), squashfs::Image::open() and image::require_runnable()).
 base::Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options);
 
 } // namespace slipway::launcher

@@ -106,18 +106,14 @@ bool drop_capabilities() noexcept {
 /// Calls that are allowed whatever their arguments.
 constexpr std::uint32_t allowed_calls[] = {
     // serving
-    SYS_read, SYS_write, SYS_writev, SYS_pread64, SYS_futex,
+    SYS_read, SYS_write, SYS_writev, SYS_pread64, SYS_fadvise64, SYS_futex,
     // memory
     SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk,
     // threads, and the end of them
     SYS_set_robust_list, SYS_rseq, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_sched_yield,
     SYS_sched_getaffinity,
     SYS_exit, SYS_exit_group, SYS_gettid, SYS_getpid,
-    // waiting for the parent
-    SYS_ppoll, SYS_restart_syscall,
-#ifdef SYS_poll
-    SYS_poll,
-#endif
+    SYS_restart_syscall,
     // where the vDSO has no clock, and malloc's random numbers
     SYS_clock_gettime, SYS_getrandom,
 };

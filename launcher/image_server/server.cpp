@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/image_server/server.hpp"
 
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "launcher/image_server/report.hpp"
 #include "launcher/image_server/sandbox.hpp"
 #include "launcher/image_server/session.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <new>
 
 #include <malloc.h>
-#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -17,7 +20,6 @@ namespace slipway::launcher::image_server {
 namespace {
 
 constexpr unsigned max_threads = 16;
-constexpr std::size_t watcher_stack_bytes = 64U << 10U;
 
 [[noreturn]] void leave(ServerExit code) noexcept {
     _exit(static_cast<int>(code));
@@ -34,30 +36,6 @@ unsigned thread_count(unsigned asked) noexcept {
     return std::clamp(static_cast<unsigned>(processors), 2U, max_threads);
 }
 
-/// Ends the process when the watched one has ended. The descriptor comes in the pointer.
-void* watch_parent(void* argument) noexcept {
-    pollfd waiting{static_cast<int>(reinterpret_cast<std::intptr_t>(argument)), POLLIN, 0};
-    for (;;) {
-        if (::poll(&waiting, 1, -1) > 0) {
-            leave(ServerExit::mount_gone);
-        }
-    }
-}
-
-bool start_watcher(int pidfd) noexcept {
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    pthread_attr_setstacksize(&attributes, watcher_stack_bytes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_t thread{};
-    auto* argument = reinterpret_cast<void*>(static_cast<std::intptr_t>(pidfd));
-    const bool started = pthread_create(&thread, &attributes, &watch_parent, argument) == 0;
-    pthread_attr_destroy(&attributes);
-    return started;
-}
-
 /// True when the byte came, false when the other side closed without it.
 bool wait_for_start(int fd) noexcept {
     char byte = 0;
@@ -68,24 +46,52 @@ bool wait_for_start(int fd) noexcept {
     return got == 1;
 }
 
+struct Opened {
+    image::ImageFile file;
+    std::unique_ptr<squashfs::Image> image; ///< empty when the root is no SquashFS
+};
+
+base::Result<Opened> open_root(const ServedImage& served) {
+    Opened opened;
+    TRY_ASSIGN(opened.file, image::identify_image(served.fd, served.size, served.path));
+    if (opened.file.roots.size() == 1 && opened.file.roots[0].fs == image::SifFs::squashfs) {
+        const auto& root = opened.file.roots[0];
+        auto image = squashfs::Image::open(served.fd, root.offset, root.size);
+        if (!image) {
+            return base::Unexpected(std::move(image).error().context(
+                fmt::format("image {}", base::in_quotes(served.path))));
+        }
+        opened.image = std::move(*image);
+    }
+    return opened;
+}
+
+/// What the other side decides about. A refused report shows as a closed socket.
+void report(int control_fd, const base::Result<Opened>& opened) {
+    const auto packet = encode_report(
+        opened ? base::Result<image::ImageFile>(opened->file)
+               : base::Result<image::ImageFile>(base::Unexpected(opened.error())));
+    [[maybe_unused]] const ssize_t ignored = ::write(control_fd, packet.data(), packet.size());
+}
+
 } // namespace
 
-void serve(squashfs::Image& image, const ServerOptions& options) noexcept {
+void serve(const ServedImage& served, const ServerOptions& options) noexcept {
     // One heap for all threads: they seldom ask for memory, and every further heap keeps some.
     mallopt(M_ARENA_MAX, 1);
     const unsigned threads = thread_count(options.threads);
-    const int keep[] = {options.fuse_fd, options.image_fd, options.parent_pidfd, options.start_fd};
+    const int keep[] = {options.fuse_fd, served.fd, options.control_fd};
     if (!enter_sandbox(keep)) {
         leave(ServerExit::sandbox);
     }
     try {
-        Session session(image, {options.fuse_fd, threads, options.report_uid, options.report_gid});
-        if (options.parent_pidfd >= 0 && !start_watcher(options.parent_pidfd)) {
-            leave(ServerExit::no_memory);
-        }
-        if (options.start_fd >= 0 && !wait_for_start(options.start_fd)) {
+        const auto opened = open_root(served);
+        report(options.control_fd, opened);
+        if (!wait_for_start(options.control_fd) || !opened || !opened->image) {
             leave(ServerExit::mount_gone);
         }
+        Session session(*opened->image,
+                        {options.fuse_fd, threads, options.report_uid, options.report_gid});
         const int error = session.run();
         leave(error == 0 ? ServerExit::mount_gone
                          : error == ENOMEM ? ServerExit::no_memory : ServerExit::device);

@@ -8,7 +8,6 @@
 #include <cerrno>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace slipway::squashfs {
@@ -26,29 +25,6 @@ constexpr std::size_t records_per_block = metadata_block_bytes / 16;
 constexpr std::uint64_t max_positions_bytes = 1U << 20U;
 
 constexpr const char* fetch_again = "the file is damaged or incomplete; fetch or build it again";
-
-Result<std::uint64_t> available_bytes(int fd, std::uint64_t offset, std::uint64_t size) {
-    struct stat facts {};
-    if (fstat(fd, &facts) != 0) {
-        return fail_errno(Code::image_unreadable, errno, "cannot read the image");
-    }
-    if (S_ISDIR(facts.st_mode)) {
-        return fail(Code::image_format, "not a SquashFS image but a directory");
-    }
-    // Block devices have no st_size; lseek knows.
-    const off_t end = S_ISREG(facts.st_mode) ? facts.st_size : lseek(fd, 0, SEEK_END);
-    if (end < 0) {
-        return fail_errno(Code::image_unreadable, errno, "cannot find the size of the image");
-    }
-    const auto bytes = static_cast<std::uint64_t>(end);
-    if (offset > bytes || (size != 0 && size > bytes - offset)) {
-        return fail(Code::image_corrupt,
-                    fmt::format("the SquashFS partition ends at byte {}, the file has only {}",
-                                offset + size, bytes),
-                    fetch_again);
-    }
-    return size != 0 ? size : bytes - offset;
-}
 
 } // namespace
 
@@ -99,8 +75,7 @@ Image::Image(int fd, std::uint64_t offset, const Superblock& super,
 Result<std::unique_ptr<Image>> Image::open(int fd, std::uint64_t offset,
                                                            std::uint64_t size,
                                                            const CacheLimits& limits) {
-    TRY_ASSIGN(const std::uint64_t available, available_bytes(fd, offset, size));
-    TRY_ASSIGN(const Superblock super, read_superblock(fd, offset, available));
+    TRY_ASSIGN(const Superblock super, read_superblock(fd, offset, size));
     std::unique_ptr<Image> image(new Image(fd, offset, super, limits));
     image->prefetch_metadata();
     TRY(image->load_tables());

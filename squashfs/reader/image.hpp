@@ -75,8 +75,8 @@ class Image {
   public:
     /// Opens and checks the SquashFS 4.0 file system at `offset` of the file (superblock, tables,
     /// root directory), so that a bad image gives a clear error before it is used: image_format,
-    /// image_unsupported (version, compressor), image_corrupt, image_unreadable. `size` is the
-    /// length of the partition, 0 for "to the end of the file". About 0.1 ms; needs no privilege.
+    /// image_unsupported (version, compressor), image_corrupt, io. `size` is the room that it has.
+    /// About 0.1 ms; needs no privilege and no other call than pread(2) and posix_fadvise(2).
     static base::Result<std::unique_ptr<Image>> open(int fd, std::uint64_t offset,
                                                              std::uint64_t size,
                                                              const CacheLimits& limits = {});

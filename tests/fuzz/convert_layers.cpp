@@ -83,8 +83,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     prefetch::ProgressSink quiet;
     const auto report = prefetch::convert(input, options, fd, quiet);
     if (report) {
-        const auto file = image::probe_image(fd);
-        if (!file || file->kind != image::ImageKind::sif || !file->squashfs) {
+        const auto file = image::probe_image(fd, report->image_bytes);
+        if (!file || file->kind != image::ImageKind::sif || file->roots.empty()) {
             std::abort(); // we wrote something that we cannot read
         }
     } else if (lseek(fd, 0, SEEK_END) != 0) {

@@ -17,12 +17,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!fd || !base::write_all_at(fd.get(), {data, size}, 0)) {
         return 0;
     }
-    const auto file = image::probe_image(fd.get());
+    const auto file = image::probe_image(fd.get(), size);
     if (!file) {
         return 0;
     }
-    if (file->root_offset > size || file->root_size > size - file->root_offset) {
-        std::abort();
+    for (const auto& root : file->roots) {
+        if (root.offset > size || root.size > size - root.offset) {
+            std::abort();
+        }
     }
     (void)image::require_runnable(*file, "x", "amd64");
     if (!file->sif) {
@@ -34,7 +36,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
         (void)image::read_sif_object(fd.get(), object, 65536);
     }
-    (void)file->sif->overlays();
     if (const auto text = image::read_inspect_metadata(fd.get(), *file->sif)) {
         (void)image::parse_metadata(*text);
     }

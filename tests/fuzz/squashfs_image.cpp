@@ -105,7 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!file || write(file.get(), data, size) != static_cast<ssize_t>(size)) {
         std::abort();
     }
-    auto image = Image::open(file.get(), 0, 0, {.metadata_blocks = 8, .data_bytes = 1U << 18U});
+    auto image = Image::open(file.get(), 0, size, {.metadata_blocks = 8, .data_bytes = 1U << 18U});
     if (image) {
         Walk walk{Reader(**image)};
         walk.visit((*image)->super().root_reference, 0);

@@ -127,19 +127,21 @@ def check_big_directory(lab):
     shutil.rmtree(source)
 
 
-def check_partition(lab, source, image):
-    """The file system somewhere inside a file, with other bytes behind it."""
+def check_place(lab, source, image):
+    """The file system behind a launch line, with other bytes behind it, and files that hold none."""
     inside = f"{lab.folder}/inside"
     size = os.path.getsize(image)
-    with open(inside, "wb") as out, open(image, "rb") as content:
-        out.write(b"S" * 45056 + content.read() + b"E" * 5000)
-    lab.verify("tree at an offset", inside, "tree", f"{source}.json", lab.mount,
-               options=("--offset", "45056", "--size", str(size)))
-    for options, what in ((("--offset", "45056", "--size", str(size // 2)), "a short partition"),
-                          (("--offset", "45056", "--size", str(size + 10000)), "a partition beyond the end"),
-                          (("--offset", "99999999999"), "an offset beyond the end"), ((), "no SquashFS")):
-        done = lab.run(inside, "true", options=options)
+    with open(image, "rb") as file:
+        content = file.read()
+    line = b"#!/bin/sh\nexec run-singularity \"$0\"\n"
+    for text, what in ((line + content[:size // 2], "half a file"), (b"S" + content, "no SquashFS")):
+        with open(inside, "wb") as out:
+            out.write(text)
+        done = lab.run(inside, "true")
         check(f"refused: {what}", done.returncode == 99 and "slipway: error: image-" in done.stderr, done.stderr)
+    with open(inside, "wb") as out:
+        out.write(line + content + b"E" * 5000)
+    lab.verify("tree behind a launch line", inside, "tree", f"{source}.json", lab.mount)
     os.unlink(inside)
 
 
@@ -195,7 +197,7 @@ def main():
         lab = Lab(sys.argv[1], folder)
         source = lab.make_source("source", False)
         check_images(lab, source)
-        check_partition(lab, source, f"{folder}/zstd.sqfs")
+        check_place(lab, source, f"{folder}/zstd.sqfs")
         check_damage(lab, f"{folder}/gzip.sqfs")
         check_damage(lab, f"{folder}/zstd.sqfs")
         check_server(lab, f"{folder}/zstd.sqfs")

@@ -3,19 +3,18 @@
 // Serves an image the way the product does and runs a command that sees it: an ordinary user in a
 // user namespace of his own, the server forked before the mount namespace is made, the device
 // opened inside the user namespace (by root where its mode demands that). Run as root.
-//   --uid N, --gid N      who that user is (default 1234)
-//   --offset N, --size N  where the file system lies in the image
+//   --uid N, --gid N  who that user is (default 1234)
 //   --threads N
-//   --no-rights           run the command without capabilities in its namespace
-//   --first-byte          print the microseconds from forking the server to the first answer
+//   --no-rights       run the command without capabilities in its namespace
+//   --first-byte      print the microseconds from forking the server to the first answer
 // The command gets SQUASHFS_SERVER_PID. Exit code: the command's; 99 when something else failed or
 // the server did not end with code 0 by itself after the command (128+9 is accepted: the command
 // killed it).
 #include "base/child.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "launcher/image_server/report.hpp"
 #include "launcher/image_server/server.hpp"
-#include "squashfs/reader/image.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -42,8 +41,6 @@ using namespace slipway;
 struct Arguments {
     uid_t uid = 1234;
     gid_t gid = 1234;
-    std::uint64_t offset = 0;
-    std::uint64_t size = 0;
     unsigned threads = 0;
     bool rights = true;
     bool first_byte = false;
@@ -87,10 +84,6 @@ Arguments parse(char** argv) {
                 out.uid = static_cast<uid_t>(value);
             } else if (option == "--gid") {
                 out.gid = static_cast<gid_t>(value);
-            } else if (option == "--offset") {
-                out.offset = value;
-            } else if (option == "--size") {
-                out.size = value;
             } else if (option == "--threads") {
                 out.threads = static_cast<unsigned>(value);
             } else {
@@ -184,30 +177,34 @@ int user_side(const Arguments& arguments, int socket) {
 
     timespec start{};
     clock_gettime(CLOCK_MONOTONIC, &start);
-    auto opened = squashfs::Image::open(image.get(), arguments.offset, arguments.size);
-    if (!opened) {
-        std::fprintf(stderr, "slipway: error: %s\n", opened.error().one_line().c_str());
-        return tool_failed;
-    }
-    int go[2];
-    need(pipe2(go, O_CLOEXEC) == 0, "pipe");
+    struct stat facts {};
+    need(fstat(image.get(), &facts) == 0, arguments.image);
+    auto control = base::packet_pair();
+    need(control.has_value(), "socketpair");
     const pid_t server = fork();
     need(server >= 0, "fork");
     if (server == 0) {
         launcher::image_server::ServerOptions options;
         options.fuse_fd = packet->fds[0].get();
-        options.image_fd = image.get();
         options.threads = arguments.threads;
         options.report_uid = arguments.uid;
         options.report_gid = arguments.gid;
-        options.start_fd = go[0];
-        launcher::image_server::serve(**opened, options);
+        options.control_fd = control->second.get();
+        launcher::image_server::serve(
+            {image.get(), static_cast<std::uint64_t>(facts.st_size), arguments.image}, options);
     }
+    control->second.reset();
     mount_fuse(arguments, packet->fds[0].get());
-    need(write(go[1], "g", 1) == 1, "start");
+    const auto report = base::recv_packet(control->first.get(), 4096, 10000);
+    need(report.has_value(), "no report");
+    const auto found = launcher::image_server::decode_report(report->body);
+    if (!found) {
+        std::fprintf(stderr, "slipway: error: %s\n", found.error().one_line().c_str());
+        return tool_failed;
+    }
+    need(base::send_packet(control->first.get(), "g").has_value(), "start");
     packet->fds.clear();
     if (arguments.first_byte) {
-        struct stat facts {};
         need(stat(arguments.mountpoint, &facts) == 0, arguments.mountpoint);
         std::printf("first answer after %.0f us\n", microseconds_since(start));
         std::fflush(stdout);

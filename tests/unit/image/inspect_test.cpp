@@ -14,6 +14,10 @@ using Catch::Contains;
 
 namespace {
 
+base::Result<image::SifInfo> read(int fd) {
+    return image::read_sif(fd, test::size_of(fd));
+}
+
 const std::string with_app = R"({"data":{"attributes":{
     "labels":{"b":"2","a":"1"},"deffile":"bootstrap: x","runscript":"#!/bin/sh\nrun","test":"#!/bin/sh\ntest",
     "helpfile":"help me","environment":{"/.singularity.d/env/90-environment.sh":"export X=1"},
@@ -133,7 +137,7 @@ TEST_CASE("the metadata of a real image") {
     }
     const auto fd = base::open_file(dir + "/busybox_amd64.sif", O_RDONLY);
     REQUIRE(fd);
-    const auto sif = image::read_sif(fd->get());
+    const auto sif = read(fd->get());
     REQUIRE(sif);
     const auto text = image::read_inspect_metadata(fd->get(), *sif);
     REQUIRE(text);

@@ -16,6 +16,10 @@ using image::SifType;
 
 namespace {
 
+base::Result<image::SifInfo> read(int fd) {
+    return image::read_sif(fd, test::size_of(fd));
+}
+
 base::UniqueFd sample(const std::string& name) {
     const auto dir = test::samples_dir();
     if (dir.empty()) {
@@ -47,7 +51,7 @@ void poke64(std::string& bytes, std::size_t at, std::uint64_t value) {
 }
 
 Code code_for(const std::string& bytes) {
-    const auto got = image::read_sif(test::file_with(bytes).get());
+    const auto got = read(test::file_with(bytes).get());
     REQUIRE(!got);
     return got.error().code;
 }
@@ -62,7 +66,7 @@ TEST_CASE("a real image of 3.8.1 is read to the byte") {
     if (!fd) {
         return;
     }
-    const auto sif = image::read_sif(fd.get());
+    const auto sif = read(fd.get());
     REQUIRE(sif);
     CHECK(sif->file_size == 792293);
     CHECK(sif->arch_code == "02");
@@ -89,10 +93,7 @@ TEST_CASE("a real image of 3.8.1 is read to the byte") {
     const auto& signature = sif->objects[4];
     CHECK(signature.group == 0);
     CHECK(signature.linked == (image::sif_group_flag | 1));
-    CHECK(sif->is_signed());
-    CHECK(!sif->is_encrypted());
     CHECK(!sif->is_oci_sif());
-    CHECK(sif->overlays().empty());
     CHECK(image::read_deffile(fd.get(), *sif)->starts_with("BootStrap: docker\n"));
     CHECK(image::read_oci_config(fd.get(), *sif)->size() == 90);
     CHECK(image::read_inspect_metadata(fd.get(), *sif)->size() == 1896);
@@ -109,7 +110,7 @@ TEST_CASE("what the writer encodes is what other tools wrote") {
             return;
         }
         INFO(name);
-        const auto sif = image::read_sif(fd.get());
+        const auto sif = read(fd.get());
         REQUIRE(sif);
         const auto whole = test::content_of(fd.get());
         const auto ours = image::encode_sif_head(*sif);
@@ -123,15 +124,15 @@ TEST_CASE("other real files") {
     if (!fd) {
         return;
     }
-    CHECK(image::read_sif(fd.get())->objects.empty());
-    CHECK(image::read_sif(fd.get())->primary() == nullptr);
+    CHECK(read(fd.get())->objects.empty());
+    CHECK(read(fd.get())->primary() == nullptr);
     fd = sample("busybox_ppc64le.sif");
-    CHECK(image::read_sif(fd.get())->primary()->architecture() == "ppc64le");
-    CHECK(image::read_sif(fd.get())->primary()->offset % 65536 == 0);
+    CHECK(read(fd.get())->primary()->architecture() == "ppc64le");
+    CHECK(read(fd.get())->primary()->offset % 65536 == 0);
     fd = sample("one-object-oci-root-index.sif");
-    CHECK(image::read_sif(fd.get())->is_oci_sif());
+    CHECK(read(fd.get())->is_oci_sif());
     fd = sample("two-groups.sif");
-    const auto two = image::read_sif(fd.get());
+    const auto two = read(fd.get());
     REQUIRE(two);
     CHECK(two->objects.size() == 3);
     CHECK(two->objects.back().group == 2);
@@ -139,7 +140,7 @@ TEST_CASE("other real files") {
 
 TEST_CASE("a cut file is damaged, wherever it is cut") {
     const auto whole = small_sif();
-    CHECK(image::read_sif(test::file_with(whole).get()));
+    CHECK(read(test::file_with(whole).get()));
     for (std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{31}, std::size_t{32},
                                std::size_t{42}, std::size_t{127}}) {
         CHECK(code_for(whole.substr(0, length)) == Code::image_format);
@@ -184,7 +185,7 @@ TEST_CASE("lying numbers are noticed") {
     bytes = whole;
     poke64(bytes, 80, 12345);
     bytes.replace(0, 32, 32, '\0');
-    CHECK(image::read_sif(test::file_with(bytes).get()));
+    CHECK(read(test::file_with(bytes).get()));
     // Two root file systems are one too many.
     bytes = whole;
     bytes.replace(table + 3 * entry, entry, bytes.substr(table + 2 * entry, entry));
@@ -194,18 +195,9 @@ TEST_CASE("lying numbers are noticed") {
 TEST_CASE("unused slots between used ones are skipped") {
     auto bytes = small_sif();
     bytes.replace(table + entry, entry, entry, '\0');
-    const auto got = image::read_sif(test::file_with(bytes).get());
+    const auto got = read(test::file_with(bytes).get());
     REQUIRE(got);
     REQUIRE(got->objects.size() == 2);
     CHECK(got->objects[1].id == 3);
-    CHECK(got->find_id(3)->part() == SifPart::primary);
-    CHECK(got->find_id(2) == nullptr);
-}
-
-TEST_CASE("only regular files are read") {
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    base::UniqueFd in(ends[0]);
-    base::UniqueFd out(ends[1]);
-    CHECK(image::read_sif(in.get()).error().code == Code::image_format);
+    CHECK(got->objects[1].part() == SifPart::primary);
 }

@@ -12,6 +12,10 @@ using image::SifType;
 
 namespace {
 
+base::Result<image::SifInfo> read(int fd) {
+    return image::read_sif(fd, test::size_of(fd));
+}
+
 const std::string deffile = "bootstrap: oci-archive\nfrom: img/x.tar\n\n";
 const std::string file_system(10000, 'q');
 
@@ -37,7 +41,7 @@ std::string write_sif(bool reproducible) {
 TEST_CASE("the writer lays out a native image as the format asks") {
     const auto whole = write_sif(true);
     const auto fd = test::file_with(whole);
-    const auto sif = image::read_sif(fd.get());
+    const auto sif = read(fd.get());
     REQUIRE(sif);
     CHECK(sif->launch_script == image::sif_launch_line);
     CHECK(sif->arch_code == "04");
@@ -102,8 +106,8 @@ TEST_CASE("equal input gives equal bytes; otherwise identity and time are real")
     CHECK(write_sif(true) == write_sif(true));
     const auto one = write_sif(false);
     const auto two = write_sif(false);
-    const auto sif = image::read_sif(test::file_with(one).get());
-    CHECK(sif->uuid != image::read_sif(test::file_with(two).get())->uuid);
+    const auto sif = read(test::file_with(one).get());
+    CHECK(sif->uuid != read(test::file_with(two).get())->uuid);
     CHECK((sif->uuid[6] & 0xF0U) == 0x40U);
     CHECK((sif->uuid[8] & 0xC0U) == 0x80U);
     CHECK(sif->created > 1600000000);
@@ -116,7 +120,7 @@ TEST_CASE("an unfinished file is no image") {
     REQUIRE(writer.add(SifType::deffile, "", deffile));
     REQUIRE(
         base::write_all_at(fd.get(), std::vector<std::uint8_t>(10, 1), writer.partition_offset()));
-    CHECK(image::read_sif(fd.get()).error().code == base::Code::image_format);
+    CHECK(read(fd.get()).error().code == base::Code::image_format);
     CHECK(writer.add(SifType::deffile, "", "late").error().code == base::Code::internal);
 }
 
@@ -130,7 +134,7 @@ TEST_CASE("the table holds 48 objects and no more") {
     CHECK(writer.add(SifType::generic, std::string(128, 'n'), "x").error().code ==
           base::Code::limit_exceeded);
     REQUIRE(writer.finish(0, "vax"));
-    const auto sif = image::read_sif(fd.get());
+    const auto sif = read(fd.get());
     REQUIRE(sif);
     CHECK(sif->objects.size() == 48);
     CHECK(sif->descriptors_free == 0);

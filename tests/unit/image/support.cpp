@@ -25,6 +25,11 @@ std::string content_of(int fd) {
     return {bytes.begin(), bytes.end()};
 }
 
+std::uint64_t size_of(int fd) {
+    struct stat st {};
+    return ::fstat(fd, &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;
+}
+
 Output run(const std::vector<std::string>& argv, const std::vector<std::string>& environment) {
     auto output = file_with("");
     auto child = base::Child::spawn({.program = argv.front(),

@@ -3,6 +3,7 @@
 
 #include "base/fd.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,9 @@ base::UniqueFd file_with(std::string_view content);
 
 /// Whole content of an open file.
 std::string content_of(int fd);
+
+/// Length of an open file.
+std::uint64_t size_of(int fd);
 
 struct Output {
     int exit_code = -1;

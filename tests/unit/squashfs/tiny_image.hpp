@@ -165,7 +165,7 @@ struct OpenImage {
         if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
             throw std::runtime_error("memfd");
         }
-        image = squashfs::Image::open(file.get(), 0, 0, limits);
+        image = squashfs::Image::open(file.get(), 0, bytes.size(), limits);
     }
     [[nodiscard]] squashfs::Image* get() const {
         if (!image) {

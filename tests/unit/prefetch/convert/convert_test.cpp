@@ -75,7 +75,7 @@ TEST_CASE("a conversion gives a SIF with the objects of a native image") {
     CHECK(out.report->image_bytes == out.size());
     CHECK(out.report->output == out.digest());
     CHECK(out.report->entries == 2);
-    const auto sif = image::read_sif(out.file.get());
+    const auto sif = image::read_sif(out.file.get(), out.size());
     REQUIRE(sif);
     REQUIRE(sif->objects.size() == 4);
     CHECK(*image::read_deffile(out.file.get(), *sif) == "bootstrap: docker\nfrom: example:1\n\n");
