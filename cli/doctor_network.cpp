@@ -5,7 +5,7 @@
 #include "cli/doctor.hpp"
 #include "prefetch/client/service_client.hpp"
 #include "prefetch/client/unix_http.hpp"
-#include "prefetch/staging/api_version.hpp"
+#include "prefetch/stage/api_version.hpp"
 
 #include <cerrno>
 #include <netdb.h>
@@ -91,8 +91,8 @@ Finding check_service(const config::Config& config) {
         return {Verdict::fail, "service", reply ? "it answers with an error" : reply.error().message,
                 "journalctl -u slipwayd"};
     }
-    if (reply->api != prefetch::api_version) {
-        const auto error = prefetch::version_mismatch(prefetch::api_version, reply->api);
+    if (reply->api != prefetch::stage::api_version) {
+        const auto error = prefetch::stage::version_mismatch(prefetch::stage::api_version, reply->api);
         return {Verdict::fail, "service", error.message, error.hint};
     }
     return {Verdict::pass, "service", "answers on " + base::in_quotes(address), {}};

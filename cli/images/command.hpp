@@ -4,7 +4,7 @@
 #include "cli/session.hpp"
 #include "cli/verbs.hpp"
 #include "config/config.hpp"
-#include "prefetch/staging/progress_printer.hpp"
+#include "prefetch/stage/progress_printer.hpp"
 #include "prefetch/staging/stager.hpp"
 
 #include <memory>
@@ -24,11 +24,12 @@ struct Site {
 /// else $SLIPWAY_CACHEDIR, store.user_path, $XDG_CACHE_HOME/slipway or ~/.cache/slipway.
 base::Result<Site> find_site(const Session& session);
 
-base::Result<std::unique_ptr<prefetch::Stager>> make_stager(const Session& session,
-                                                            const Site& site);
+base::Result<std::unique_ptr<prefetch::staging::Stager>> make_stager(const Session& session,
+                                                                     const Site& site);
 /// Reference, platform and pull policy of this command line.
-base::Result<prefetch::StageRequest> stage_request(const Session& session, std::string reference);
-prefetch::ProgressStyle progress_style(const Session& session);
+base::Result<prefetch::stage::StageRequest> stage_request(const Session& session,
+                                                          std::string reference);
+prefetch::stage::ProgressStyle progress_style(const Session& session);
 
 /// Becomes requested when the user presses Ctrl-C or the process is told to end: the work stops,
 /// removes what it has begun, and the program ends with 130. The second signal ends it at once.

@@ -70,20 +70,20 @@ base::Result<Site> find_site(const Session& session) {
     return site;
 }
 
-base::Result<std::unique_ptr<prefetch::Stager>> make_stager(const Session& session,
+base::Result<std::unique_ptr<prefetch::staging::Stager>> make_stager(const Session& session,
                                                             const Site& site) {
-    prefetch::StagerOptions options;
+    prefetch::staging::StagerOptions options;
     options.config = site.config;
     options.store = site.own;
     options.also_look = site.others;
     options.credentials.home = current_user(session.environment).home;
     options.credentials.auth_file = session.arguments.text("authfile").value_or("");
     options.no_https = session.arguments.flag("no-https");
-    return prefetch::Stager::create(std::move(options));
+    return prefetch::staging::Stager::create(std::move(options));
 }
 
-base::Result<prefetch::StageRequest> stage_request(const Session& session, std::string reference) {
-    prefetch::StageRequest request;
+base::Result<prefetch::stage::StageRequest> stage_request(const Session& session, std::string reference) {
+    prefetch::stage::StageRequest request;
     request.reference = std::move(reference);
     request.uid = ::geteuid();
     const auto platform = session.arguments.text("platform");
@@ -95,9 +95,9 @@ base::Result<prefetch::StageRequest> stage_request(const Session& session, std::
     request.platform = platform ? *platform : arch.value_or("");
     const auto pull = session.arguments.text("pull").value_or("missing");
     if (pull == "always") {
-        request.pull = prefetch::PullPolicy::always;
+        request.pull = prefetch::stage::PullPolicy::always;
     } else if (pull == "never") {
-        request.pull = prefetch::PullPolicy::never;
+        request.pull = prefetch::stage::PullPolicy::never;
     } else if (pull != "missing") {
         return base::fail(Code::usage, "unknown value " + base::in_quotes(pull) + " of --pull",
                           "one of missing, always, never");
@@ -105,14 +105,14 @@ base::Result<prefetch::StageRequest> stage_request(const Session& session, std::
     return request;
 }
 
-prefetch::ProgressStyle progress_style(const Session& session) {
+prefetch::stage::ProgressStyle progress_style(const Session& session) {
     if (session.arguments.flag("json")) {
-        return prefetch::ProgressStyle::json;
+        return prefetch::stage::ProgressStyle::json;
     }
     if (session.arguments.flag("quiet") || session.arguments.flag("silent")) {
-        return prefetch::ProgressStyle::quiet;
+        return prefetch::stage::ProgressStyle::quiet;
     }
-    return prefetch::style_for(STDERR_FILENO);
+    return prefetch::stage::style_for(STDERR_FILENO);
 }
 
 std::stop_token interruption() {

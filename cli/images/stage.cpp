@@ -28,11 +28,11 @@ bool exists(const std::string& path) {
 
 /// Shows progress while `work` runs and removes the progress line before an error is printed.
 template <typename WorkFunction>
-base::Result<prefetch::StagedImage> with_progress(const Session& session, const std::string& name,
+base::Result<prefetch::stage::StagedImage> with_progress(const Session& session, const std::string& name,
                                                   WorkFunction work) {
     const int fd = session.arguments.flag("json") ? STDOUT_FILENO : STDERR_FILENO;
-    prefetch::ProgressPrinter printer(fd, progress_style(session), name);
-    auto image = work([&](const prefetch::StageProgress& progress) { printer.show(progress); });
+    prefetch::stage::ProgressPrinter printer(fd, progress_style(session), name);
+    auto image = work([&](const prefetch::stage::StageProgress& progress) { printer.show(progress); });
     if (image) {
         printer.done(*image);
     } else {

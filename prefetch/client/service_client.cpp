@@ -5,7 +5,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "prefetch/client/unix_http.hpp"
-#include "prefetch/staging/api_version.hpp"
+#include "prefetch/stage/api_version.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -45,8 +45,8 @@ base::Unexpected strange() {
                       "client and service must be of one version: update the older one");
 }
 
-StagedImage image_of(const json& object) {
-    StagedImage image;
+stage::StagedImage image_of(const json& object) {
+    stage::StagedImage image;
     image.path = text_of(object, "path");
     image.reference = text_of(object, "reference");
     image.digest = text_of(object, "digest");
@@ -59,17 +59,17 @@ StagedImage image_of(const json& object) {
 
 /// What one line of events means: an end (image or error), or progress.
 struct Ending {
-    std::optional<StagedImage> image;
+    std::optional<stage::StagedImage> image;
     std::optional<base::Error> error;
     explicit operator bool() const { return image.has_value() || error.has_value(); }
 };
 
-std::optional<Phase> phase_of(std::string_view name) {
-    constexpr std::pair<std::string_view, Phase> names[] = {
-        {"queued", Phase::queued},           {"waiting", Phase::waiting},
-        {"resolving", Phase::resolving},     {"resolved", Phase::resolved},
-        {"downloading", Phase::downloading}, {"converting", Phase::converting},
-        {"publishing", Phase::publishing}};
+std::optional<stage::Phase> phase_of(std::string_view name) {
+    constexpr std::pair<std::string_view, stage::Phase> names[] = {
+        {"queued", stage::Phase::queued},           {"waiting", stage::Phase::waiting},
+        {"resolving", stage::Phase::resolving},     {"resolved", stage::Phase::resolved},
+        {"downloading", stage::Phase::downloading}, {"converting", stage::Phase::converting},
+        {"publishing", stage::Phase::publishing}};
     for (const auto& [known, phase] : names) {
         if (name == known) {
             return phase;
@@ -78,7 +78,7 @@ std::optional<Phase> phase_of(std::string_view name) {
     return std::nullopt;
 }
 
-Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
+Ending read_event(std::string_view line, bool detach, const stage::StageSink& sink) {
     const json event = json::parse(line, nullptr, false);
     Ending ending;
     if (!event.is_object()) {
@@ -101,7 +101,7 @@ Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
     if (!phase) {
         return ending; // news of a newer service
     }
-    StageProgress progress;
+    stage::StageProgress progress;
     progress.phase = *phase;
     progress.done = number_of(event, name == "queued" ? "position" : "bytes");
     progress.total = number_of(event, "total");
@@ -110,7 +110,7 @@ Ending read_event(std::string_view line, bool detach, const StageSink& sink) {
     return ending;
 }
 
-base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
+base::Result<Ending> one_attempt(const ServiceCall& call, const stage::StageSink& sink,
                                  const std::stop_token& stop) {
     TRY_ASSIGN(auto http, UnixHttp::connect(call.socket_path, answer_timeout_ms));
     TRY(check_server(http, call.socket_path, call.store_path));
@@ -118,17 +118,17 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const StageSink& sink,
     if (!call.request.platform.empty()) {
         body["platform"] = call.request.platform;
     }
-    if (call.request.pull != PullPolicy::missing) {
-        body["pull"] = call.request.pull == PullPolicy::always ? "always" : "never";
+    if (call.request.pull != stage::PullPolicy::missing) {
+        body["pull"] = call.request.pull == stage::PullPolicy::always ? "always" : "never";
     }
     if (call.detach) {
         body["detach"] = true;
     }
     const auto text = body.dump(-1, ' ', false, json::error_handler_t::replace);
     TRY_ASSIGN(const auto posted, http.exchange("POST", "/v1/images", text, answer_timeout_ms));
-    if (posted.api != api_version) {
+    if (posted.api != stage::api_version) {
         return posted.api.empty() ? strange()
-                                  : base::Unexpected(version_mismatch(api_version, posted.api));
+                                  : base::Unexpected(stage::version_mismatch(stage::api_version, posted.api));
     }
     const json job = json::parse(posted.body, nullptr, false);
     if (!job.is_object()) {
@@ -181,7 +181,7 @@ base::Result<void> check_server(const UnixHttp& http, const std::string& socket_
                       "tell your site: somebody may be posing as slipwayd");
 }
 
-base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,
+base::Result<stage::StagedImage> stage_through_service(const ServiceCall& call, const stage::StageSink& sink,
                                                 const std::stop_token& stop) {
     bool reached = false;
     for (int waited_ms = 0;;) {
@@ -210,7 +210,7 @@ base::Result<StagedImage> stage_through_service(const ServiceCall& call, const S
         }
         // Users see a restart of the service as a pause.
         constexpr int pause_ms = 500;
-        sink({Phase::waiting, 0, 0, "the service, which is restarting", {}});
+        sink({stage::Phase::waiting, 0, 0, "the service, which is restarting", {}});
         ::poll(nullptr, 0, pause_ms);
         waited_ms += pause_ms;
     }

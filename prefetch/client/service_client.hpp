@@ -2,7 +2,7 @@
 #pragma once
 
 #include "prefetch/client/unix_http.hpp"
-#include "prefetch/staging/stage_types.hpp"
+#include "prefetch/stage/stage_types.hpp"
 
 #include <string>
 
@@ -11,7 +11,7 @@ namespace slipway::prefetch::client {
 struct ServiceCall {
     std::string socket_path;
     std::string store_path; ///< the site's store, whose owner may run the service; "" for none
-    StageRequest request;
+    stage::StageRequest request;
     bool detach = false; ///< return as soon as the image is resolved; the service goes on
     int reconnect_s = 60; ///< how long a service that went away in the middle is waited for
 };
@@ -27,7 +27,7 @@ base::Result<void> check_server(const UnixHttp& http, const std::string& socket_
 /// version of the interface is Code::service_protocol. Code::service_unreachable (see UnixHttp::connect for
 /// sys_errno) when there is no service to begin with; one that goes away in the middle is waited for
 /// and asked again, which costs nothing that was finished.
-base::Result<StagedImage> stage_through_service(const ServiceCall& call, const StageSink& sink,
+base::Result<stage::StagedImage> stage_through_service(const ServiceCall& call, const stage::StageSink& sink,
                                                 const std::stop_token& stop);
 
 } // namespace slipway::prefetch::client

@@ -11,7 +11,7 @@
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "prefetch/client/service_client.hpp"
-#include "prefetch/staging/progress_printer.hpp"
+#include "prefetch/stage/progress_printer.hpp"
 
 #include <array>
 #include <cerrno>
@@ -105,10 +105,10 @@ int stage(const Arguments& arguments) {
     if (call.socket_path.empty()) {
         return stage_here(arguments);
     }
-    prefetch::ProgressPrinter printer(STDERR_FILENO, prefetch::style_for(STDERR_FILENO),
+    prefetch::stage::ProgressPrinter printer(STDERR_FILENO, prefetch::stage::style_for(STDERR_FILENO),
                                       arguments.reference);
     const auto image = prefetch::client::stage_through_service(
-        call, [&](const prefetch::StageProgress& progress) { printer.show(progress); },
+        call, [&](const prefetch::stage::StageProgress& progress) { printer.show(progress); },
         {}); // Ctrl-C ends this process, and with it our interest
     if (image) {
         printer.done(*image);

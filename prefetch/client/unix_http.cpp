@@ -3,7 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "prefetch/staging/api_version.hpp"
+#include "prefetch/stage/api_version.hpp"
 
 #include <algorithm>
 #include <array>
@@ -185,7 +185,7 @@ UnixHttp::exchange(std::string_view method, std::string_view target, std::string
                    int timeout_ms, const std::function<bool(std::string_view)>& on_line) {
     auto message = fmt::format("{} {} HTTP/1.1\r\nHost: slipwayd\r\nSlipway-Api: {}\r\n"
                                "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-                               method, target, api_version, body.size(), body);
+                               method, target, stage::api_version, body.size(), body);
     for (std::string_view rest = message; !rest.empty();) {
         const ssize_t put = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
         if (put < 0 && errno == EAGAIN) {

@@ -9,7 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -199,4 +199,4 @@ void BlockPipeline::commit_ready(std::unique_lock<std::mutex>& lock) {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

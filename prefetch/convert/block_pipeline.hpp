@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// Compresses blocks in worker threads and hands them on in the order of submission.
 ///
@@ -88,4 +88,4 @@ class BlockPipeline {
 /// 64-bit hash of bytes, good but not proof against an enemy: equal hashes are always verified.
 std::uint64_t quick_hash(std::span<const std::uint8_t> bytes) noexcept;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

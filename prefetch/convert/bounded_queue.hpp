@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// Hands items from one thread to another, at most `capacity` at a time.
 template <typename T> class BoundedQueue {
@@ -69,4 +69,4 @@ template <typename T> class BoundedQueue {
     bool closed_ = false;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -91,7 +91,7 @@ class Streams {
         while (!planned_.empty() && open_.size() <= ahead_) {
             const std::size_t index = planned_.front();
             planned_.pop_front();
-            const LayerInput& layer = input_.layers[index];
+            const image::LayerInput& layer = input_.layers[index];
             open_.push_back(std::make_unique<LayerStream>(
                 LayerStream::Layer{layer.blob.digest, layer.blob.size, layer.diff_id, layer.open},
                 limits_, [this, index](std::uint64_t bytes) { progress_.layer_bytes(index, bytes); }));
@@ -203,7 +203,7 @@ Result<void> Conversion::check() {
                     "ask for a higher limit (limits.layers)");
     }
     for (std::size_t index = 0; index < input_.layers.size(); ++index) {
-        const LayerInput& layer = input_.layers[index];
+        const image::LayerInput& layer = input_.layers[index];
         if (!image::is_tar_layer(layer.blob.kind())) {
             return fail(Code::media_type,
                         fmt::format("{} has the media type {}, which is no file system layer",
@@ -416,4 +416,4 @@ Result<ConvertReport> convert(const ConvertInput& input, const ConvertOptions& o
     return report;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

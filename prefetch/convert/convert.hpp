@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "image/layer_input.hpp"
 #include "image/native.hpp"
 #include "image/oci.hpp"
-#include "prefetch/convert/byte_source.hpp"
 #include "squashfs/compressors.hpp"
 
 #include <cstdint>
@@ -17,19 +17,10 @@
 /// The converter: OCI layers in, one SIF out, in a single streaming pass without any temporary
 /// files. docs/formats/convert.md says how it works; image-spec layer.md and umoci say what the
 /// result must be.
-namespace slipway::prefetch {
-
-/// One layer. `open` is called when its turn nears, from a thread of the converter, and once more in
-/// the rare case that a file of it turns out to be needed after all; each call starts at the first
-/// byte.
-struct LayerInput {
-    image::Descriptor blob; ///< digest and size are verified, the media type is a hint
-    image::Digest diff_id;  ///< of the tar inside, from the image configuration; verified
-    std::function<base::Result<std::unique_ptr<ByteSource>>()> open;
-};
+namespace slipway::prefetch::convert {
 
 struct ConvertInput {
-    std::vector<LayerInput> layers; ///< bottom first
+    std::vector<image::LayerInput> layers; ///< bottom first
     image::ImageConfig config;
     /// What the definition file in the image says. Callers give a form that depends on the image
     /// alone where they want equal images for equal manifests.
@@ -95,4 +86,4 @@ struct ConvertReport {
 base::Result<ConvertReport> convert(const ConvertInput& input, const ConvertOptions& options,
                                     int out_fd, ProgressSink& progress);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -11,7 +11,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -356,4 +356,4 @@ Result<bool> DataWriter::same_bytes(std::uint64_t a, std::uint64_t b, std::uint6
     return true;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -14,7 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using PayloadId = std::uint32_t;
 
@@ -149,4 +149,4 @@ class DataWriter {
 /// Bit 24 of a stored size: the block is not compressed.
 inline constexpr std::uint32_t uncompressed_block = 1U << 24U;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

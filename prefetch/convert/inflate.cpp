@@ -5,7 +5,7 @@
 #include <array>
 #include <cstring>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -63,4 +63,4 @@ std::unique_ptr<Inflater> make_inflater(Packing packing) {
     return std::make_unique<PlainInflater>();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

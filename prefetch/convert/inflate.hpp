@@ -8,7 +8,7 @@
 #include <memory>
 #include <span>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// How a layer blob is packed, told by its first bytes and never by its media type: builders are
 /// known to mislabel layers, and the digests say whether the bytes are the right ones.
@@ -46,4 +46,4 @@ std::unique_ptr<Inflater> make_gzip_inflater();
 /// zstd (RFC 8878): any number of frames, skippable ones included.
 std::unique_ptr<Inflater> make_zstd_inflater();
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

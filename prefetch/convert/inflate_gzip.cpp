@@ -9,7 +9,7 @@
 
 #include <isa-l/igzip_lib.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -219,4 +219,4 @@ std::unique_ptr<Inflater> make_gzip_inflater() {
     return std::make_unique<GzipInflater>();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

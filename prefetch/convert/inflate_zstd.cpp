@@ -6,7 +6,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -70,4 +70,4 @@ std::unique_ptr<Inflater> make_zstd_inflater() {
     return std::make_unique<ZstdInflater>();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -278,4 +278,4 @@ void LayerReader::cover(const Record& record, std::uint16_t layer) {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// Turns the entries of layers into records, and the content of files into payloads, seeing the
 /// layers from the top down. Content that an upper layer literally hides is left out.
@@ -60,4 +60,4 @@ class LayerReader {
     Counts counts_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::Error;
@@ -98,7 +98,7 @@ void LayerStream::read_blob() {
 /// Reads the whole blob, not one byte more, and checks its size and digest.
 Result<void> LayerStream::read_all() {
     TRY_ASSIGN(auto opened, layer_.open());
-    ByteSource* source = opened.get();
+    base::ByteSource* source = opened.get();
     {
         const std::lock_guard lock(mutex_);
         if (cancelled_) {
@@ -295,4 +295,4 @@ const char* LayerStream::packing() const noexcept {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/byte_source.hpp"
 #include "image/digest.hpp"
 #include "prefetch/convert/bounded_queue.hpp"
-#include "prefetch/convert/byte_source.hpp"
 #include "prefetch/convert/inflate.hpp"
 #include "prefetch/convert/tar_reader.hpp"
 
@@ -14,14 +14,14 @@
 #include <thread>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// One layer on its way from a compressed blob to tar bytes, in three threads of its own: one reads
 /// and hashes the blob, one inflates, one hashes the tar bytes. Starts at once and runs ahead until
 /// its buffers are full, so a layer can be on the way before its turn comes.
 class LayerStream final : public TarInput {
   public:
-    using Open = std::function<base::Result<std::unique_ptr<ByteSource>>()>;
+    using Open = std::function<base::Result<std::unique_ptr<base::ByteSource>>()>;
     struct Layer {
         image::Digest blob;
         std::uint64_t blob_size = 0;
@@ -98,11 +98,11 @@ class LayerStream final : public TarInput {
     ChunkPtr current_; ///< what next() gave last
 
     std::mutex mutex_;
-    std::unique_ptr<ByteSource> source_; ///< guarded: cancel() comes from anywhere
-    bool cancelled_ = false;             ///< guarded
-    bool failed_ = false;                ///< guarded; the first error counts
-    base::Error error_;                  ///< guarded
-    base::Error blob_error_;             ///< of the reading thread, valid after it ended
+    std::unique_ptr<base::ByteSource> source_; ///< guarded: cancel() comes from anywhere
+    bool cancelled_ = false;                   ///< guarded
+    bool failed_ = false;                      ///< guarded; the first error counts
+    base::Error error_;                        ///< guarded
+    base::Error blob_error_;                   ///< of the reading thread, valid after it ended
     bool blob_failed_ = false;
     image::Digest diff_id_; ///< what came, valid after the hashing thread ended
 
@@ -113,4 +113,4 @@ class LayerStream final : public TarInput {
     std::vector<std::thread> threads_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -21,7 +21,7 @@ namespace {
 
 constexpr int deepest_index = 4;
 
-class FileSource final : public ByteSource {
+class FileSource final : public base::ByteSource {
   public:
     explicit FileSource(base::UniqueFd fd) : fd_(std::move(fd)) {}
 
@@ -85,21 +85,21 @@ Result<image::Manifest> find_manifest(const std::string& directory, image::Descr
 
 } // namespace
 
-Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path) {
+Result<std::unique_ptr<base::ByteSource>> open_file_source(const std::string& path) {
     TRY_ASSIGN(auto fd, base::open_file(path, O_RDONLY));
-    return std::unique_ptr<ByteSource>(std::make_unique<FileSource>(std::move(fd)));
+    return std::unique_ptr<base::ByteSource>(std::make_unique<FileSource>(std::move(fd)));
 }
 
-Result<std::vector<LayerInput>>
+Result<std::vector<image::LayerInput>>
 match_layers(const image::Manifest& manifest, const image::ImageConfig& config,
-             const std::function<decltype(LayerInput::open)(const image::Descriptor&)>& opener) {
+             const std::function<decltype(image::LayerInput::open)(const image::Descriptor&)>& opener) {
     if (manifest.layers.size() != config.diff_ids.size()) {
         return fail(Code::source_protocol,
                     fmt::format("the manifest has {} layers, but the image configuration has {} "
                                 "diff ids",
                                 manifest.layers.size(), config.diff_ids.size()));
     }
-    std::vector<LayerInput> layers;
+    std::vector<image::LayerInput> layers;
     for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
         layers.push_back({manifest.layers[i], config.diff_ids[i], opener(manifest.layers[i])});
     }
@@ -132,4 +132,4 @@ Result<ConvertInput> layout_input(const std::string& directory, std::string_view
     return input;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// An image in an OCI image layout directory. `name` picks the entry of index.json with that
 /// org.opencontainers.image.ref.name; "" takes the only one there is. An index is resolved for
@@ -17,11 +17,11 @@ base::Result<ConvertInput> layout_input(const std::string& directory, std::strin
                                         const image::Platform& platform);
 
 /// A blob that is a file.
-base::Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path);
+base::Result<std::unique_ptr<base::ByteSource>> open_file_source(const std::string& path);
 
 /// Puts layers and diff ids together; Code::source_protocol when their numbers differ.
-base::Result<std::vector<LayerInput>>
-match_layers(const image::Manifest& manifest, const image::ImageConfig& config,
-             const std::function<decltype(LayerInput::open)(const image::Descriptor&)>& opener);
+base::Result<std::vector<image::LayerInput>> match_layers(
+    const image::Manifest& manifest, const image::ImageConfig& config,
+    const std::function<decltype(image::LayerInput::open)(const image::Descriptor&)>& opener);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

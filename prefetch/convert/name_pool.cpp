@@ -11,7 +11,7 @@
 
 #include <sys/random.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -199,4 +199,4 @@ bool PathPool::hidden(PathId id, std::uint16_t layer) const noexcept {
     return false;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// A hash table of 32-bit ids whose keys live elsewhere: 4 bytes a slot. `Owner` gives
 /// hash_of(id) -> uint64 for growing.
@@ -173,4 +173,4 @@ class PathPool {
 /// so that nobody can choose names that collide.
 std::uint64_t pair_hash(std::uint32_t a, std::uint32_t b) noexcept;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -3,7 +3,7 @@
 
 #include "base/format.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -104,4 +104,4 @@ Result<void> overlay_native(Tree& tree, DataWriter& data, NamePool& names,
     return {};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

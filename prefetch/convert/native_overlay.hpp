@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// Lays the entries of a native image (.singularity.d and what belongs to it) over the tree by their
 /// rules, and writes the content of new files. `mtime` is what all of it gets. Parents are found as
@@ -17,4 +17,4 @@ base::Result<void> overlay_native(Tree& tree, DataWriter& data, NamePool& names,
                                   const std::vector<image::NativeEntry>& entries,
                                   std::uint32_t mtime);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

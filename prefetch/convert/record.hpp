@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 enum class RecordKind : std::uint8_t {
     file,
@@ -40,4 +40,4 @@ static_assert(sizeof(Record) == 28);
 
 using LayerRecords = std::vector<Record>;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

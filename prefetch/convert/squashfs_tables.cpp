@@ -26,7 +26,7 @@
 #include <sqfs/super.h>
 #include <sqfs/xattr_writer.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -562,4 +562,4 @@ Result<SquashfsSize> finish_squashfs(int fd, std::uint64_t base, const SquashfsF
     return size;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 struct SquashfsFormat {
     squashfs::Compressor compressor = squashfs::default_compressor;
@@ -41,4 +41,4 @@ std::string pack_xattrs(const std::vector<std::pair<std::string, std::string>>& 
 /// Device number as SquashFS stores it.
 std::uint32_t pack_device(std::uint32_t major, std::uint32_t minor) noexcept;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <charconv>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -269,4 +269,4 @@ Result<void> TarReader::sparse_map_in_data() {
     return {};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -3,7 +3,7 @@
 
 #include "prefetch/convert/tar_reader.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// One header block, decoded; shared by the two files of the tar reader.
 struct TarReader::Header {
@@ -23,4 +23,4 @@ struct TarReader::Header {
     }
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -5,7 +5,7 @@
 
 #include <charconv>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -79,4 +79,4 @@ Result<PaxRecords> parse_pax_records(std::string_view text) {
     return out;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -9,7 +9,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -480,4 +480,4 @@ Result<void> TarReader::drain() {
     return {};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// Where a TarReader gets its bytes.
 struct TarInput {
@@ -156,4 +156,4 @@ base::Result<PaxRecords> parse_pax_records(std::string_view text);
 /// A numeric header field: octal text or base-256. Exposed for tests.
 base::Result<std::int64_t> parse_tar_number(std::span<const std::uint8_t> field);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 using base::Code;
 using base::fail;
@@ -315,4 +315,4 @@ std::vector<std::pair<NameId, Tree::NodeId>> Tree::children(NodeId directory) co
     return out;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

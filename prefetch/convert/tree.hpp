@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::convert {
 
 /// The root file system in memory: directory entries and inodes, changed by layer entries exactly as
 /// umoci changes a real directory. Only names and metadata; content stays in the DataWriter.
@@ -109,4 +109,4 @@ class Tree {
     std::vector<NameId> todo_;     ///< of resolve, next name last
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::convert

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 namespace {
 
 constexpr std::string_view alphabet =
@@ -11,10 +11,10 @@ constexpr std::string_view alphabet =
 
 } // namespace
 
-Secret base64_encode(std::string_view bytes) {
+base::Secret base64_encode(std::string_view bytes) {
     std::string out;
     out.reserve((bytes.size() + 2) / 3 * 4);
-    const WipeAtEnd wiping(out);
+    const base::WipeAtEnd wiping(out);
     for (std::size_t i = 0; i < bytes.size(); i += 3) {
         std::uint32_t group = 0;
         const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
@@ -25,7 +25,7 @@ Secret base64_encode(std::string_view bytes) {
             out += j <= have ? alphabet[group >> (18 - 6 * j) & 63] : '=';
         }
     }
-    return Secret(out);
+    return base::Secret(out);
 }
 
 std::optional<std::string> base64_decode(std::string_view text) {
@@ -42,7 +42,7 @@ std::optional<std::string> base64_decode(std::string_view text) {
     for (const char c : text) {
         const auto value = alphabet.find(c);
         if (value == std::string_view::npos) {
-            wipe(out);
+            base::wipe(out);
             return std::nullopt;
         }
         group = group << 6 | static_cast<std::uint32_t>(value);
@@ -55,4 +55,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
     return out;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

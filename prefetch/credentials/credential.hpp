@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/credentials/secret.hpp"
+#include "base/secret.hpp"
 
 #include <string>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 
 /// Where a credential was found. What is pulled with a user's own credentials is private to that
 /// user; what is pulled with the site's is an image of the site.
@@ -13,14 +13,15 @@ enum class CredentialOrigin { option, environment, auth_file, helper, site };
 
 struct Credential {
     std::string username;
-    Secret password;
-    Secret identity_token; ///< a refresh token in place of a password; username is then of no use
+    base::Secret password;
+    base::Secret
+        identity_token; ///< a refresh token in place of a password; username is then of no use
     CredentialOrigin origin = CredentialOrigin::option;
 
     [[nodiscard]] bool users_own() const noexcept { return origin != CredentialOrigin::site; }
 };
 
 /// "Basic …": value of an Authorization header.
-Secret basic_authorization(const Credential& credential);
+base::Secret basic_authorization(const Credential& credential);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 namespace {
 
 using base::Code;
@@ -40,7 +40,7 @@ class WipedJson {
   private:
     static void wipe_strings(json& value) {
         if (value.is_string()) {
-            wipe(value.get_ref<std::string&>());
+            base::wipe(value.get_ref<std::string&>());
         } else if (value.is_structured()) {
             for (auto& item : value) {
                 wipe_strings(item);
@@ -69,7 +69,7 @@ bool decode_auth(std::string_view encoded, Credential& into) {
     if (!plain) {
         return false;
     }
-    const WipeAtEnd wiping(*plain);
+    const base::WipeAtEnd wiping(*plain);
     const auto colon = plain->find(':');
     if (colon == std::string::npos) {
         return false;
@@ -79,16 +79,16 @@ bool decode_auth(std::string_view encoded, Credential& into) {
         password.remove_suffix(1);
     }
     into.username = plain->substr(0, colon);
-    into.password = Secret(password);
+    into.password = base::Secret(password);
     return true;
 }
 
 base::Result<std::optional<Credential>> credential_of(const std::string& key, const json& entry) {
     Credential credential;
     credential.origin = CredentialOrigin::auth_file;
-    credential.identity_token = Secret(text_of(entry, "identitytoken"));
+    credential.identity_token = base::Secret(text_of(entry, "identitytoken"));
     credential.username = std::string(text_of(entry, "username"));
-    credential.password = Secret(text_of(entry, "password"));
+    credential.password = base::Secret(text_of(entry, "password"));
     const auto encoded = text_of(entry, "auth");
     if (!encoded.empty() && !decode_auth(encoded, credential)) {
         return fail(Code::credentials_invalid,
@@ -102,7 +102,7 @@ base::Result<std::optional<Credential>> credential_of(const std::string& key, co
         if (credential.identity_token.empty()) {
             credential.identity_token = credential.password;
         }
-        credential.password = Secret();
+        credential.password = base::Secret();
     }
     if (credential.identity_token.empty() && credential.password.empty()) {
         return std::optional<Credential>();
@@ -112,14 +112,14 @@ base::Result<std::optional<Credential>> credential_of(const std::string& key, co
 
 } // namespace
 
-Secret basic_authorization(const Credential& credential) {
+base::Secret basic_authorization(const Credential& credential) {
     std::string plain;
     plain.reserve(credential.username.size() + 1 + credential.password.reveal().size());
-    const WipeAtEnd wiping(plain);
+    const base::WipeAtEnd wiping(plain);
     plain += credential.username;
     plain += ':';
     plain += credential.password.reveal();
-    return Secret::join({"Basic ", base64_encode(plain).reveal()});
+    return base::Secret::join({"Basic ", base64_encode(plain).reveal()});
 }
 
 std::string credential_key(std::string_view written) {
@@ -204,7 +204,7 @@ base::Result<Credential> parse_helper_answer(std::string_view text) {
         return fail(Code::credentials_invalid, "the credential helper gave no secret");
     }
     (credential.username == "<token>" ? credential.identity_token : credential.password) =
-        Secret(secret);
+        base::Secret(secret);
     return credential;
 }
 
@@ -238,7 +238,7 @@ Netrc parse_netrc(std::string_view text) {
             if (password.front() == '$') {
                 ++netrc.skipped;
             } else if (!machine.empty()) {
-                Credential credential{login, Secret(password), {}, CredentialOrigin::auth_file};
+                Credential credential{login, base::Secret(password), {}, CredentialOrigin::auth_file};
                 netrc.machines.try_emplace(machine, std::move(credential));
             }
         }
@@ -246,4 +246,4 @@ Netrc parse_netrc(std::string_view text) {
     return netrc;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

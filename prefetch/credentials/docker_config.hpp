@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 
 /// The parts of docker's config.json (also podman's auth.json) that tell credentials. Keys are
 /// normalised (credential_key()).
@@ -45,4 +45,4 @@ struct Netrc {
 };
 Netrc parse_netrc(std::string_view text);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

@@ -13,7 +13,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 namespace {
 
 using base::Code;
@@ -95,10 +95,10 @@ base::Result<std::optional<Credential>> CredentialFinder::from_environment() con
                                      "DOCKER_"}) {
         auto name = options_.environment(prefix + "USERNAME");
         auto password = options_.environment(prefix + "PASSWORD");
-        const WipeAtEnd wiping(password);
+        const base::WipeAtEnd wiping(password);
         if (!name.empty() && !password.empty()) {
             return std::optional<Credential>(
-                Credential{std::move(name), Secret(password), {}, CredentialOrigin::environment});
+                Credential{std::move(name), base::Secret(password), {}, CredentialOrigin::environment});
         }
         if (name.empty() != password.empty() && prefix != "DOCKER_") {
             return fail(Code::credentials_invalid,
@@ -157,7 +157,7 @@ CredentialFinder::from_file(const std::string& path, const std::vector<std::stri
         }
         return std::optional<Credential>();
     }
-    const WipeAtEnd wiping(**content);
+    const base::WipeAtEnd wiping(**content);
     auto config = parse_docker_config(**content);
     if (!config) {
         return unusable(path, std::move(config).error());
@@ -194,7 +194,7 @@ base::Result<std::optional<Credential>> CredentialFinder::from_enroot(std::strin
     if (!*content) {
         return std::optional<Credential>();
     }
-    const WipeAtEnd wiping(**content);
+    const base::WipeAtEnd wiping(**content);
     const auto netrc = parse_netrc(**content);
     // enroot looks for the host of the token service, not for the registry's.
     std::vector<std::string> names{std::string(host)};
@@ -226,7 +226,7 @@ base::Result<std::optional<Credential>> CredentialFinder::from_site(std::string_
     if (!content) {
         return unusable(registry.password_file, std::move(content).error());
     }
-    const WipeAtEnd wiping(*content);
+    const base::WipeAtEnd wiping(*content);
     const auto line = std::string_view(*content).substr(0, content->find_first_of("\r\n"));
     if (line.empty()) {
         return fail(Code::credentials_invalid,
@@ -235,7 +235,7 @@ base::Result<std::optional<Credential>> CredentialFinder::from_site(std::string_
                     "write the password or token into its first line");
     }
     return std::optional<Credential>(
-        Credential{registry.username, Secret(line), {}, CredentialOrigin::site});
+        Credential{registry.username, base::Secret(line), {}, CredentialOrigin::site});
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

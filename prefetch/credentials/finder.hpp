@@ -4,7 +4,7 @@
 #include "base/result.hpp"
 #include "config/config.hpp"
 #include "prefetch/credentials/credential.hpp"
-#include "prefetch/credentials/environment.hpp"
+#include "base/environment.hpp"
 
 #include <memory>
 #include <optional>
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 
 /// Finds the credentials for a registry. Order; the first that says anything wins:
 ///  1. what the command line gave,
@@ -35,7 +35,7 @@ class CredentialFinder {
         std::optional<Credential> given;
         std::string auth_file; ///< absolute or relative; "" to search
         std::string home;      ///< of the user; "" for none
-        Environment environment = process_environment();
+        base::Environment environment = base::process_environment();
         bool site_only = false;
     };
     /// `config` must outlive the finder.
@@ -68,6 +68,6 @@ class CredentialFinder {
 /// with the caller's environment and has 30 seconds.
 base::Result<std::optional<Credential>> ask_helper(const std::string& name,
                                                    const std::string& server,
-                                                   const Environment& environment);
+                                                   const base::Environment& environment);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

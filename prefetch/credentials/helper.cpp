@@ -16,7 +16,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::credentials {
 namespace {
 
 using base::Code;
@@ -34,7 +34,7 @@ bool plain_name(const std::string& name) {
 }
 
 /// Absolute path of a program in PATH; "" when there is none. Relative PATH entries do not count.
-std::string find_program(const std::string& name, const Environment& environment) {
+std::string find_program(const std::string& name, const base::Environment& environment) {
     const auto path = environment("PATH");
     for (const auto directory : base::split(path, ':')) {
         if (directory.empty() || directory.front() != '/') {
@@ -69,7 +69,7 @@ base::Result<std::string> read_answer(int fd, Clock::time_point deadline) {
             continue;
         }
         if (ready <= 0) {
-            wipe(answer);
+            base::wipe(answer);
             return fail(Code::timed_out, "the credential helper does not answer");
         }
         const auto got = ::read(fd, buffer.data(), buffer.size());
@@ -119,7 +119,7 @@ base::Result<HelperResult> run_helper(const std::string& program, const std::str
 
 base::Result<std::optional<Credential>> ask_helper(const std::string& name,
                                                    const std::string& server,
-                                                   const Environment& environment) {
+                                                   const base::Environment& environment) {
     if (!plain_name(name)) {
         return fail(Code::credentials_invalid,
                     fmt::format("{} is not the name of a credential helper", base::in_quotes(name)),
@@ -136,7 +136,7 @@ base::Result<std::optional<Credential>> ask_helper(const std::string& name,
         return base::Unexpected(std::move(result).error().context(
             fmt::format("credential helper {}", base::in_quotes(program))));
     }
-    const WipeAtEnd wiping(result->output);
+    const base::WipeAtEnd wiping(result->output);
     if (result->exit_code != 0) {
         if (result->output.find("not found") != std::string::npos) {
             return std::optional<Credential>();
@@ -153,4 +153,4 @@ base::Result<std::optional<Credential>> ask_helper(const std::string& name,
     return std::optional<Credential>(std::move(credential));
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::credentials

@@ -83,7 +83,7 @@ ApiResponse error_response(const base::Error& error) {
     return response;
 }
 
-base::Result<std::pair<StageRequest, bool>> parse_submit(std::string_view body, uid_t uid) {
+base::Result<std::pair<stage::StageRequest, bool>> parse_submit(std::string_view body, uid_t uid) {
     // Not the ordered kind, whose time grows with the square of the number of keys.
     const auto object = nlohmann::json::parse(body, nullptr, false);
     if (!object.is_object()) {
@@ -95,7 +95,7 @@ base::Result<std::pair<StageRequest, bool>> parse_submit(std::string_view body, 
                 protocol_error("the request has an unknown field " + base::in_quotes(key)));
         }
     }
-    StageRequest request;
+    stage::StageRequest request;
     request.uid = uid;
     bool detach = false;
     std::string pull = "missing";
@@ -109,9 +109,9 @@ base::Result<std::pair<StageRequest, bool>> parse_submit(std::string_view body, 
                           fmt::format("a reference has 1 to {} characters", max_reference));
     }
     if (pull == "always") {
-        request.pull = PullPolicy::always;
+        request.pull = stage::PullPolicy::always;
     } else if (pull == "never") {
-        request.pull = PullPolicy::never;
+        request.pull = stage::PullPolicy::never;
     } else if (pull != "missing") {
         return base::fail(Code::option_invalid, "unknown pull policy " + base::in_quotes(pull),
                           "one of missing, always, never");
@@ -124,8 +124,8 @@ Api::Api(JobTable& table, Metrics& metrics, const store::Store& store, uid_t adm
 
 void Api::handle(const ApiRequest& request, const Reply& reply) {
     metrics_.requests.fetch_add(1, std::memory_order_relaxed);
-    if (!request.api.empty() && request.api != api_version) {
-        return reply(error_response(version_mismatch(request.api, api_version)));
+    if (!request.api.empty() && request.api != stage::api_version) {
+        return reply(error_response(stage::version_mismatch(request.api, stage::api_version)));
     }
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
     const auto parts = base::split(path.substr(std::min<std::size_t>(1, path.size())), '/');

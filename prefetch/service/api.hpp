@@ -3,7 +3,7 @@
 
 #include "prefetch/service/job_table.hpp"
 #include "prefetch/service/metrics.hpp"
-#include "prefetch/staging/api_version.hpp"
+#include "prefetch/stage/api_version.hpp"
 #include "store/store.hpp"
 
 #include <functional>
@@ -68,6 +68,6 @@ class Api {
 ApiResponse error_response(const base::Error& error);
 
 /// The body of POST /v1/images: reference, platform, pull, detach; anything else is refused.
-base::Result<std::pair<StageRequest, bool>> parse_submit(std::string_view body, uid_t uid);
+base::Result<std::pair<stage::StageRequest, bool>> parse_submit(std::string_view body, uid_t uid);
 
 } // namespace slipway::prefetch::service

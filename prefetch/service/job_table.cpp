@@ -14,7 +14,7 @@ Clock::duration broadcast_interval(std::size_t listeners) {
     return std::chrono::milliseconds(200) + std::chrono::microseconds(300) * listeners;
 }
 
-bool is_digest_pinned(const StageRequest& request) {
+bool is_digest_pinned(const stage::StageRequest& request) {
     return request.reference.find("@sha256:") != std::string::npos;
 }
 
@@ -37,17 +37,17 @@ std::string_view state_name(JobState state) noexcept {
 JobTable::JobTable(TableLimits limits, StartWork start)
     : limits_(limits), start_(std::move(start)) {}
 
-std::string JobTable::job_id(const StageRequest& request) {
+std::string JobTable::job_id(const stage::StageRequest& request) {
     // Whoever asks for a fresh look shares work only with others who do.
-    const std::string_view pull = request.pull == PullPolicy::always  ? "always"
-                                  : request.pull == PullPolicy::never ? "never"
+    const std::string_view pull = request.pull == stage::PullPolicy::always  ? "always"
+                                  : request.pull == stage::PullPolicy::never ? "never"
                                                                       : "missing";
     std::string key(pull);
     key += '\n' + request.platform + '\n' + request.reference;
     return image::sha256_hex(key).substr(0, 32);
 }
 
-base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request, bool detached,
+base::Result<std::shared_ptr<Job>> JobTable::submit(const stage::StageRequest& request, bool detached,
                                                     Clock::time_point now) {
     const auto id = job_id(request);
     if (const auto known = jobs_.find(id); known != jobs_.end()) {
@@ -57,7 +57,7 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request,
         const bool valid =
             !done ||
             (job.state == JobState::failed && age < limits_.failed_ttl) ||
-            (job.state == JobState::ready && request.pull != PullPolicy::always &&
+            (job.state == JobState::ready && request.pull != stage::PullPolicy::always &&
              (age < limits_.ready_ttl || is_digest_pinned(request)));
         if (valid && !(job.cancel.stop_requested() && !done)) {
             join(job, request, detached, now);
@@ -75,7 +75,7 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const StageRequest& request,
 
 /// One more asker. Work that still waits gets a place in his queue too, so that it begins when the
 /// first of its askers has his turn: nobody delays an image by asking for it behind much else.
-void JobTable::join(Job& job, const StageRequest& request, bool detached, Clock::time_point now) {
+void JobTable::join(Job& job, const stage::StageRequest& request, bool detached, Clock::time_point now) {
     job.last_interest = now;
     job.detached = job.detached || detached;
     const bool is_new = job.askers.insert(request.uid).second;
@@ -95,7 +95,7 @@ void JobTable::enqueue(uid_t uid, const std::string& id) {
     queue.push_back(id);
 }
 
-base::Result<std::shared_ptr<Job>> JobTable::make(const StageRequest& request, bool detached,
+base::Result<std::shared_ptr<Job>> JobTable::make(const stage::StageRequest& request, bool detached,
                                                   const std::string& id, Clock::time_point now) {
     const auto queue = queues_.find(request.uid);
     if (queue != queues_.end() && queue->second.size() >= limits_.queued_per_user) {
@@ -108,7 +108,7 @@ base::Result<std::shared_ptr<Job>> JobTable::make(const StageRequest& request, b
     job->askers.insert(request.uid);
     job->detached = detached;
     job->created = job->last_interest = now;
-    job->last_event = progress_line({Phase::queued, queued() + 1, 0, {}});
+    job->last_event = stage::progress_line({stage::Phase::queued, queued() + 1, 0, {}});
     jobs_.emplace(id, job);
     ++queued_;
     enqueue(request.uid, id);
@@ -160,13 +160,13 @@ void JobTable::tell(Job& job, const std::string& line, bool last) {
     }
 }
 
-void JobTable::progressed(const std::string& id, const StageProgress& progress,
+void JobTable::progressed(const std::string& id, const stage::StageProgress& progress,
                           Clock::time_point now) {
     const auto job = find(id);
     if (!job || job->state != JobState::running) {
         return;
     }
-    auto line = progress_line(progress);
+    auto line = stage::progress_line(progress);
     const bool new_phase =
         line.substr(0, line.find(',')) != job->last_event.substr(0, job->last_event.find(','));
     if (new_phase || now - job->last_broadcast >= broadcast_interval(job->listeners.size())) {
@@ -194,7 +194,7 @@ void JobTable::end(Job& job, JobState state, const std::string& line, Clock::tim
     }
 }
 
-void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
+void JobTable::finished(const std::string& id, base::Result<stage::StagedImage> result,
                         Clock::time_point now) {
     const auto job = find(id);
     if (!job || job->state != JobState::running) {
@@ -203,10 +203,10 @@ void JobTable::finished(const std::string& id, base::Result<StagedImage> result,
     give_back(*job);
     if (result) {
         job->image = std::move(*result);
-        end(*job, JobState::ready, ready_line(job->image), now);
+        end(*job, JobState::ready, stage::ready_line(job->image), now);
     } else {
         job->error = std::move(result.error());
-        end(*job, JobState::failed, failed_line(job->error), now);
+        end(*job, JobState::failed, stage::failed_line(job->error), now);
     }
     pump(now);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/staging/event_lines.hpp"
+#include "prefetch/stage/event_lines.hpp"
 
 #include <chrono>
 #include <deque>
@@ -33,12 +33,12 @@ class Listener {
 /// worker sees only `request` and `cancel`, which are safe to share.
 struct Job {
     std::string id; ///< 32 hex digits, made from what is asked for: equal requests have equal ids
-    StageRequest request;
+    stage::StageRequest request;
     std::set<uid_t> askers; ///< everybody who has asked for it
     uid_t charged = 0;      ///< whose share it runs on: the asker whose turn came first
     JobState state = JobState::queued;
     std::string last_event; ///< what a listener that comes now is told first
-    StagedImage image;      ///< when ready
+    stage::StagedImage image;      ///< when ready
     base::Error error;      ///< when failed
     std::set<Listener*> listeners;
     bool detached = false; ///< goes on although nobody listens (sbatch)
@@ -70,7 +70,7 @@ class JobTable {
 
     /// The job for this request: an unfinished or still valid one, or a new one.
     /// Code::service_busy when this user has too much queued already.
-    base::Result<std::shared_ptr<Job>> submit(const StageRequest& request, bool detached,
+    base::Result<std::shared_ptr<Job>> submit(const stage::StageRequest& request, bool detached,
                                               Clock::time_point now);
     std::shared_ptr<Job> find(const std::string& id) const;
     [[nodiscard]] std::vector<std::shared_ptr<Job>> all() const;
@@ -80,8 +80,8 @@ class JobTable {
     void unlisten(Job& job, Listener& listener, Clock::time_point now);
 
     /// From the worker, by way of the control thread.
-    void progressed(const std::string& id, const StageProgress& progress, Clock::time_point now);
-    void finished(const std::string& id, base::Result<StagedImage> result, Clock::time_point now);
+    void progressed(const std::string& id, const stage::StageProgress& progress, Clock::time_point now);
+    void finished(const std::string& id, base::Result<stage::StagedImage> result, Clock::time_point now);
 
     /// The service stops and this work was cancelled for it: nobody is told, so that clients see a
     /// broken connection, come back to the next service and ask again.
@@ -94,12 +94,12 @@ class JobTable {
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
     [[nodiscard]] std::size_t queued() const noexcept { return queued_; }
 
-    static std::string job_id(const StageRequest& request);
+    static std::string job_id(const stage::StageRequest& request);
 
   private:
-    base::Result<std::shared_ptr<Job>> make(const StageRequest& request, bool detached,
+    base::Result<std::shared_ptr<Job>> make(const stage::StageRequest& request, bool detached,
                                             const std::string& id, Clock::time_point now);
-    void join(Job& job, const StageRequest& request, bool detached, Clock::time_point now);
+    void join(Job& job, const stage::StageRequest& request, bool detached, Clock::time_point now);
     void enqueue(uid_t uid, const std::string& id);
     void leave_queues(const Job& job);
     [[nodiscard]] bool may_start(uid_t uid) const;

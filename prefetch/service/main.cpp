@@ -112,12 +112,12 @@ service::ServerOptions server_options(const config::Config& config) {
     return options;
 }
 
-base::Result<prefetch::StagerOptions> stager_options(std::shared_ptr<const config::Config> config) {
+base::Result<prefetch::staging::StagerOptions> stager_options(std::shared_ptr<const config::Config> config) {
     if (config->store.path.empty()) {
         return base::fail(base::Code::config_missing, "store.path is not set",
                           "the service stages into a shared directory: name it in the site file");
     }
-    prefetch::StagerOptions options;
+    prefetch::staging::StagerOptions options;
     options.store.path = config->store.path;
     options.store.access = store::Access::shared;
     options.store.quota = config->store.quota;
@@ -135,13 +135,13 @@ base::Result<void> run(int argc, char** argv) {
     auto options = server_options(*config);
     TRY_ASSIGN(options.socket_path, socket_path(*config));
     TRY_ASSIGN(auto staging, stager_options(config));
-    TRY_ASSIGN(const auto stager, prefetch::Stager::create(std::move(staging)));
+    TRY_ASSIGN(const auto stager, prefetch::staging::Stager::create(std::move(staging)));
     if (const auto swept = stager->store().sweep(); swept && *swept != 0) {
         base::log(base::LogLevel::info, fmt::format("swept {} unfinished works", *swept));
     }
     service::Server server(options, stager->store(),
-                           [&](const prefetch::StageRequest& request,
-                               const prefetch::StageSink& sink, std::stop_token stop) {
+                           [&](const prefetch::stage::StageRequest& request,
+                               const prefetch::stage::StageSink& sink, std::stop_token stop) {
                                return stager->stage(request, sink, std::move(stop));
                            });
     TRY(server.listen(service::inherited_socket()));

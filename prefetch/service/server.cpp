@@ -48,13 +48,13 @@ bool is_alive(const std::string& path) {
 }
 
 /// How every line about a work names it: a journal is searched by any of the three.
-std::string who_and_what(const std::string& id, const StageRequest& request) {
+std::string who_and_what(const std::string& id, const stage::StageRequest& request) {
     return fmt::format("request={} user={} image={}", id, request.uid,
                        base::in_quotes(request.reference));
 }
 
-void log_outcome(const std::string& id, const StageRequest& request,
-                 const base::Result<StagedImage>& result) {
+void log_outcome(const std::string& id, const stage::StageRequest& request,
+                 const base::Result<stage::StagedImage>& result) {
     if (result) {
         base::log(base::LogLevel::info,
                   fmt::format("{}: {} digest={} sif={}", result->was_present ? "was staged" : "staged",
@@ -72,7 +72,7 @@ struct Server::Impl {
     // those come first, so that they are destroyed last.
     ServerOptions options;
     store::Store store;
-    StageFunction stage;
+    stage::StageFunction stage;
     Metrics metrics;
     JobTable table;
     Api api;
@@ -88,7 +88,7 @@ struct Server::Impl {
     net::signal_set signals{io};
     std::function<void()> every_second;
 
-    Impl(ServerOptions given, store::Store opened, StageFunction stage_function)
+    Impl(ServerOptions given, store::Store opened, stage::StageFunction stage_function)
         : options(std::move(given)), store(std::move(opened)), stage(std::move(stage_function)),
           table(options.table, [this](std::shared_ptr<Job> job) { work(std::move(job)); }),
           api(table, metrics, store, ::geteuid(),
@@ -99,7 +99,7 @@ struct Server::Impl {
     void work(std::shared_ptr<Job> job) {
         base::log(base::LogLevel::info, "staging begins: " + who_and_what(job->id, job->request));
         net::post(workers, [this, id = job->id, request = job->request, stop = job->cancel.get_token()] {
-            const auto sink = [this, id](const StageProgress& progress) {
+            const auto sink = [this, id](const stage::StageProgress& progress) {
                 net::post(io, [this, id, progress] {
                     table.progressed(id, progress, Clock::now());
                 });
@@ -112,7 +112,7 @@ struct Server::Impl {
         });
     }
 
-    void done(const std::string& id, base::Result<StagedImage> result) {
+    void done(const std::string& id, base::Result<stage::StagedImage> result) {
         if (result) {
             auto& counter = result->was_present ? metrics.present : metrics.staged;
             counter.fetch_add(1);
@@ -187,7 +187,7 @@ struct Server::Impl {
             return fmt::format("HTTP/1.1 503 Service Unavailable\r\nSlipway-Api: {}\r\n"
                                "Content-Type: application/json\r\nContent-Length: {}\r\n"
                                "Connection: close\r\n\r\n{}",
-                               api_version, body.size(), body);
+                               stage::api_version, body.size(), body);
         }();
         if (mine == 0) {
             connections_of.erase(uid);
@@ -229,7 +229,7 @@ struct Server::Impl {
     }
 };
 
-Server::Server(ServerOptions options, store::Store store, StageFunction stage)
+Server::Server(ServerOptions options, store::Store store, stage::StageFunction stage)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(store), std::move(stage))) {}
 
 Server::~Server() = default;

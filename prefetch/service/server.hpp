@@ -28,7 +28,7 @@ struct ServerOptions {
 /// any thread or a signal handler of the io_context) and returns when every worker has ended.
 class Server {
   public:
-    Server(ServerOptions options, store::Store store, StageFunction stage);
+    Server(ServerOptions options, store::Store store, stage::StageFunction stage);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

@@ -92,7 +92,7 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
         auto message = std::make_shared<http::response<http::string_body>>();
         message->result(response.status);
         message->set(http::field::content_type, response.content_type);
-        message->set("Slipway-Api", std::string(api_version));
+        message->set("Slipway-Api", std::string(stage::api_version));
         message->keep_alive(keep_alive_);
         message->body() = std::move(response.body);
         message->prepare_payload();
@@ -113,7 +113,7 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
         job_ = std::move(response.stream);
         unsent_ = fmt::format("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nSlipway-Api: {}\r\n"
                               "Transfer-Encoding: chunked\r\nConnection: {}\r\n\r\n",
-                              response.content_type, api_version,
+                              response.content_type, stage::api_version,
                               keep_alive_ ? "keep-alive" : "close");
         streaming_ = true;
         watch_peer(); // its pending wait is what keeps a listening session alive

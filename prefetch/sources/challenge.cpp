@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -132,7 +132,7 @@ std::string secret_member(nlohmann::json& object, const char* key) {
     }
     auto& text = found->get_ref<std::string&>();
     std::string copy = text;
-    wipe(text);
+    base::wipe(text);
     return copy;
 }
 
@@ -155,15 +155,15 @@ void TokenService::merge_scopes(std::string_view space_separated) {
     }
 }
 
-base::Result<Url> token_url(const TokenService& service, std::string_view account) {
-    TRY_ASSIGN(auto url, Url::parse(service.realm));
+base::Result<transfer::Url> token_url(const TokenService& service, std::string_view account) {
+    TRY_ASSIGN(auto url, transfer::Url::parse(service.realm));
     char separator = url.target.find('?') == std::string::npos ? '?' : '&';
     const auto add = [&](std::string_view key, std::string_view value) {
         if (!value.empty()) {
             url.target += separator;
             url.target += key;
             url.target += '=';
-            url.target += encode_query(value);
+            url.target += transfer::encode_query(value);
             separator = '&';
         }
     };
@@ -175,15 +175,15 @@ base::Result<Url> token_url(const TokenService& service, std::string_view accoun
     return url;
 }
 
-Secret token_form(const TokenService& service, const Secret& identity_token) {
+base::Secret token_form(const TokenService& service, const base::Secret& identity_token) {
     std::string scopes;
     for (const auto& scope : service.scopes) {
         scopes += scopes.empty() ? scope : " " + scope;
     }
-    std::string encoded = encode_query(identity_token.reveal());
-    const WipeAtEnd wiping(encoded);
-    return Secret::join({"grant_type=refresh_token&client_id=slipway&service=",
-                         encode_query(service.service), "&scope=", encode_query(scopes),
+    std::string encoded = transfer::encode_query(identity_token.reveal());
+    const base::WipeAtEnd wiping(encoded);
+    return base::Secret::join({"grant_type=refresh_token&client_id=slipway&service=",
+                         transfer::encode_query(service.service), "&scope=", transfer::encode_query(scopes),
                          "&refresh_token=", encoded});
 }
 
@@ -193,16 +193,16 @@ base::Result<Token> parse_token(std::string_view body) {
         return fail(Code::source_protocol, "the token service did not answer with JSON");
     }
     auto text = secret_member(document, "token");
-    const WipeAtEnd wiping(text);
+    const base::WipeAtEnd wiping(text);
     auto access = secret_member(document, "access_token");
-    const WipeAtEnd wiping_access(access);
+    const base::WipeAtEnd wiping_access(access);
     const auto& chosen = text.empty() ? access : text;
     const bool clean = std::all_of(chosen.begin(), chosen.end(), [](char c) { return c > ' ' && c < 0x7f; });
     if (chosen.empty() || !clean) {
         return fail(Code::source_protocol, "the token service gave no token");
     }
     Token token;
-    token.value = Secret(chosen);
+    token.value = base::Secret(chosen);
     const auto expires = document.find("expires_in");
     if (expires != document.end() && expires->is_number_unsigned()) {
         const auto seconds = std::clamp<std::uint64_t>(expires->get<std::uint64_t>(), 60, 24 * 3600);
@@ -211,4 +211,4 @@ base::Result<Token> parse_token(std::string_view body) {
     return token;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

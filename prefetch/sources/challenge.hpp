@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "prefetch/credentials/secret.hpp"
+#include "base/secret.hpp"
 #include "prefetch/transfer/url.hpp"
 
 #include <chrono>
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// One challenge of WWW-Authenticate (RFC 9110 section 11.6.1). Names are lower case.
 struct Challenge {
@@ -34,17 +34,17 @@ struct TokenService {
 };
 
 /// URL for GET: the realm with service, one `scope` for each scope, and `account` when not empty.
-base::Result<Url> token_url(const TokenService& service, std::string_view account);
+base::Result<transfer::Url> token_url(const TokenService& service, std::string_view account);
 
 /// Form for POST with an identity token (grant_type=refresh_token). Secret: it holds the token.
-Secret token_form(const TokenService& service, const Secret& identity_token);
+base::Secret token_form(const TokenService& service, const base::Secret& identity_token);
 
 struct Token {
-    Secret value;
+    base::Secret value;
     std::chrono::seconds lifetime{60}; ///< what the service promised, at least 60 s, at most a day
 };
 
 /// {"token" or "access_token", "expires_in"}. Code::source_protocol when there is no token in it.
 base::Result<Token> parse_token(std::string_view body);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

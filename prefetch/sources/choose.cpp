@@ -3,7 +3,7 @@
 
 #include "base/format.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -81,4 +81,4 @@ base::Result<ChosenImage> choose_image(RawDocument root, const image::Platform& 
     return chosen;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// A manifest or index as it was received.
 struct RawDocument {
@@ -45,4 +45,4 @@ base::Result<ChosenImage> choose_image(RawDocument root, const image::Platform& 
 base::Result<void> verify(std::string_view body, const image::Descriptor& expected,
                           std::string_view what);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -11,13 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
 using base::fail;
 
-class FileSource : public ByteSource {
+class FileSource : public base::ByteSource {
   public:
     FileSource(base::UniqueFd fd, std::string what) : fd_(std::move(fd)), what_(std::move(what)) {}
     base::Result<std::size_t> read(std::span<std::uint8_t> buffer) override {
@@ -49,7 +49,7 @@ class DirectoryTree : public FileTree {
         TRY_ASSIGN(const auto opened, open_regular(name));
         return opened.second;
     }
-    base::Result<std::unique_ptr<ByteSource>> open(const std::string& name) const override {
+    base::Result<std::unique_ptr<base::ByteSource>> open(const std::string& name) const override {
         TRY_ASSIGN(auto opened, open_regular(name));
         ::posix_fadvise(opened.first.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
         return std::make_unique<FileSource>(std::move(opened.first), describe(name));
@@ -108,4 +108,4 @@ base::Result<std::string> read_small(const FileTree& tree, const std::string& na
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -221,4 +221,4 @@ base::Result<std::unique_ptr<Source>> make_docker_archive_source(const image::Im
                                                  context.config->limits.layers);
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

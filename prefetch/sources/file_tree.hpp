@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/fd.hpp"
-#include "prefetch/convert/byte_source.hpp"
+#include "base/byte_source.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <string>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// Read-only files under relative names: a directory or a tar archive. Thread-safe once made.
 class FileTree {
@@ -21,7 +21,7 @@ class FileTree {
     [[nodiscard]] virtual bool exists(const std::string& name) const = 0;
     /// Code::source_not_found when there is no regular file of that name.
     virtual base::Result<std::uint64_t> size(const std::string& name) const = 0;
-    virtual base::Result<std::unique_ptr<ByteSource>> open(const std::string& name) const = 0;
+    virtual base::Result<std::unique_ptr<base::ByteSource>> open(const std::string& name) const = 0;
     /// For messages: 'blobs/x' in '/a/b.tar'.
     [[nodiscard]] virtual std::string describe(const std::string& name) const = 0;
 };
@@ -42,4 +42,4 @@ base::Result<std::shared_ptr<const FileTree>> open_tar_tree(const std::string& p
 base::Result<std::string> read_small(const FileTree& tree, const std::string& name,
                                      std::size_t max);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -5,7 +5,7 @@
 #include "prefetch/sources/file_tree.hpp"
 #include "prefetch/sources/source.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// oci: and oci-archive:, an OCI image layout (image-spec 1.1 "image-layout.md") in a directory or
 /// a tar archive. Selector of the URI: a name (annotation org.opencontainers.image.ref.name),
@@ -24,4 +24,4 @@ base::Result<std::unique_ptr<Source>> make_docker_archive_source(const image::Im
 ResolvedImage local_image(const image::ImageUri& uri, ChosenImage chosen, image::Digest root,
                           const image::Platform& wanted);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

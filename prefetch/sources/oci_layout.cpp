@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -191,4 +191,4 @@ base::Result<std::unique_ptr<Source>> make_oci_source(const image::ImageUri& uri
     return std::make_unique<OciSource>(uri, std::move(tree), context.config->limits.layers);
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

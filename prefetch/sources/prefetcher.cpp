@@ -12,7 +12,7 @@
 
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -25,9 +25,9 @@ base::Unexpected cancelled() { return fail(Code::interrupted, "the download was 
 } // namespace
 
 /// Reads a layer: first what is in the spool, then the running download.
-class LayerPrefetcher::Reader : public ByteSource {
+class LayerPrefetcher::Reader : public base::ByteSource {
   public:
-    Reader(std::shared_ptr<LayerPrefetcher> owner, Entry& entry, std::unique_ptr<ByteSource> direct)
+    Reader(std::shared_ptr<LayerPrefetcher> owner, Entry& entry, std::unique_ptr<base::ByteSource> direct)
         : owner_(std::move(owner)), entry_(entry), direct_(std::move(direct)) {}
     Reader(const Reader&) = delete;
     Reader& operator=(const Reader&) = delete;
@@ -114,7 +114,7 @@ class LayerPrefetcher::Reader : public ByteSource {
 
     std::shared_ptr<LayerPrefetcher> owner_;
     Entry& entry_;
-    std::unique_ptr<ByteSource> direct_; ///< set once, under the owner's mutex after construction
+    std::unique_ptr<base::ByteSource> direct_; ///< set once, under the owner's mutex after construction
     std::vector<std::uint8_t> pending_;
     std::size_t pending_offset_ = 0;
     std::uint64_t offset_ = 0; ///< in the spool
@@ -166,7 +166,7 @@ std::uint64_t LayerPrefetcher::spooled_bytes() const {
     return used_;
 }
 
-base::Result<std::unique_ptr<ByteSource>> LayerPrefetcher::open(std::size_t layer) {
+base::Result<std::unique_ptr<base::ByteSource>> LayerPrefetcher::open(std::size_t layer) {
     Entry& entry = *entries_.at(entry_of_layer_.at(layer));
     {
         const std::lock_guard lock(mutex_);
@@ -368,4 +368,4 @@ void LayerPrefetcher::drop_spool(Entry& entry) {
     entry.spool.reset();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

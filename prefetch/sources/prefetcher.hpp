@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// Downloads the layers of one image side by side for a converter that reads them one after the
 /// other, from the last to the first. The layer that is being read streams straight to its reader;
@@ -27,7 +27,7 @@ namespace slipway::prefetch {
 /// again, else the layer is downloaded again.
 class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
   public:
-    using Download = std::function<base::Result<std::unique_ptr<ByteSource>>(const std::stop_token&)>;
+    using Download = std::function<base::Result<std::unique_ptr<base::ByteSource>>(const std::stop_token&)>;
     struct Blob {
         image::Descriptor blob;
         Download download;
@@ -48,7 +48,7 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
     /// Ends all downloads and waits for the threads.
     ~LayerPrefetcher();
 
-    base::Result<std::unique_ptr<ByteSource>> open(std::size_t layer);
+    base::Result<std::unique_ptr<base::ByteSource>> open(std::size_t layer);
 
     [[nodiscard]] std::uint64_t spooled_bytes() const; ///< in the spool now
 
@@ -69,7 +69,7 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
         State state = State::idle;
         base::UniqueFd spool;
         std::uint64_t spooled = 0;
-        std::unique_ptr<ByteSource> stream;
+        std::unique_ptr<base::ByteSource> stream;
         std::vector<std::uint8_t> pending; ///< read from `stream`, not in the spool
         std::optional<base::Error> error;
         bool wanted = false;   ///< a reader has caught up and waits
@@ -107,4 +107,4 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
     std::vector<std::thread> workers_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -5,7 +5,7 @@
 #include "base/text.hpp"
 #include "prefetch/transfer/error_body.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -15,17 +15,17 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t max_token_body = 64 * 1024;
 constexpr std::chrono::seconds renew_before{10};
 
-std::string_view origin_text(CredentialOrigin origin) {
+std::string_view origin_text(credentials::CredentialOrigin origin) {
     switch (origin) {
-    case CredentialOrigin::option:
+    case credentials::CredentialOrigin::option:
         return "of the command line";
-    case CredentialOrigin::environment:
+    case credentials::CredentialOrigin::environment:
         return "in the environment variables";
-    case CredentialOrigin::auth_file:
+    case credentials::CredentialOrigin::auth_file:
         return "in the auth file";
-    case CredentialOrigin::helper:
+    case credentials::CredentialOrigin::helper:
         return "of the credential helper";
-    case CredentialOrigin::site:
+    case credentials::CredentialOrigin::site:
         break;
     }
     return "of the site";
@@ -41,19 +41,19 @@ const std::string& parameter(const Challenge& challenge, const char* name) {
 
 RegistryAuth::RegistryAuth(Options options) : options_(std::move(options)) {}
 
-Secret RegistryAuth::header() const {
+base::Secret RegistryAuth::header() const {
     switch (scheme_) {
     case Scheme::basic:
-        return credential_ ? basic_authorization(*credential_) : Secret();
+        return credential_ ? credentials::basic_authorization(*credential_) : base::Secret();
     case Scheme::bearer:
-        return token_.empty() ? Secret() : Secret::join({"Bearer ", token_.reveal()});
+        return token_.empty() ? base::Secret() : base::Secret::join({"Bearer ", token_.reveal()});
     case Scheme::anonymous:
         break;
     }
     return {};
 }
 
-base::Result<Secret> RegistryAuth::authorization(const std::stop_token& stop) {
+base::Result<base::Secret> RegistryAuth::authorization(const std::stop_token& stop) {
     const std::lock_guard lock(mutex_);
     if (scheme_ == Scheme::bearer && !token_.empty() && Clock::now() >= token_end_) {
         TRY(get_token(stop));
@@ -61,7 +61,7 @@ base::Result<Secret> RegistryAuth::authorization(const std::stop_token& stop) {
     return header();
 }
 
-base::Result<bool> RegistryAuth::challenged(const HttpHead& reply, const Secret& used,
+base::Result<bool> RegistryAuth::challenged(const transfer::HttpHead& reply, const base::Secret& used,
                                             const std::stop_token& stop) {
     const std::lock_guard lock(mutex_);
     if (const auto now = header(); !now.empty() && !(now == used)) {
@@ -81,16 +81,16 @@ base::Result<bool> RegistryAuth::challenged(const HttpHead& reply, const Secret&
     return false;
 }
 
-base::Result<const Credential*> RegistryAuth::credential() {
+base::Result<const credentials::Credential*> RegistryAuth::credential() {
     if (!searched_ && options_.find_credential) {
         TRY_ASSIGN(credential_, options_.find_credential());
     }
     searched_ = true;
-    const Credential* found = credential_ ? &*credential_ : nullptr;
+    const credentials::Credential* found = credential_ ? &*credential_ : nullptr;
     return found;
 }
 
-base::Result<bool> RegistryAuth::use_basic(const Secret& used) {
+base::Result<bool> RegistryAuth::use_basic(const base::Secret& used) {
     if (scheme_ == Scheme::basic && !used.empty()) {
         return false; // the registry does not like them
     }
@@ -103,9 +103,9 @@ base::Result<bool> RegistryAuth::use_basic(const Secret& used) {
     return true;
 }
 
-base::Result<bool> RegistryAuth::use_bearer(const Challenge& challenge, const HttpHead& reply,
+base::Result<bool> RegistryAuth::use_bearer(const Challenge& challenge, const transfer::HttpHead& reply,
                                             const std::stop_token& stop) {
-    auto realm = Url::parse(parameter(challenge, "realm"));
+    auto realm = transfer::Url::parse(parameter(challenge, "realm"));
     if (!realm) {
         return base::Unexpected(std::move(realm).error().context(fmt::format(
             "{} names a token service that cannot be used", options_.registry.host_port())));
@@ -135,7 +135,7 @@ base::Result<bool> RegistryAuth::use_bearer(const Challenge& challenge, const Ht
     return true;
 }
 
-base::Result<void> RegistryAuth::check_realm(const Url& realm, const HttpHead& reply) {
+base::Result<void> RegistryAuth::check_realm(const transfer::Url& realm, const transfer::HttpHead& reply) {
     const auto& registry = options_.registry;
     const auto& plain_ok = options_.context.plain_http_ok;
     if (realm.plain_http() &&
@@ -147,12 +147,12 @@ base::Result<void> RegistryAuth::check_realm(const Url& realm, const HttpHead& r
                     "credentials are not sent in the clear; the registry must be repaired");
     }
     realm_public_only_ = !options_.registry_trusted && realm.host != registry.host &&
-                         (reply.proxied || reply.peer == AddressKind::global);
+                         (reply.proxied || reply.peer == transfer::AddressKind::global);
     return {};
 }
 
-HttpRequest RegistryAuth::realm_request(Url url) const {
-    HttpRequest request;
+transfer::HttpRequest RegistryAuth::realm_request(transfer::Url url) const {
+    transfer::HttpRequest request;
     request.url = std::move(url);
     request.ca_file = options_.ca_file;
     request.public_only = realm_public_only_;
@@ -160,7 +160,7 @@ HttpRequest RegistryAuth::realm_request(Url url) const {
 }
 
 base::Result<void> RegistryAuth::get_token(const std::stop_token& stop) {
-    const Credential* with = with_credential_ && credential_ ? &*credential_ : nullptr;
+    const credentials::Credential* with = with_credential_ && credential_ ? &*credential_ : nullptr;
     auto token = request_token(with, stop);
     if (!token) {
         auto error = std::move(token).error();
@@ -176,7 +176,7 @@ base::Result<void> RegistryAuth::get_token(const std::stop_token& stop) {
     return {};
 }
 
-base::Result<Token> RegistryAuth::request_token(const Credential* with, const std::stop_token& stop) {
+base::Result<Token> RegistryAuth::request_token(const credentials::Credential* with, const std::stop_token& stop) {
     if (with != nullptr && !with->identity_token.empty()) {
         TRY_ASSIGN(auto token, exchange_identity(*with, stop));
         if (token) {
@@ -185,37 +185,37 @@ base::Result<Token> RegistryAuth::request_token(const Credential* with, const st
     }
     const bool basic = with != nullptr && !with->password.empty();
     TRY_ASSIGN(auto url, token_url(service_, basic ? with->username : std::string_view()));
-    FetchRequest request{realm_request(std::move(url)), nullptr};
+    transfer::FetchRequest request{realm_request(std::move(url)), nullptr};
     if (basic) {
-        request.http.authorization = basic_authorization(*with);
+        request.http.authorization = credentials::basic_authorization(*with);
     }
     auto context = options_.context;
     context.stop = stop;
-    TRY_ASSIGN(auto reply, fetch(context, request, max_token_body));
-    const WipeAtEnd wiping(reply.body);
+    TRY_ASSIGN(auto reply, transfer::fetch(context, request, max_token_body));
+    const base::WipeAtEnd wiping(reply.body);
     if (reply.head.status != 200) {
-        return base::Unexpected(status_error(reply.url, reply.head, reply.body));
+        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
     return parse_token(reply.body);
 }
 
 /// The OAuth2 way (POST). Nothing when the service does not know it.
-base::Result<std::optional<Token>> RegistryAuth::exchange_identity(const Credential& with,
+base::Result<std::optional<Token>> RegistryAuth::exchange_identity(const credentials::Credential& with,
                                                                    const std::stop_token& stop) {
-    TRY_ASSIGN(auto url, Url::parse(service_.realm));
-    FetchRequest request{realm_request(std::move(url)), nullptr};
+    TRY_ASSIGN(auto url, transfer::Url::parse(service_.realm));
+    transfer::FetchRequest request{realm_request(std::move(url)), nullptr};
     request.http.method = "POST";
     request.http.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
     request.http.body = token_form(service_, with.identity_token);
     auto context = options_.context;
     context.stop = stop;
-    TRY_ASSIGN(auto reply, fetch(context, request, max_token_body));
-    const WipeAtEnd wiping(reply.body);
+    TRY_ASSIGN(auto reply, transfer::fetch(context, request, max_token_body));
+    const base::WipeAtEnd wiping(reply.body);
     if (reply.head.status == 404 || reply.head.status == 405) {
         return std::optional<Token>();
     }
     if (reply.head.status != 200) {
-        return base::Unexpected(status_error(reply.url, reply.head, reply.body));
+        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
     TRY_ASSIGN(auto token, parse_token(reply.body));
     return std::optional<Token>(std::move(token));
@@ -245,4 +245,4 @@ bool RegistryAuth::used_users_own() const {
     return sent_credential_ && credential_ && credential_->users_own();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// Authorization for one repository of one registry: starts anonymously, answers Bearer and Basic
 /// challenges (Bearer preferred), gets tokens and renews them shortly before they end. Thread-safe;
@@ -20,13 +20,13 @@ namespace slipway::prefetch {
 /// nowhere else. The realm must be https unless the registry itself is spoken to by plain http and
 /// the realm is the same host or configured for it; a registry on the Internet may not name a realm
 /// at a loopback, link-local or private address unless that host is configured.
-class RegistryAuth : public Authorizer {
+class RegistryAuth : public transfer::Authorizer {
   public:
     /// Called at most once, when the registry first asks for more than anonymous access.
-    using FindCredential = std::function<base::Result<std::optional<Credential>>()>;
+    using FindCredential = std::function<base::Result<std::optional<credentials::Credential>>()>;
     struct Options {
-        FetchContext context; ///< for token requests
-        Url registry;         ///< any URL of the registry
+        transfer::FetchContext context; ///< for token requests
+        transfer::Url registry;         ///< any URL of the registry
         std::string repository;
         std::string ca_file;
         FindCredential find_credential;
@@ -37,8 +37,8 @@ class RegistryAuth : public Authorizer {
     };
     explicit RegistryAuth(Options options);
 
-    base::Result<Secret> authorization(const std::stop_token& stop) override;
-    base::Result<bool> challenged(const HttpHead& reply, const Secret& used,
+    base::Result<base::Secret> authorization(const std::stop_token& stop) override;
+    base::Result<bool> challenged(const transfer::HttpHead& reply, const base::Secret& used,
                                   const std::stop_token& stop) override;
 
     /// After a 403 or 404 that an anonymous token got: true when credentials were found and will be
@@ -52,29 +52,30 @@ class RegistryAuth : public Authorizer {
 
   private:
     enum class Scheme { anonymous, basic, bearer };
-    base::Result<const Credential*> credential();
-    base::Result<bool> use_basic(const Secret& used);
-    base::Result<bool> use_bearer(const Challenge& challenge, const HttpHead& reply,
+    base::Result<const credentials::Credential*> credential();
+    base::Result<bool> use_basic(const base::Secret& used);
+    base::Result<bool> use_bearer(const Challenge& challenge, const transfer::HttpHead& reply,
                                   const std::stop_token& stop);
-    base::Result<void> check_realm(const Url& realm, const HttpHead& reply);
+    base::Result<void> check_realm(const transfer::Url& realm, const transfer::HttpHead& reply);
     base::Result<void> get_token(const std::stop_token& stop);
-    base::Result<Token> request_token(const Credential* with, const std::stop_token& stop);
-    base::Result<std::optional<Token>> exchange_identity(const Credential& with,
+    base::Result<Token> request_token(const credentials::Credential* with,
+                                      const std::stop_token& stop);
+    base::Result<std::optional<Token>> exchange_identity(const credentials::Credential& with,
                                                          const std::stop_token& stop);
-    [[nodiscard]] HttpRequest realm_request(Url url) const;
-    [[nodiscard]] Secret header() const;
+    [[nodiscard]] transfer::HttpRequest realm_request(transfer::Url url) const;
+    [[nodiscard]] base::Secret header() const;
 
     Options options_;
     mutable std::mutex mutex_;
     bool searched_ = false;
-    std::optional<Credential> credential_;
+    std::optional<credentials::Credential> credential_;
     Scheme scheme_ = Scheme::anonymous;
     TokenService service_;
     bool realm_public_only_ = false;
     bool with_credential_ = false; ///< tokens are asked for with the credential
     bool sent_credential_ = false;
-    Secret token_;
+    base::Secret token_;
     std::chrono::steady_clock::time_point token_end_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

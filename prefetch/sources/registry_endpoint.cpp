@@ -6,17 +6,17 @@
 #include "base/text.hpp"
 #include "prefetch/transfer/error_body.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
 using base::fail;
 
 /// A blob from the network that another thread can end.
-class HttpByteSource : public ByteSource {
+class HttpByteSource : public base::ByteSource {
   public:
     HttpByteSource(std::unique_ptr<std::stop_source> stop, const std::stop_token& outer,
-                   std::unique_ptr<BlobStream> stream)
+                   std::unique_ptr<transfer::BlobStream> stream)
         : stop_(std::move(stop)), follow_(outer, Forward{stop_.get()}), stream_(std::move(stream)) {}
     base::Result<std::size_t> read(std::span<std::uint8_t> buffer) override {
         return stream_->read(buffer);
@@ -30,22 +30,22 @@ class HttpByteSource : public ByteSource {
     };
     std::unique_ptr<std::stop_source> stop_;
     std::stop_callback<Forward> follow_;
-    std::unique_ptr<BlobStream> stream_;
+    std::unique_ptr<transfer::BlobStream> stream_;
 };
 
-base::Result<std::unique_ptr<ByteSource>> open_stream(FetchContext context, FetchRequest request,
+base::Result<std::unique_ptr<base::ByteSource>> open_stream(transfer::FetchContext context, transfer::FetchRequest request,
                                                       const image::Descriptor& blob,
                                                       const std::stop_token& outer) {
     auto stop = std::make_unique<std::stop_source>();
-    std::unique_ptr<BlobStream> stream;
+    std::unique_ptr<transfer::BlobStream> stream;
     {
         const std::stop_callback follow(outer, [&] { stop->request_stop(); });
         context.stop = stop->get_token();
-        BlobStream::Expectation expected;
+        transfer::BlobStream::Expectation expected;
         expected.size = blob.size;
-        TRY_ASSIGN(stream, BlobStream::open(std::move(context), std::move(request), expected));
+        TRY_ASSIGN(stream, transfer::BlobStream::open(std::move(context), std::move(request), expected));
     }
-    return std::unique_ptr<ByteSource>(
+    return std::unique_ptr<base::ByteSource>(
         std::make_unique<HttpByteSource>(std::move(stop), outer, std::move(stream)));
 }
 
@@ -61,30 +61,30 @@ base::Result<image::Digest> digest_of(std::string_view body, const image::Digest
 
 } // namespace
 
-Url RegistryEndpoint::url(std::string_view path) const {
-    Url made = options_.base;
+transfer::Url RegistryEndpoint::url(std::string_view path) const {
+    transfer::Url made = options_.base;
     made.target = fmt::format("/v2/{}/{}", options_.repository, path);
     return made;
 }
 
-HttpRequest RegistryEndpoint::request(std::string_view path) const {
-    HttpRequest made;
+transfer::HttpRequest RegistryEndpoint::request(std::string_view path) const {
+    transfer::HttpRequest made;
     made.url = url(path);
     made.ca_file = options_.ca_file;
     return made;
 }
 
 /// fetch(), and again with credentials where an anonymous token was not enough.
-base::Result<Fetched> RegistryEndpoint::ask(HttpRequest http, std::size_t max_body,
+base::Result<transfer::Fetched> RegistryEndpoint::ask(transfer::HttpRequest http, std::size_t max_body,
                                             const std::stop_token& stop) const {
     auto context = options_.context;
     context.stop = stop;
-    const FetchRequest request{std::move(http), options_.auth};
-    TRY_ASSIGN(auto reply, fetch(context, request, max_body));
+    const transfer::FetchRequest request{std::move(http), options_.auth};
+    TRY_ASSIGN(auto reply, transfer::fetch(context, request, max_body));
     if (reply.head.status == 401 || reply.head.status == 403 || reply.head.status == 404) {
         TRY_ASSIGN(const bool again, options_.auth->escalate(stop));
         if (again) {
-            return fetch(context, request, max_body);
+            return transfer::fetch(context, request, max_body);
         }
     }
     return reply;
@@ -99,12 +99,12 @@ base::Result<RemoteHead> RegistryEndpoint::head(const std::string& tag,
     if (reply.head.status == 200) {
         auto digest = image::Digest::parse(reply.head.headers.get("Docker-Content-Digest"));
         const auto kind =
-            image::media_kind(media_type_of(reply.head.headers.get("Content-Type")));
+            image::media_kind(transfer::media_type_of(reply.head.headers.get("Content-Type")));
         if (digest && (kind == image::MediaKind::index || kind == image::MediaKind::manifest)) {
             return RemoteHead{std::move(*digest), kind == image::MediaKind::index};
         }
     } else if (reply.head.status != 405) {
-        return base::Unexpected(status_error(reply.url, reply.head, reply.body));
+        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
     TRY_ASSIGN(const auto document, manifest(tag, stop));
     TRY_ASSIGN(const auto parsed, image::parse_document(document.body, document.content_type));
@@ -117,7 +117,7 @@ base::Result<RawDocument> RegistryEndpoint::manifest(const std::string& selector
     http.headers.emplace_back("Accept", image::media::accept_manifest);
     TRY_ASSIGN(auto reply, ask(std::move(http), image::max_document, stop));
     if (reply.head.status != 200) {
-        return base::Unexpected(status_error(reply.url, reply.head, reply.body));
+        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
     RawDocument document;
     document.content_type = std::string(reply.head.headers.get("Content-Type"));
@@ -146,14 +146,14 @@ base::Result<std::string> RegistryEndpoint::small_blob(const image::Descriptor& 
     TRY_ASSIGN(auto reply, ask(request("blobs/" + blob.digest.text()),
                                static_cast<std::size_t>(blob.size), stop));
     if (reply.head.status != 200) {
-        return base::Unexpected(status_error(reply.url, reply.head, reply.body));
+        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
     return std::move(reply.body);
 }
 
-base::Result<std::unique_ptr<ByteSource>>
+base::Result<std::unique_ptr<base::ByteSource>>
 RegistryEndpoint::open_blob(const image::Descriptor& blob, const std::stop_token& stop) const {
-    FetchRequest wanted{request("blobs/" + blob.digest.text()), options_.auth};
+    transfer::FetchRequest wanted{request("blobs/" + blob.digest.text()), options_.auth};
     wanted.http.max_bytes_per_second = options_.max_bytes_per_second;
     auto opened = open_stream(options_.context, std::move(wanted), blob, stop);
     if (!opened && opened.error().code != Code::interrupted &&
@@ -164,16 +164,16 @@ RegistryEndpoint::open_blob(const image::Descriptor& blob, const std::stop_token
 }
 
 /// Foreign layers lie at vendors' servers, which are told nothing about who asks.
-base::Result<std::unique_ptr<ByteSource>>
+base::Result<std::unique_ptr<base::ByteSource>>
 RegistryEndpoint::open_foreign(const image::Descriptor& blob, base::Error registry_error,
                                const std::stop_token& stop) const {
     for (const auto& text : blob.urls) {
-        auto foreign = Url::parse(text);
+        auto foreign = transfer::Url::parse(text);
         const auto& plain_ok = options_.context.plain_http_ok;
         if (!foreign || (foreign->plain_http() && !(plain_ok && plain_ok(*foreign)))) {
             continue;
         }
-        FetchRequest wanted;
+        transfer::FetchRequest wanted;
         wanted.http.url = std::move(*foreign);
         auto opened = open_stream(options_.context, std::move(wanted), blob, stop);
         if (opened || opened.error().code == Code::interrupted) {
@@ -184,4 +184,4 @@ RegistryEndpoint::open_foreign(const image::Descriptor& blob, base::Error regist
     return base::Unexpected(std::move(registry_error));
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -9,15 +9,15 @@
 #include <optional>
 #include <string>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// One server that has a repository: the registry itself or a mirror (distribution-spec 1.1).
 /// Thread-safe.
 class RegistryEndpoint {
   public:
     struct Options {
-        FetchContext context;
-        Url base;               ///< scheme, host and port; the target is ignored
+        transfer::FetchContext context;
+        transfer::Url base;               ///< scheme, host and port; the target is ignored
         std::string repository; ///< "library/alpine"
         std::string ca_file;
         std::uint64_t max_bytes_per_second = 0; ///< for each blob
@@ -38,24 +38,24 @@ class RegistryEndpoint {
                                          const std::stop_token& stop) const;
 
     /// A blob as a stream, from the registry or, for foreign layers, from the descriptor's URLs.
-    base::Result<std::unique_ptr<ByteSource>> open_blob(const image::Descriptor& blob,
+    base::Result<std::unique_ptr<base::ByteSource>> open_blob(const image::Descriptor& blob,
                                                         const std::stop_token& stop) const;
 
     [[nodiscard]] const RegistryAuth& auth() const noexcept { return *options_.auth; }
     [[nodiscard]] std::string name() const { return options_.base.host_port(); }
 
     /// URL of an API path: "manifests/latest", "blobs/sha256:…".
-    [[nodiscard]] Url url(std::string_view path) const;
+    [[nodiscard]] transfer::Url url(std::string_view path) const;
 
   private:
-    base::Result<Fetched> ask(HttpRequest request, std::size_t max_body,
+    base::Result<transfer::Fetched> ask(transfer::HttpRequest request, std::size_t max_body,
                               const std::stop_token& stop) const;
-    base::Result<std::unique_ptr<ByteSource>> open_foreign(const image::Descriptor& blob,
+    base::Result<std::unique_ptr<base::ByteSource>> open_foreign(const image::Descriptor& blob,
                                                            base::Error registry_error,
                                                            const std::stop_token& stop) const;
-    [[nodiscard]] HttpRequest request(std::string_view path) const;
+    [[nodiscard]] transfer::HttpRequest request(std::string_view path) const;
 
     Options options_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

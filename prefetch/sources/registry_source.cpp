@@ -6,7 +6,7 @@
 #include "base/text.hpp"
 #include "prefetch/sources/prefetcher.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -36,15 +36,15 @@ std::string api_host(const std::string& registry) {
 
 struct EndpointSpec {
     std::string host; ///< as configured or as in the reference
-    CredentialFinder::Role role;
+    credentials::CredentialFinder::Role role;
 };
 
-PlainHttpRule plain_http_rule(std::shared_ptr<SourceContext> context) {
-    return [context = std::move(context)](const Url& url) {
+transfer::PlainHttpRule plain_http_rule(std::shared_ptr<SourceContext> context) {
+    return [context = std::move(context)](const transfer::Url& url) {
         const auto& config = *context->config;
         return config::registry(config, url.host_port()).insecure ||
                config::registry(config, url.host + ":" + std::to_string(url.port)).insecure ||
-               (context->no_https && is_loopback_name(url.host));
+               (context->no_https && transfer::is_loopback_name(url.host));
     };
 }
 
@@ -57,7 +57,7 @@ make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
               const std::shared_ptr<SourceContext>& context) {
     const auto& config = *context->config;
     const auto& site = config::registry(config, spec.host);
-    FetchContext fetching;
+    transfer::FetchContext fetching;
     fetching.client = context->client;
     fetching.retry = context->retry;
     fetching.pace = context->pace;
@@ -72,7 +72,7 @@ make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
     auth.anonymous_first = context->anonymous_first;
     auth.registry_trusted = is_configured(config, spec.host);
     auth.find_credential = [context, spec, path = reference.path] {
-        CredentialFinder finder(context->credentials, *context->config);
+        credentials::CredentialFinder finder(context->credentials, *context->config);
         return finder.find(spec.host, path, spec.role);
     };
     RegistryEndpoint::Options options;
@@ -88,11 +88,11 @@ make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
 
 } // namespace
 
-base::Result<Url> registry_url(const std::string& host, const config::Config& config,
+base::Result<transfer::Url> registry_url(const std::string& host, const config::Config& config,
                                bool no_https) {
-    TRY_ASSIGN(auto url, Url::parse("https://" + api_host(host)));
-    if (config::registry(config, host).insecure || (no_https && is_loopback_name(url.host))) {
-        TRY_ASSIGN(url, Url::parse("http://" + api_host(host)));
+    TRY_ASSIGN(auto url, transfer::Url::parse("https://" + api_host(host)));
+    if (config::registry(config, host).insecure || (no_https && transfer::is_loopback_name(url.host))) {
+        TRY_ASSIGN(url, transfer::Url::parse("http://" + api_host(host)));
         return url;
     }
     if (no_https && !is_configured(config, host)) {
@@ -112,9 +112,9 @@ base::Result<std::unique_ptr<Source>> RegistrySource::create(const image::ImageU
     const auto& reference = uri.reference;
     std::vector<EndpointSpec> specs;
     for (const auto& mirror : config::registry(*context->config, reference.registry).mirrors) {
-        specs.push_back({mirror, CredentialFinder::Role::mirror});
+        specs.push_back({mirror, credentials::CredentialFinder::Role::mirror});
     }
-    specs.push_back({reference.registry, CredentialFinder::Role::registry});
+    specs.push_back({reference.registry, credentials::CredentialFinder::Role::registry});
     Endpoints endpoints;
     for (const auto& spec : specs) {
         TRY_ASSIGN(auto endpoint, make_endpoint(spec, reference, context));
@@ -223,4 +223,4 @@ void RegistrySource::add_layers(ResolvedImage& image, std::size_t first,
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// docker://: the mirrors that the site configured, in order, then the registry itself. A mirror
 /// that fails in any way is passed over; what the registry says is final. Layers come from the
@@ -39,6 +39,6 @@ class RegistrySource : public Source {
 
 /// "host[:port]" of an endpoint as a URL: plain http where the site file says `insecure: true`, or
 /// for loopback hosts with `no_https`.
-base::Result<Url> registry_url(const std::string& host, const config::Config& config, bool no_https);
+base::Result<transfer::Url> registry_url(const std::string& host, const config::Config& config, bool no_https);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -6,7 +6,7 @@
 #include "prefetch/sources/local_source.hpp"
 #include "prefetch/sources/registry_source.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, SourceContext context) {
     switch (uri.transport) {
@@ -27,8 +27,8 @@ base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, So
     }
 }
 
-AddressPolicy address_policy(const config::Config& config, bool for_strangers) {
-    AddressPolicy policy;
+transfer::AddressPolicy address_policy(const config::Config& config, bool for_strangers) {
+    transfer::AddressPolicy policy;
     policy.public_only = for_strangers;
     for (const auto& [host, registry] : config.registries) {
         policy.trusted_hosts.insert(host);
@@ -37,4 +37,4 @@ AddressPolicy address_policy(const config::Config& config, bool for_strangers) {
     return policy;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

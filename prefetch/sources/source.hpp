@@ -2,9 +2,9 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "image/layer_input.hpp"
 #include "image/oci.hpp"
 #include "image/reference.hpp"
-#include "prefetch/convert/convert.hpp"
 #include "prefetch/credentials/finder.hpp"
 #include "prefetch/transfer/fetch.hpp"
 
@@ -18,7 +18,7 @@
 /// Where images come from: docker:// (registries), oci:, oci-archive:, docker-archive:. A source
 /// finds the manifest for a platform, checks every document against its digest, and gives the
 /// layers as streams.
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 /// What has been fetched so far; updated while layers download, also those that nobody reads yet.
 struct TransferCounters {
@@ -42,7 +42,7 @@ struct ResolvedImage {
     image::ImageConfig config;
     std::string config_json;         ///< the verified bytes
     std::string manifest_json;       ///< the verified bytes; made by us for docker-archive
-    std::vector<LayerInput> layers;  ///< bottom first; manifest.layers in the same order
+    std::vector<image::LayerInput> layers;  ///< bottom first; manifest.layers in the same order
     std::string origin_kind;         ///< "docker", "oci-archive", …
     std::string endpoint;            ///< registry or mirror that answered; "" for local ones
     bool used_credentials = false;   ///< the registry was asked with credentials
@@ -68,16 +68,16 @@ class Source {
 };
 
 struct SourceContext {
-    std::shared_ptr<HttpClient> client;
+    std::shared_ptr<transfer::HttpClient> client;
     std::shared_ptr<const config::Config> config;
-    CredentialFinder::Options credentials;
+    credentials::CredentialFinder::Options credentials;
     /// See RegistryAuth::Options: the service sets it, so that what is public is known to be.
     bool anonymous_first = false;
     /// Command line option --no-https: plain http to loopback registries that slipway.yaml does not
     /// name. Other hosts need `insecure: true` there.
     bool no_https = false;
-    RetryPolicy retry;
-    Pace pace = real_pace();
+    transfer::RetryPolicy retry;
+    transfer::Pace pace = transfer::real_pace();
 
     std::string spool_dir;                        ///< for layers that arrive before their turn
     std::uint64_t spool_budget = std::uint64_t{8} << 30; ///< bytes in spool_dir for one image
@@ -90,6 +90,6 @@ base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, So
 /// Addresses that an HttpClient for this site may reach. With `for_strangers` (the service)
 /// loopback, link-local and private addresses are refused except for the registries and mirrors
 /// that the site file names.
-AddressPolicy address_policy(const config::Config& config, bool for_strangers);
+transfer::AddressPolicy address_policy(const config::Config& config, bool for_strangers);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

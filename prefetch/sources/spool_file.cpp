@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 
 base::Result<base::UniqueFd> make_spool_file(const std::string& directory) {
     auto nameless = base::open_file(directory, O_TMPFILE | O_RDWR, 0600);
@@ -31,4 +31,4 @@ base::Result<base::UniqueFd> make_spool_file(const std::string& directory) {
     return fd;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
@@ -150,7 +150,7 @@ std::string link_target(const std::string& name, archive_entry* entry) {
 }
 
 /// One member, found again by its position.
-class MemberSource : public ByteSource {
+class MemberSource : public base::ByteSource {
   public:
     MemberSource(std::shared_ptr<const void> keep, int fd, std::uint64_t size)
         : keep_(std::move(keep)), reader_(fd, size) {}
@@ -210,14 +210,14 @@ class TarTree : public FileTree, public std::enable_shared_from_this<TarTree> {
         }
         return member->size;
     }
-    base::Result<std::unique_ptr<ByteSource>> open(const std::string& name) const override {
+    base::Result<std::unique_ptr<base::ByteSource>> open(const std::string& name) const override {
         const auto* member = find(name);
         if (member == nullptr) {
             return missing(name);
         }
         auto source = std::make_unique<MemberSource>(shared_from_this(), fd_.get(), size_);
         TRY(source->seek(member->ordinal));
-        return std::unique_ptr<ByteSource>(std::move(source));
+        return std::unique_ptr<base::ByteSource>(std::move(source));
     }
     [[nodiscard]] std::string describe(const std::string& name) const override {
         return fmt::format("{} in {}", base::in_quotes(name), base::in_quotes(path_));
@@ -318,4 +318,4 @@ base::Result<std::shared_ptr<const FileTree>> open_tar_tree(const std::string& p
     return tree;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::sources

@@ -9,27 +9,27 @@
 #include <mutex>
 #include <thread>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::staging {
 namespace {
 
 /// What the converter reports, added up from its threads.
-struct Counter : ProgressSink {
+struct Counter : convert::ProgressSink {
     std::atomic<std::uint64_t> read{0};
     std::atomic<bool> tables{false};
     void layer_bytes(std::size_t, std::uint64_t bytes) noexcept override {
         read.fetch_add(bytes, std::memory_order_relaxed);
     }
-    void phase(ConvertPhase phase) noexcept override { tables = phase == ConvertPhase::tables; }
+    void phase(convert::ConvertPhase phase) noexcept override { tables = phase == convert::ConvertPhase::tables; }
 };
 
 /// Downloading and converting run at the same time: as long as bytes are missing, the download is
 /// what people wait for.
-StageProgress progress_of(const ResolvedImage& image, const Counter& counter) {
+stage::StageProgress progress_of(const sources::ResolvedImage& image, const Counter& counter) {
     const auto total = image.counters ? image.counters->total.load() : 0;
     const auto got = image.counters ? image.counters->done.load() : 0;
-    StageProgress progress;
+    stage::StageProgress progress;
     const bool downloading = image.counters && got < total;
-    progress.phase = downloading ? Phase::downloading : Phase::converting;
+    progress.phase = downloading ? stage::Phase::downloading : stage::Phase::converting;
     progress.done = downloading ? got : counter.read.load();
     progress.total = total;
     if (!downloading && total == 0) {
@@ -43,7 +43,7 @@ StageProgress progress_of(const ResolvedImage& image, const Counter& counter) {
 /// Tells the sink how it stands, from a thread of its own, until it goes out of scope.
 class Ticker {
   public:
-    Ticker(const ResolvedImage& image, const Counter& counter, const StageSink& sink)
+    Ticker(const sources::ResolvedImage& image, const Counter& counter, const stage::StageSink& sink)
         : thread_([this, &image, &counter, &sink] {
               std::unique_lock lock(mutex_);
               while (!wake_.wait_for(lock, std::chrono::milliseconds(200), [&] { return done_; })) {
@@ -68,8 +68,8 @@ class Ticker {
     std::thread thread_;
 };
 
-ConvertOptions options_for(const config::Config& config, std::stop_token stop) {
-    ConvertOptions options;
+convert::ConvertOptions options_for(const config::Config& config, std::stop_token stop) {
+    convert::ConvertOptions options;
     options.compressor = config.convert.compression;
     if (config.convert.level != 0) {
         options.level = static_cast<int>(config.convert.level);
@@ -87,7 +87,7 @@ ConvertOptions options_for(const config::Config& config, std::stop_token stop) {
 
 } // namespace
 
-std::uint64_t bytes_needed(const ResolvedImage& image) {
+std::uint64_t bytes_needed(const sources::ResolvedImage& image) {
     std::uint64_t layers = 0;
     for (const auto& layer : image.layers) {
         layers += layer.blob.size;
@@ -118,10 +118,10 @@ base::Error with_advice(base::Error error) {
     return error;
 }
 
-base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::NativeSource source,
+base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image, image::NativeSource source,
                                           const config::Config& config, int out_fd,
-                                          const StageSink& sink, std::stop_token stop) {
-    ConvertInput input;
+                                          const stage::StageSink& sink, std::stop_token stop) {
+    convert::ConvertInput input;
     input.config = image.config;
     input.source = std::move(source);
     for (const auto& layer : image.layers) {
@@ -130,7 +130,7 @@ base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::Nat
     Counter counter;
     sink(progress_of(image, counter));
     const Ticker ticker(image, counter, sink);
-    auto report = convert(input, options_for(config, std::move(stop)), out_fd, counter);
+    auto report = convert::convert(input, options_for(config, std::move(stop)), out_fd, counter);
     if (report) {
         for (const auto& warning : report->warnings) {
             base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);
@@ -139,4 +139,4 @@ base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::Nat
     return report;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::staging

@@ -4,23 +4,25 @@
 #include "config/config.hpp"
 #include "prefetch/convert/convert.hpp"
 #include "prefetch/sources/source.hpp"
-#include "prefetch/staging/stage_types.hpp"
+#include "prefetch/stage/stage_types.hpp"
 
 #include <stop_token>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::staging {
 
 /// Converts a resolved image into an empty file, telling `sink` how far it is several times a
 /// second. Warnings of the converter are logged.
-base::Result<ConvertReport> convert_image(const ResolvedImage& image, image::NativeSource source,
-                                          const config::Config& config, int out_fd,
-                                          const StageSink& sink, std::stop_token stop);
+base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image,
+                                                   image::NativeSource source,
+                                                   const config::Config& config, int out_fd,
+                                                   const stage::StageSink& sink,
+                                                   std::stop_token stop);
 
 /// The error with what to do next, where whoever found the fault did not say.
 base::Error with_advice(base::Error error);
 
 /// Bytes that staging will need at most: the layers as they come, once more for what is spooled,
 /// and the image, which is rarely larger than its compressed layers.
-std::uint64_t bytes_needed(const ResolvedImage& image);
+std::uint64_t bytes_needed(const sources::ResolvedImage& image);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::staging

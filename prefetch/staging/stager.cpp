@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::staging {
 namespace {
 
 using base::Code;
 
-base::Result<StagedImage> advised(base::Result<StagedImage> image) {
+base::Result<stage::StagedImage> advised(base::Result<stage::StagedImage> image) {
     if (!image) {
         return base::Unexpected(with_advice(std::move(image).error()));
     }
@@ -39,7 +39,7 @@ bool has_registry(const image::ImageUri& uri) {
     return uri.transport == image::Transport::docker;
 }
 
-base::Result<image::ImageUri> parse_uri(const StageRequest& request, bool for_strangers) {
+base::Result<image::ImageUri> parse_uri(const stage::StageRequest& request, bool for_strangers) {
     const auto exists = [&](const std::string& path) {
         struct stat st {};
         return !for_strangers && ::stat(path.c_str(), &st) == 0;
@@ -65,8 +65,8 @@ std::string conversion_options_text(const config::ConvertConfig& config) {
 }
 
 struct Stager::Work {
-    const StageRequest& request;
-    const StageSink& sink;
+    const stage::StageRequest& request;
+    const stage::StageSink& sink;
     std::stop_token stop;
     image::ImageUri uri;
     image::Platform platform;
@@ -75,7 +75,7 @@ struct Stager::Work {
 };
 
 Stager::Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
-               std::shared_ptr<HttpClient> client)
+               std::shared_ptr<transfer::HttpClient> client)
     : options_(std::move(options)), store_(std::move(store)), also_(std::move(also)),
       client_(std::move(client)) {}
 
@@ -88,14 +88,14 @@ base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options) {
             also.push_back(std::move(*opened));
         }
     }
-    HttpClient::Options client_options;
-    client_options.addresses = address_policy(*options.config, options.for_strangers);
-    TRY_ASSIGN(auto client, HttpClient::create(std::move(client_options)));
+    transfer::HttpClient::Options client_options;
+    client_options.addresses = sources::address_policy(*options.config, options.for_strangers);
+    TRY_ASSIGN(auto client, transfer::HttpClient::create(std::move(client_options)));
     return std::unique_ptr<Stager>(
         new Stager(std::move(options), std::move(store), std::move(also), std::move(client)));
 }
 
-base::Result<Stager::Work> Stager::begin(const StageRequest& request, const StageSink& sink,
+base::Result<Stager::Work> Stager::begin(const stage::StageRequest& request, const stage::StageSink& sink,
                                          std::stop_token stop) const {
     TRY_ASSIGN(auto uri, parse_uri(request, options_.for_strangers));
     auto platform = image::host_platform();
@@ -107,9 +107,9 @@ base::Result<Stager::Work> Stager::begin(const StageRequest& request, const Stag
                 std::move(reference)};
 }
 
-base::Result<std::unique_ptr<Source>> Stager::source_for(const Work& work,
+base::Result<std::unique_ptr<sources::Source>> Stager::source_for(const Work& work,
                                                          const std::string& spool) const {
-    SourceContext context;
+    sources::SourceContext context;
     context.client = client_;
     context.config = options_.config;
     context.credentials = options_.credentials;
@@ -117,16 +117,16 @@ base::Result<std::unique_ptr<Source>> Stager::source_for(const Work& work,
     context.no_https = options_.no_https;
     context.retry = options_.retry;
     context.spool_dir = spool;
-    return make_source(work.uri, std::move(context));
+    return sources::make_source(work.uri, std::move(context));
 }
 
-std::optional<StagedImage> Stager::present(const store::ImageId& id) const {
-    const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
+std::optional<stage::StagedImage> Stager::present(const store::ImageId& id) const {
+    const auto look = [&](const store::Store& store) -> std::optional<stage::StagedImage> {
         const auto found = store.find_again(id);
         if (!found) {
             return std::nullopt;
         }
-        StagedImage staged;
+        stage::StagedImage staged;
         staged.id = id;
         staged.path = found->path;
         staged.size = found->size;
@@ -145,8 +145,8 @@ std::optional<StagedImage> Stager::present(const store::ImageId& id) const {
 }
 
 /// The image that a reference was last known to mean, when it is still there.
-std::optional<StagedImage> Stager::recorded(const Work& work, const std::string& reference) const {
-    const auto look = [&](const store::Store& store) -> std::optional<StagedImage> {
+std::optional<stage::StagedImage> Stager::recorded(const Work& work, const std::string& reference) const {
+    const auto look = [&](const store::Store& store) -> std::optional<stage::StagedImage> {
         const auto record = store.latest_ref(reference, work.platform.text());
         // An id made with other conversion options is another image.
         if (!record || record->id != store::image_id(record->digest, work.platform.text(),
@@ -172,9 +172,9 @@ std::optional<StagedImage> Stager::recorded(const Work& work, const std::string&
 }
 
 /// One HEAD request: what the tag means now, and whether that is here already.
-base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
-                                                              Source& source) const {
-    work.sink({Phase::resolving, 0, 0, {}, {}});
+base::Result<std::optional<stage::StagedImage>> Stager::ask_registry(const Work& work,
+                                                              sources::Source& source) const {
+    work.sink({stage::Phase::resolving, 0, 0, {}, {}});
     const auto head = source.head(work.platform, work.stop);
     if (head) {
         return recorded(work, with_digest(work.uri, head->digest));
@@ -183,7 +183,7 @@ base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
     const bool no_answer = code == Code::source_unreachable || code == Code::source_rate_limited ||
                            code == Code::timed_out;
     auto last = recorded(work, work.reference);
-    if (no_answer && last && work.request.pull == PullPolicy::missing) {
+    if (no_answer && last && work.request.pull == stage::PullPolicy::missing) {
         base::log(base::LogLevel::warning,
                   fmt::format("using {} as it was last known: {}", work.reference,
                               head.error().one_line()));
@@ -192,21 +192,21 @@ base::Result<std::optional<StagedImage>> Stager::ask_registry(const Work& work,
     return base::Unexpected(head.error());
 }
 
-base::Result<StagedImage> Stager::stage(const StageRequest& request, const StageSink& sink,
+base::Result<stage::StagedImage> Stager::stage(const stage::StageRequest& request, const stage::StageSink& sink,
                                         std::stop_token stop) const {
     return advised(find_or_make(request, sink, std::move(stop)));
 }
 
-base::Result<StagedImage> Stager::build(const StageRequest& request, const std::string& path,
-                                        const StageSink& sink, std::stop_token stop) const {
+base::Result<stage::StagedImage> Stager::build(const stage::StageRequest& request, const std::string& path,
+                                        const stage::StageSink& sink, std::stop_token stop) const {
     return advised(build_file(request, path, sink, std::move(stop)));
 }
 
-base::Result<StagedImage> Stager::find_or_make(const StageRequest& request, const StageSink& sink,
+base::Result<stage::StagedImage> Stager::find_or_make(const stage::StageRequest& request, const stage::StageSink& sink,
                                                std::stop_token stop) const {
     TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
     const bool pinned = has_registry(work.uri) && !work.uri.reference.digest.empty();
-    if (pinned || request.pull == PullPolicy::never) {
+    if (pinned || request.pull == stage::PullPolicy::never) {
         // A digest means the same for ever: no network.
         auto image = recorded(
             work, pinned ? with_digest(work.uri, work.uri.reference.digest) : work.reference);
@@ -214,7 +214,7 @@ base::Result<StagedImage> Stager::find_or_make(const StageRequest& request, cons
             (void)store_.grant(image->id, request.uid);
             return std::move(*image);
         }
-        if (request.pull == PullPolicy::never) {
+        if (request.pull == stage::PullPolicy::never) {
             return base::fail(Code::not_staged, work.reference + " is not in the store",
                               "stage it first, or ask without --pull=never");
         }
@@ -233,23 +233,23 @@ base::Result<StagedImage> Stager::find_or_make(const StageRequest& request, cons
     return resolve_and_stage(work, *source, dir);
 }
 
-base::Result<StagedImage> Stager::resolve_and_stage(const Work& work, Source& source,
+base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sources::Source& source,
                                                     const store::WorkDir& dir) const {
-    work.sink({Phase::resolving, 0, 0, {}, {}});
+    work.sink({stage::Phase::resolving, 0, 0, {}, {}});
     TRY_ASSIGN(const auto image, source.resolve(work.platform, work.stop));
-    StagedImage staged;
+    stage::StagedImage staged;
     staged.reference = image.canonical_reference;
     staged.digest = image.manifest_digest.text();
     staged.id = store::image_id(staged.digest, work.platform.text(),
                                 conversion_options_text(options_.config->convert), image_format);
     staged.path = store_.image_path(staged.id);
-    work.sink({Phase::resolved, 0, 0, {}, staged});
+    work.sink({stage::Phase::resolved, 0, 0, {}, staged});
     if (image.users_own_credentials && store_.options().access == store::Access::shared) {
         return base::fail(Code::source_denied,
                           work.reference + " needs credentials of your own",
                           "stage it in your own process: it does not belong into a shared store");
     }
-    auto finish = [&](StagedImage done) {
+    auto finish = [&](stage::StagedImage done) {
         done.reference = staged.reference;
         done.digest = staged.digest;
         remember(work, image, done);
@@ -261,7 +261,7 @@ base::Result<StagedImage> Stager::resolve_and_stage(const Work& work, Source& so
     store::Acquisition acquisition(store_, staged.id);
     TRY_ASSIGN(auto turn, acquisition.wait(
                               [&](const store::Wait& wait) {
-                                  work.sink({Phase::waiting, 0, 0, wait.holder, {}});
+                                  work.sink({stage::Phase::waiting, 0, 0, wait.holder, {}});
                               },
                               work.stop));
     if (std::holds_alternative<store::StoredImage>(turn)) {
@@ -272,8 +272,8 @@ base::Result<StagedImage> Stager::resolve_and_stage(const Work& work, Source& so
     return finish(std::move(made));
 }
 
-base::Result<StagedImage> Stager::make(const Work& work, const ResolvedImage& image,
-                                       StagedImage staged, const store::WorkDir& dir) const {
+base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::ResolvedImage& image,
+                                       stage::StagedImage staged, const store::WorkDir& dir) const {
     TRY(store_.make_room(bytes_needed(image)));
     const auto sif = dir.path() + "/image.sif";
     TRY_ASSIGN(auto file, base::open_file(sif, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
@@ -282,7 +282,7 @@ base::Result<StagedImage> Stager::make(const Work& work, const ResolvedImage& im
     TRY_ASSIGN(const auto report, convert_image(image, source, *options_.config, file.get(),
                                                 work.sink, work.stop));
     TRY(file.close());
-    work.sink({Phase::publishing, 0, 0, {}, {}});
+    work.sink({stage::Phase::publishing, 0, 0, {}, {}});
     store::Provenance what;
     what.id = staged.id;
     what.reference = work.reference;
@@ -312,8 +312,8 @@ base::Result<StagedImage> Stager::make(const Work& work, const ResolvedImage& im
 }
 
 /// Records and grants only save work later: a store that is full now has the image all the same.
-void Stager::remember(const Work& work, const ResolvedImage& image,
-                      const StagedImage& staged) const {
+void Stager::remember(const Work& work, const sources::ResolvedImage& image,
+                      const stage::StagedImage& staged) const {
     const auto record = [&](const std::string& reference) {
         const auto last = store_.latest_ref(reference, work.platform.text());
         if (last && last->id == staged.id) {
@@ -333,23 +333,23 @@ void Stager::remember(const Work& work, const ResolvedImage& image,
     (void)store_.grant(staged.id, work.request.uid);
 }
 
-base::Result<StagedImage> Stager::build_file(const StageRequest& request, const std::string& path,
-                                             const StageSink& sink, std::stop_token stop) const {
+base::Result<stage::StagedImage> Stager::build_file(const stage::StageRequest& request, const std::string& path,
+                                             const stage::StageSink& sink, std::stop_token stop) const {
     TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
     (void)store_.sweep();
     TRY_ASSIGN(const auto dir, store_.make_work_dir());
     TRY_ASSIGN(const auto source, source_for(work, dir.path()));
-    work.sink({Phase::resolving, 0, 0, {}, {}});
+    work.sink({stage::Phase::resolving, 0, 0, {}, {}});
     TRY_ASSIGN(const auto image, source->resolve(work.platform, work.stop));
     // Written beside its place and linked there when it is whole: nobody sees half a file, and a
     // file that appeared meanwhile is not overwritten.
     const auto part = fmt::format("{}.part.{}", path, ::getpid());
-    auto write = [&]() -> base::Result<ConvertReport> {
+    auto write = [&]() -> base::Result<convert::ConvertReport> {
         TRY_ASSIGN(auto file, base::open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0777));
         TRY_ASSIGN(auto report,
                    convert_image(image, image::native_source(request.reference, SLIPWAY_VERSION),
                                  *options_.config, file.get(), sink, work.stop));
-        sink({Phase::publishing, 0, 0, {}, {}});
+        sink({stage::Phase::publishing, 0, 0, {}, {}});
         if (::fsync(file.get()) != 0) {
             return base::fail_errno(Code::io, errno, "cannot save " + base::in_quotes(path));
         }
@@ -366,7 +366,7 @@ base::Result<StagedImage> Stager::build_file(const StageRequest& request, const 
     if (!report) {
         return base::Unexpected(std::move(report.error()));
     }
-    StagedImage staged;
+    stage::StagedImage staged;
     staged.reference = image.canonical_reference;
     staged.digest = image.manifest_digest.text();
     staged.path = path;
@@ -374,4 +374,4 @@ base::Result<StagedImage> Stager::build_file(const StageRequest& request, const 
     return staged;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::staging

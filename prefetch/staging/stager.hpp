@@ -3,7 +3,7 @@
 
 #include "config/config.hpp"
 #include "prefetch/sources/source.hpp"
-#include "prefetch/staging/stage_types.hpp"
+#include "prefetch/stage/stage_types.hpp"
 #include "store/lease.hpp"
 #include "store/store.hpp"
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::staging {
 
 /// What the converter writes. A change of the output for equal input changes this text, and with it
 /// every image id.
@@ -24,10 +24,10 @@ struct StagerOptions {
     std::shared_ptr<const config::Config> config;
     store::StoreOptions store;                  ///< where images are staged
     std::vector<store::StoreOptions> also_look; ///< read-only stores that are looked into first
-    CredentialFinder::Options credentials;
+    credentials::CredentialFinder::Options credentials;
     bool for_strangers = false; ///< the service: only public addresses, no local files
     bool no_https = false;
-    RetryPolicy retry;
+    transfer::RetryPolicy retry;
 };
 
 /// From a reference to an image in a store: look it up, fetch, convert, publish; once for everybody
@@ -39,42 +39,42 @@ class Stager {
     /// See StageFunction. With PullPolicy::missing a reference with a digest that is there costs no
     /// network; a tag costs one HEAD request, and when the registry does not answer, what the tag
     /// meant last is used with a warning.
-    base::Result<StagedImage> stage(const StageRequest& request, const StageSink& sink,
+    base::Result<stage::StagedImage> stage(const stage::StageRequest& request, const stage::StageSink& sink,
                                     std::stop_token stop) const;
 
     /// Converts straight into a new file outside of any store (build, pull). `path` must not exist.
-    base::Result<StagedImage> build(const StageRequest& request, const std::string& path,
-                                    const StageSink& sink, std::stop_token stop) const;
+    base::Result<stage::StagedImage> build(const stage::StageRequest& request, const std::string& path,
+                                    const stage::StageSink& sink, std::stop_token stop) const;
 
     [[nodiscard]] const store::Store& store() const noexcept { return store_; }
 
   private:
     struct Work; // one request on its way
     Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
-           std::shared_ptr<HttpClient> client);
+           std::shared_ptr<transfer::HttpClient> client);
 
-    base::Result<StagedImage> find_or_make(const StageRequest& request, const StageSink& sink,
+    base::Result<stage::StagedImage> find_or_make(const stage::StageRequest& request, const stage::StageSink& sink,
                                            std::stop_token stop) const;
-    base::Result<StagedImage> build_file(const StageRequest& request, const std::string& path,
-                                         const StageSink& sink, std::stop_token stop) const;
-    base::Result<Work> begin(const StageRequest& request, const StageSink& sink,
+    base::Result<stage::StagedImage> build_file(const stage::StageRequest& request, const std::string& path,
+                                         const stage::StageSink& sink, std::stop_token stop) const;
+    base::Result<Work> begin(const stage::StageRequest& request, const stage::StageSink& sink,
                              std::stop_token stop) const;
-    base::Result<std::unique_ptr<Source>> source_for(const Work& work,
+    base::Result<std::unique_ptr<sources::Source>> source_for(const Work& work,
                                                      const std::string& spool) const;
-    [[nodiscard]] std::optional<StagedImage> recorded(const Work& work,
+    [[nodiscard]] std::optional<stage::StagedImage> recorded(const Work& work,
                                                       const std::string& reference) const;
-    [[nodiscard]] std::optional<StagedImage> present(const store::ImageId& id) const;
-    base::Result<std::optional<StagedImage>> ask_registry(const Work& work, Source& source) const;
-    base::Result<StagedImage> resolve_and_stage(const Work& work, Source& source,
+    [[nodiscard]] std::optional<stage::StagedImage> present(const store::ImageId& id) const;
+    base::Result<std::optional<stage::StagedImage>> ask_registry(const Work& work, sources::Source& source) const;
+    base::Result<stage::StagedImage> resolve_and_stage(const Work& work, sources::Source& source,
                                                 const store::WorkDir& dir) const;
-    base::Result<StagedImage> make(const Work& work, const ResolvedImage& image,
-                                   StagedImage staged, const store::WorkDir& dir) const;
-    void remember(const Work& work, const ResolvedImage& image, const StagedImage& staged) const;
+    base::Result<stage::StagedImage> make(const Work& work, const sources::ResolvedImage& image,
+                                   stage::StagedImage staged, const store::WorkDir& dir) const;
+    void remember(const Work& work, const sources::ResolvedImage& image, const stage::StagedImage& staged) const;
 
     StagerOptions options_;
     store::Store store_;
     std::vector<store::Store> also_;
-    std::shared_ptr<HttpClient> client_;
+    std::shared_ptr<transfer::HttpClient> client_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::staging

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 using base::Code;
 using base::fail;
@@ -91,4 +91,4 @@ ExchangeFailure Exchange::failure() const {
     return {base::Error{Code::interrupted, 0, "the download was cancelled", {}}, false, false};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "prefetch/credentials/secret.hpp"
+#include "base/secret.hpp"
 #include "prefetch/transfer/headers.hpp"
 #include "prefetch/transfer/network_policy.hpp"
 #include "prefetch/transfer/url.hpp"
@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// One HTTP exchange: no redirects, no retries, no cookies. HTTP/1.1 only: a paused HTTP/2 stream
 /// still fills its window of 32 MiB, and bulk downloads gain nothing from sharing a connection.
@@ -25,8 +25,8 @@ struct HttpRequest {
     std::string method = "GET"; ///< GET, HEAD or POST
     Url url;
     std::vector<std::pair<std::string, std::string>> headers;
-    Secret authorization; ///< value of the Authorization header; empty for none
-    Secret body;          ///< of a POST
+    base::Secret authorization; ///< value of the Authorization header; empty for none
+    base::Secret body;          ///< of a POST
     std::string ca_file;  ///< trusted beside the system's certificates; "" for none
     std::chrono::milliseconds connect_timeout{20'000};
     /// The exchange fails when fewer than 64 bytes/s arrive for that long (whole seconds). There is
@@ -68,7 +68,7 @@ class HttpClient {
   public:
     struct Options {
         AddressPolicy addresses;
-        Environment environment = process_environment();
+        base::Environment environment = base::process_environment();
         std::string user_agent = "slipway/0.1";
     };
     static base::Result<std::shared_ptr<HttpClient>> create(Options options);
@@ -117,4 +117,4 @@ class Exchange {
     std::stop_token stop_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

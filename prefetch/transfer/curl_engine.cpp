@@ -18,7 +18,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 using base::Code;
 
@@ -296,7 +296,7 @@ bool set_headers(Operation& op) {
     if (!request.authorization.empty()) {
         std::string line("Authorization: ");
         line += request.authorization.reveal();
-        const WipeAtEnd wiping(line);
+        const base::WipeAtEnd wiping(line);
         if (!clean_header(line) || !op.headers.add(line.c_str())) {
             return false;
         }
@@ -304,7 +304,7 @@ bool set_headers(Operation& op) {
     return curl_easy_setopt(op.easy.get(), CURLOPT_HTTPHEADER, op.headers.get()) == CURLE_OK;
 }
 
-bool set_certificates(Operation& op, const Environment& environment) {
+bool set_certificates(Operation& op, const base::Environment& environment) {
     CURL* easy = op.easy.get();
     const auto& ca_file = op.transfer->request.ca_file;
     const auto system_file = environment("SSL_CERT_FILE");
@@ -597,4 +597,4 @@ void CurlEngine::shut_down() noexcept {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 struct Transfer;
 
@@ -32,4 +32,4 @@ class CurlEngine {
     std::unique_ptr<State> state_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 
 using base::Code;
@@ -110,4 +110,4 @@ base::Error status_error(const Url& url, const HttpHead& head, std::string_view 
     return base::Error{code_for(head.status), 0, std::move(message), hint_for(head.status)};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

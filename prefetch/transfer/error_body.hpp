@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// Readable text of an error body, "" when it holds none: the registry form
 /// {"errors":[{"code","message","detail"}]} (OCI distribution-spec 1.1, "Error codes"), the token
@@ -19,4 +19,4 @@ std::string error_text(std::string_view body);
 /// source_not_found, 429 source_rate_limited, 408 and 5xx source_unreachable, else source_protocol.
 base::Error status_error(const Url& url, const HttpHead& head, std::string_view body);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

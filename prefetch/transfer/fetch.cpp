@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <array>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 
 using base::Code;
@@ -118,7 +118,7 @@ class HopWalk {
     }
 
     base::Result<void> authorize() {
-        http_.authorization = Secret();
+        http_.authorization = base::Secret();
         if (with_authorization_ && request_.authorizer) {
             TRY_ASSIGN(http_.authorization, request_.authorizer->authorization(context_.stop));
         } else if (with_authorization_) {
@@ -373,4 +373,4 @@ base::Result<std::size_t> BlobStream::read(std::span<std::uint8_t> out) {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

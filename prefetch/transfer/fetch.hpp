@@ -11,7 +11,7 @@
 
 /// Downloads as callers want them: redirects, authorization, retries and resumption on top of
 /// single exchanges. Everything here blocks the calling thread and ends soon after `stop`.
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// Supplies the Authorization header for one origin. Thread-safe.
 class Authorizer {
@@ -22,10 +22,10 @@ class Authorizer {
     virtual ~Authorizer() = default;
 
     /// Header value for the next request; empty for none.
-    virtual base::Result<Secret> authorization(const std::stop_token& stop) = 0;
+    virtual base::Result<base::Secret> authorization(const std::stop_token& stop) = 0;
     /// The origin answered 401 to a request that carried `used`. True: another request with a new
     /// header may succeed; false: the 401 is final.
-    virtual base::Result<bool> challenged(const HttpHead& reply, const Secret& used,
+    virtual base::Result<bool> challenged(const HttpHead& reply, const base::Secret& used,
                                           const std::stop_token& stop) = 0;
 };
 
@@ -105,4 +105,4 @@ class BlobStream {
     bool complete_ = false;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

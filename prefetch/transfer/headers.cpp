@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -138,4 +138,4 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value,
     return std::max(*date - now, std::chrono::seconds(0));
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// Header fields of a reply in the order of arrival. Names compare without case.
 class Headers {
@@ -51,4 +51,4 @@ std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view value);
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view value,
                                                       std::chrono::sys_seconds now);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

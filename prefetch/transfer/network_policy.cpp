@@ -11,7 +11,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 
 struct Range4 {
@@ -145,7 +145,7 @@ bool excluded(std::string_view no_proxy, const Url& url) {
     return false;
 }
 
-std::string either_case(const Environment& environment, std::string name) {
+std::string either_case(const base::Environment& environment, std::string name) {
     auto value = environment(name);
     if (value.empty()) {
         for (char& c : name) {
@@ -216,7 +216,7 @@ bool AddressPolicy::allows(const Url& url, AddressKind kind) const {
     return !public_only || kind == AddressKind::global || trusts(url);
 }
 
-std::string proxy_for(const Url& url, const Environment& environment) {
+std::string proxy_for(const Url& url, const base::Environment& environment) {
     if (is_loopback_name(url.host) || excluded(either_case(environment, "no_proxy"), url)) {
         return {};
     }
@@ -224,4 +224,4 @@ std::string proxy_for(const Url& url, const Environment& environment) {
     return proxy.empty() ? either_case(environment, "all_proxy") : proxy;
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

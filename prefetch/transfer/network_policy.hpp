@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/credentials/environment.hpp"
+#include "base/environment.hpp"
 #include "prefetch/transfer/url.hpp"
 
 #include <set>
@@ -10,7 +10,7 @@
 
 #include <sys/socket.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// What kind of place an address is, by the special-purpose registries of IANA.
 enum class AddressKind { global, loopback, link_local, site_private, other };
@@ -43,6 +43,6 @@ struct AddressPolicy {
 /// before upper case; no_proxy takes names with their subdomains, ".suffix", addresses, IPv4
 /// networks like 10.0.0.0/8, an optional ":port", and "*"). Empty: connect directly. Loopback is
 /// never asked of a proxy.
-std::string proxy_for(const Url& url, const Environment& environment);
+std::string proxy_for(const Url& url, const base::Environment& environment);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <random>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -75,4 +75,4 @@ base::Result<void> Retrier::wait(Failure failure) {
     return {};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

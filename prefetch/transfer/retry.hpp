@@ -9,7 +9,7 @@
 #include <optional>
 #include <stop_token>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// Time as the retry code sees it, replaceable in tests.
 struct Pace {
@@ -62,4 +62,4 @@ class Retrier {
     int failures_ = 0;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

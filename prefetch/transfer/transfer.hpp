@@ -9,7 +9,7 @@
 #include <deque>
 #include <mutex>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// State of one exchange, shared by its reader and the client's thread. Internal to transfer/.
 /// Everything below `mutex` is guarded by it.
@@ -65,4 +65,4 @@ struct Transfer {
     }
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

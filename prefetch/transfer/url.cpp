@@ -9,7 +9,7 @@
 
 #include <arpa/inet.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 namespace {
 
 using base::Code;
@@ -220,4 +220,4 @@ base::Result<Hop> follow_redirect(const Url& from, std::string_view location, in
     return Hop{*to, same_origin(from, *to)};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::transfer {
 
 /// An absolute http or https URL, taken apart. Pure values; no network.
 struct Url {
@@ -59,4 +59,4 @@ inline constexpr int max_redirects = 10;
 base::Result<Hop> follow_redirect(const Url& from, std::string_view location, int hops,
                                   const PlainHttpRule& plain_http_ok);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::transfer

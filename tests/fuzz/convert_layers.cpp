@@ -18,7 +18,7 @@ using namespace slipway;
 
 namespace {
 
-class StringSource : public prefetch::ByteSource {
+class StringSource : public base::ByteSource {
   public:
     explicit StringSource(std::string bytes) : bytes_(std::move(bytes)) {}
     base::Result<std::size_t> read(std::span<std::uint8_t> buffer) override {
@@ -48,13 +48,13 @@ void mend_checksums(std::string& tar) {
     }
 }
 
-prefetch::LayerInput layer_of(std::string tar) {
+image::LayerInput layer_of(std::string tar) {
     mend_checksums(tar);
-    prefetch::LayerInput layer;
+    image::LayerInput layer;
     layer.blob.media_type = image::media::oci_layer_tar;
     layer.blob.digest = layer.diff_id = image::sha256(tar);
     layer.blob.size = tar.size();
-    layer.open = [tar]() -> base::Result<std::unique_ptr<prefetch::ByteSource>> {
+    layer.open = [tar]() -> base::Result<std::unique_ptr<base::ByteSource>> {
         return std::make_unique<StringSource>(tar);
     };
     return layer;
@@ -63,7 +63,7 @@ prefetch::LayerInput layer_of(std::string tar) {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    prefetch::ConvertInput input;
+    prefetch::convert::ConvertInput input;
     std::string_view rest(reinterpret_cast<const char*>(data), size);
     while (rest.size() > 2 && input.layers.size() < 6) {
         const std::size_t units = static_cast<unsigned char>(rest[0]) |
@@ -74,14 +74,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         rest.remove_prefix(part);
     }
     input.config.platform.architecture = "amd64";
-    prefetch::ConvertOptions options;
+    prefetch::convert::ConvertOptions options;
     options.threads = 1;
     options.memory = 1U << 20U;
     options.block_size = 4096;
     options.limits.image_bytes = 16U << 20U;
     const int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    prefetch::ProgressSink quiet;
-    const auto report = prefetch::convert(input, options, fd, quiet);
+    prefetch::convert::ProgressSink quiet;
+    const auto report = prefetch::convert::convert(input, options, fd, quiet);
     if (report) {
         const auto file = image::probe_image(fd, report->image_bytes);
         if (!file || file->kind != image::ImageKind::sif || file->roots.empty()) {

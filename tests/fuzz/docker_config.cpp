@@ -6,7 +6,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    using namespace slipway::prefetch;
+    using namespace slipway::prefetch::credentials;
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     if (const auto config = parse_docker_config(text)) {
         for (const auto& [key, credential] : config->auths) {

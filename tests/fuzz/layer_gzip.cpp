@@ -8,7 +8,7 @@
 
 #include <zlib.h>
 
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 
 namespace {
 

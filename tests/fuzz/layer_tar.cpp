@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include <array>
 
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 1) {

@@ -13,7 +13,7 @@ namespace {
 
 using namespace slipway;
 
-class Documents : public prefetch::DocumentSource {
+class Documents : public prefetch::sources::DocumentSource {
   public:
     explicit Documents(std::string_view text) {
         while (!text.empty()) {
@@ -22,9 +22,9 @@ class Documents : public prefetch::DocumentSource {
             text = end == std::string_view::npos ? std::string_view() : text.substr(end + 4);
         }
     }
-    base::Result<prefetch::RawDocument> document(const image::Descriptor& wanted) override {
+    base::Result<prefetch::sources::RawDocument> document(const image::Descriptor& wanted) override {
         TRY_ASSIGN(auto body, small_blob(wanted));
-        return prefetch::RawDocument{std::move(body), wanted.media_type, wanted.digest};
+        return prefetch::sources::RawDocument{std::move(body), wanted.media_type, wanted.digest};
     }
     /// Parts are also given for digests that are not theirs: the caller must find out.
     base::Result<std::string> small_blob(const image::Descriptor& wanted) override {
@@ -45,9 +45,9 @@ class Documents : public prefetch::DocumentSource {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     Documents documents({reinterpret_cast<const char*>(data), size});
-    prefetch::RawDocument root{documents.root(), {}, image::sha256(documents.root())};
+    prefetch::sources::RawDocument root{documents.root(), {}, image::sha256(documents.root())};
     const image::Platform wanted{"linux", "amd64", "", ""};
-    const auto chosen = prefetch::choose_image(std::move(root), wanted, documents, 64);
+    const auto chosen = prefetch::sources::choose_image(std::move(root), wanted, documents, 64);
     if (chosen) {
         const bool sound =
             chosen->manifest.layers.size() == chosen->config.diff_ids.size() &&

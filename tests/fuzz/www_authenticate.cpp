@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace {
 
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::sources;
+using namespace slipway::prefetch::transfer;
 
 void check(bool good) {
     if (!good) {

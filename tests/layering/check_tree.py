@@ -11,7 +11,9 @@ import pathlib
 import re
 import sys
 
-# Room -> rooms that it may include. launcher/join is a room of its own: what the plugin may use.
+# Room -> rooms that it may include. launcher/join and the parts of prefetch/ are rooms of their own
+# (what the plugin may use; who works for whom when an image is staged); so is the file where
+# slipwayd is put together.
 ALLOWED = {
     "base": {"base"},
     # squashfs itself is facts without any library: also the site file's check may ask it.
@@ -21,15 +23,26 @@ ALLOWED = {
     "config": {"config", "squashfs", "base"},
     "image": {"image", "squashfs", "base"},
     "store": {"store", "image", "base"},
-    "prefetch": {"prefetch", "store", "image", "config", "squashfs/codec", "squashfs", "base"},
+    "prefetch/transfer": {"prefetch/transfer", "base"},
+    "prefetch/credentials": {"prefetch/credentials", "config", "base"},
+    "prefetch/sources": {"prefetch/sources", "prefetch/transfer", "prefetch/credentials", "image", "config", "base"},
+    "prefetch/convert": {"prefetch/convert", "squashfs/codec", "squashfs", "image", "base"},
+    "prefetch/stage": {"prefetch/stage", "base"},
+    "prefetch/staging": {"prefetch/staging", "prefetch/stage", "prefetch/sources", "prefetch/transfer",
+                         "prefetch/credentials", "prefetch/convert", "store", "image", "config", "squashfs",
+                         "base"},
+    "prefetch/client": {"prefetch/client", "prefetch/stage", "config", "base"},
+    "prefetch/service": {"prefetch/service", "prefetch/stage", "store", "image", "config", "base"},
+    "prefetch/service/main.cpp": {"prefetch/service", "prefetch/staging", "prefetch/stage", "store", "image", "config", "base"},
     "launcher/join": {"launcher/join", "base"},
     "launcher": {"launcher", "launcher/join", "squashfs/reader", "squashfs", "image", "config",
                  "base"},
     "spank": {"spank", "launcher/join", "base"},
-    "cli": {"cli", "launcher", "launcher/join", "prefetch", "store", "image", "squashfs/reader",
-            "squashfs", "config", "base"},
+    "cli": {"cli", "launcher", "launcher/join", "prefetch/client", "prefetch/stage", "prefetch/staging",
+            "store", "image", "squashfs/reader", "squashfs", "config", "base"},
 }
-ROOMS = ("launcher/join", "squashfs/codec", "squashfs/reader", "base", "squashfs", "config", "image", "store", "prefetch", "launcher", "spank", "cli")
+# The longest name that fits decides.
+ROOMS = sorted(ALLOWED, key=len, reverse=True)
 
 # Library (start of the include) -> where it may appear, as path prefixes.
 THIRD_PARTY = {
@@ -79,6 +92,9 @@ def check_includes(root):
             if not match:
                 continue
             target = room_of(match.group(1))
+            if room is None:
+                yield f"{name}: in none of the rooms"
+                break
             if target is None and not match.group(1).startswith("version"):
                 yield f'{name}:{number}: "{match.group(1)}" does not name a room'
             elif target is not None and target not in ALLOWED[room]:

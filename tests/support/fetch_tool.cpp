@@ -44,7 +44,7 @@ struct Read {
     std::uint64_t size = 0;
 };
 
-Result<Read> read_layer(const prefetch::LayerInput& layer, std::uint64_t slow_us) {
+Result<Read> read_layer(const image::LayerInput& layer, std::uint64_t slow_us) {
     TRY_ASSIGN(auto source, layer.open());
     image::Hasher hasher(layer.blob.digest);
     std::vector<std::uint8_t> buffer(256 * 1024);
@@ -61,17 +61,17 @@ Result<Read> read_layer(const prefetch::LayerInput& layer, std::uint64_t slow_us
     }
 }
 
-Result<prefetch::SourceContext> make_context(const Options& options) {
-    prefetch::SourceContext context;
+Result<prefetch::sources::SourceContext> make_context(const Options& options) {
+    prefetch::sources::SourceContext context;
     config::Config site;
     if (const auto file = text(options, "config"); !file.empty()) {
         TRY_ASSIGN(const auto content, base::read_file(file, 1 << 20));
         TRY_ASSIGN(site, config::parse(content, file));
     }
     const bool service = number(options, "service", 0) != 0;
-    prefetch::HttpClient::Options client;
-    client.addresses = prefetch::address_policy(site, service);
-    TRY_ASSIGN(context.client, prefetch::HttpClient::create(std::move(client)));
+    prefetch::transfer::HttpClient::Options client;
+    client.addresses = prefetch::sources::address_policy(site, service);
+    TRY_ASSIGN(context.client, prefetch::transfer::HttpClient::create(std::move(client)));
     context.config = std::make_shared<const config::Config>(std::move(site));
     context.credentials.auth_file = text(options, "authfile");
     context.credentials.home = text(options, "home");
@@ -88,7 +88,7 @@ Result<prefetch::SourceContext> make_context(const Options& options) {
 Result<nlohmann::json> run(const std::string& word, const Options& options) {
     TRY_ASSIGN(const auto uri, image::parse_image_uri(word));
     TRY_ASSIGN(auto context, make_context(options));
-    TRY_ASSIGN(auto source, prefetch::make_source(uri, std::move(context)));
+    TRY_ASSIGN(auto source, prefetch::sources::make_source(uri, std::move(context)));
     auto platform = image::host_platform();
     if (const auto wanted = text(options, "platform"); !wanted.empty()) {
         TRY_ASSIGN(platform, image::parse_platform(wanted));

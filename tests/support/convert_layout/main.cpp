@@ -18,7 +18,7 @@ using namespace slipway;
 
 namespace {
 
-struct Sink : prefetch::ProgressSink {
+struct Sink : prefetch::convert::ProgressSink {
     std::atomic<std::uint64_t> bytes{0};
     std::uint64_t cancel_after = UINT64_MAX;
     std::stop_source stop;
@@ -39,7 +39,7 @@ base::Result<std::uint64_t> number(const std::map<std::string, std::string>& opt
 }
 
 base::Result<void> set_options(const std::map<std::string, std::string>& options,
-                               prefetch::ConvertOptions& out) {
+                               prefetch::convert::ConvertOptions& out) {
     if (const auto found = options.find("compression"); found != options.end()) {
         if (const auto* row = squashfs::find_compressor(found->second)) {
             out.compressor = row->id;
@@ -66,7 +66,7 @@ base::Result<void> set_options(const std::map<std::string, std::string>& options
     return {};
 }
 
-void print(const prefetch::ConvertReport& report) {
+void print(const prefetch::convert::ConvertReport& report) {
     fmt::print("image_bytes={}\nblob_bytes={}\ntar_bytes={}\nentries={}\ninodes={}\n",
                report.image_bytes, report.blob_bytes, report.tar_bytes, report.entries,
                report.inodes);
@@ -83,10 +83,10 @@ base::Result<void> run(const std::map<std::string, std::string>& options, const 
                        const std::string& output) {
     const auto name = options.find("name");
     TRY_ASSIGN(auto input,
-               prefetch::layout_input(layout, name == options.end() ? "" : name->second,
+               prefetch::convert::layout_input(layout, name == options.end() ? "" : name->second,
                                       image::host_platform()));
     input.source.from = "test"; // equal images for equal layouts, wherever they lie
-    prefetch::ConvertOptions convert_options;
+    prefetch::convert::ConvertOptions convert_options;
     TRY(set_options(options, convert_options));
     Sink sink;
     TRY_ASSIGN(sink.cancel_after, number(options, "cancel_after", UINT64_MAX));
@@ -94,7 +94,7 @@ base::Result<void> run(const std::map<std::string, std::string>& options, const 
     TRY_ASSIGN(const auto digest, number(options, "digest", 0));
     convert_options.digest_output = digest != 0;
     TRY_ASSIGN(auto fd, base::open_file(output, O_RDWR | O_CREAT | O_TRUNC, 0644));
-    TRY_ASSIGN(const auto report, prefetch::convert(input, convert_options, fd.get(), sink));
+    TRY_ASSIGN(const auto report, prefetch::convert::convert(input, convert_options, fd.get(), sink));
     TRY(fd.close());
     print(report);
     return {};

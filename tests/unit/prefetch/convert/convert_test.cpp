@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using namespace slipway::test;
 using base::Code;
 
@@ -182,7 +182,7 @@ TEST_CASE("a layer that changes between two visits is refused") {
     const auto honest = input.layers[0].open;
     const std::string forged = gzipped(tar_file("a", big('x')) + tar_entry("h", '1', {}, "a") + tar_end());
     int visits = 0;
-    input.layers[0].open = [&]() -> base::Result<std::unique_ptr<ByteSource>> {
+    input.layers[0].open = [&]() -> base::Result<std::unique_ptr<base::ByteSource>> {
         if (++visits == 1) {
             return honest();
         }
@@ -200,7 +200,7 @@ TEST_CASE("a layer that changes between two visits is refused") {
 TEST_CASE("a conversion stops soon when it is told to") {
     auto input = input_of({tar_file("a", big('a')), tar_file("b", big('b')), tar_file("c", big('c'))});
     const auto open = input.layers[1].open;
-    input.layers[1].open = [&]() -> base::Result<std::unique_ptr<ByteSource>> {
+    input.layers[1].open = [&]() -> base::Result<std::unique_ptr<base::ByteSource>> {
         TRY_ASSIGN(auto source, open());
         static_cast<MemorySource&>(*source).hang_at = 30'000;
         return source;

@@ -15,7 +15,7 @@
 #include <zstd.h>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using base::Code;
 using squashfs::Compressor;
 

@@ -12,7 +12,7 @@
 #include <zstd.h>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using base::Code;
 
 namespace {

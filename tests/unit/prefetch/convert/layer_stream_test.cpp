@@ -9,13 +9,13 @@
 #include <thread>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using namespace slipway::test;
 using base::Code;
 
 namespace {
 
-LayerStream::Layer stream_layer(const LayerInput& input) {
+LayerStream::Layer stream_layer(const image::LayerInput& input) {
     return {input.blob.digest, input.blob.size, input.diff_id, input.open};
 }
 
@@ -35,14 +35,14 @@ base::Result<std::string> read_all(LayerStream& stream) {
     return out;
 }
 
-base::Result<std::string> read_layer(const LayerInput& input, LayerStream::Limits limits = {}) {
+base::Result<std::string> read_layer(const image::LayerInput& input, LayerStream::Limits limits = {}) {
     LayerStream stream(stream_layer(input), limits, nullptr);
     return read_all(stream);
 }
 
-LayerInput with_source(LayerInput layer, std::function<void(MemorySource&)> change) {
+image::LayerInput with_source(image::LayerInput layer, std::function<void(MemorySource&)> change) {
     const auto open = layer.open;
-    layer.open = [open, change]() -> base::Result<std::unique_ptr<ByteSource>> {
+    layer.open = [open, change]() -> base::Result<std::unique_ptr<base::ByteSource>> {
         TRY_ASSIGN(auto source, open());
         change(static_cast<MemorySource&>(*source));
         return source;
@@ -63,7 +63,7 @@ std::string content() {
 TEST_CASE("a layer stream gives the tar bytes and checks both digests") {
     const std::string tar = content();
     std::atomic<std::uint64_t> counted{0};
-    const LayerInput layer = memory_layer(tar);
+    const image::LayerInput layer = memory_layer(tar);
     LayerStream stream(stream_layer(layer), {}, [&](std::uint64_t bytes) { counted += bytes; });
     const auto result = read_all(stream);
     REQUIRE(result);
@@ -78,7 +78,7 @@ TEST_CASE("a layer stream gives the tar bytes and checks both digests") {
 TEST_CASE("a blob that is not the right one is a digest mismatch, whatever else goes wrong") {
     const std::string tar = content();
     const std::string blob = gzipped(tar);
-    const auto code = [&](const LayerInput& layer) {
+    const auto code = [&](const image::LayerInput& layer) {
         const auto result = read_layer(layer);
         return result ? Code::internal : result.error().code;
     };
@@ -99,11 +99,11 @@ TEST_CASE("a blob that is not the right one is a digest mismatch, whatever else 
     CHECK(changed([](MemorySource& s) { s.fail_at = 20'000; }) == Code::source_unreachable);
     // The right blob, but damaged when it was made.
     CHECK(code(memory_layer(tar, blob.substr(0, blob.size() / 2))) == Code::layer_invalid);
-    LayerInput wrong_diff_id = memory_layer(tar);
+    image::LayerInput wrong_diff_id = memory_layer(tar);
     wrong_diff_id.diff_id = image::sha256(std::string_view("other"));
     CHECK(code(wrong_diff_id) == Code::digest_mismatch);
-    LayerInput no_source = memory_layer(tar);
-    no_source.open = []() -> base::Result<std::unique_ptr<ByteSource>> {
+    image::LayerInput no_source = memory_layer(tar);
+    no_source.open = []() -> base::Result<std::unique_ptr<base::ByteSource>> {
         return base::fail(Code::source_denied, "not for you");
     };
     CHECK(code(no_source) == Code::source_denied);

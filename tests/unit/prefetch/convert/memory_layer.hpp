@@ -30,7 +30,7 @@ inline std::string gzipped(const std::string& text) {
 }
 
 /// Bytes from memory, in pieces; can fail or hang after some of them.
-class MemorySource : public prefetch::ByteSource {
+class MemorySource : public base::ByteSource {
   public:
     std::string bytes;
     std::size_t piece = 10'000;
@@ -66,8 +66,8 @@ class MemorySource : public prefetch::ByteSource {
     std::size_t at_ = 0;
 };
 
-inline prefetch::LayerInput memory_layer(const std::string& tar, std::string blob = {}) {
-    prefetch::LayerInput layer;
+inline image::LayerInput memory_layer(const std::string& tar, std::string blob = {}) {
+    image::LayerInput layer;
     if (blob.empty()) {
         blob = gzipped(tar);
     }
@@ -75,7 +75,7 @@ inline prefetch::LayerInput memory_layer(const std::string& tar, std::string blo
     layer.blob.digest = image::sha256(blob);
     layer.blob.size = blob.size();
     layer.diff_id = image::sha256(tar);
-    layer.open = [blob]() -> base::Result<std::unique_ptr<prefetch::ByteSource>> {
+    layer.open = [blob]() -> base::Result<std::unique_ptr<base::ByteSource>> {
         auto source = std::make_unique<MemorySource>();
         source->bytes = blob;
         return source;

@@ -64,7 +64,7 @@ inline std::string tar_file(std::string_view name, std::string_view data) {
 inline std::string tar_end() { return std::string(1024, '\0'); }
 
 /// Gives text in pieces of a fixed size.
-class TextInput : public prefetch::TarInput {
+class TextInput : public prefetch::convert::TarInput {
   public:
     TextInput(std::string text, std::size_t piece) : text_(std::move(text)), piece_(piece) {}
     base::Result<std::span<const std::uint8_t>> next() override {

@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using namespace slipway::test;
 using base::Code;
 

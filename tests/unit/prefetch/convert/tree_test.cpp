@@ -14,7 +14,7 @@
 #include "prefetch/convert/native_overlay.hpp"
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::convert;
 using namespace slipway::test;
 using base::Code;
 

@@ -4,7 +4,8 @@
 
 #include <catch2/catch.hpp>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::credentials;
 using slipway::base::Code;
 
 namespace {
@@ -29,17 +30,17 @@ TEST_CASE("base64 both ways") {
 }
 
 TEST_CASE("secrets are wiped and do not print") {
-    Secret secret("hunter2");
-    const Secret copy = secret;
+    base::Secret secret("hunter2");
+    const base::Secret copy = secret;
     CHECK(copy.reveal() == "hunter2");
-    secret = Secret();
+    secret = base::Secret();
     CHECK(secret.empty());
-    CHECK(copy == Secret("hunter2"));
-    CHECK(Secret::join({"a", "", "b"}).reveal() == "ab");
+    CHECK(copy == base::Secret("hunter2"));
+    CHECK(base::Secret::join({"a", "", "b"}).reveal() == "ab");
     std::string scratch = "password";
-    wipe(scratch);
+    base::wipe(scratch);
     CHECK(scratch.empty());
-    Credential credential{"me", Secret("p:w"), {}, CredentialOrigin::option};
+    Credential credential{"me", base::Secret("p:w"), {}, CredentialOrigin::option};
     CHECK(basic_authorization(credential).reveal() == "Basic bWU6cDp3");
 }
 

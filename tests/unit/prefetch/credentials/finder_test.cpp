@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::credentials;
 using base::Code;
 using Role = CredentialFinder::Role;
 
@@ -85,7 +85,7 @@ TEST_CASE("credentials are looked for in order") {
     CHECK_FALSE(home.find("r.example"));
     home.variables["SLIPWAY_DOCKER_PASSWORD"] = "x";
     CHECK(home.user_of("other.example") == "env1");
-    home.options.given = Credential{"flag", Secret("x"), {}, CredentialOrigin::option};
+    home.options.given = Credential{"flag", base::Secret("x"), {}, CredentialOrigin::option};
     CHECK(home.user_of("r.example") == "flag");
 
     SECTION("what is not bound to a host goes to no mirror") {

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::stage;
 using namespace slipway::prefetch::service;
 
 TEST_CASE("a submit body holds known fields of the right type, nothing else") {

@@ -3,12 +3,13 @@
 #include "running_service.hpp"
 
 #include "prefetch/client/service_client.hpp"
-#include "prefetch/staging/progress_printer.hpp"
+#include "prefetch/stage/progress_printer.hpp"
 
 #include <cerrno>
 
 using namespace slipway;
 using namespace slipway::test;
+namespace client = prefetch::client;
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::stage;
 using namespace slipway::prefetch::service;
 using namespace std::chrono_literals;
 

@@ -19,7 +19,7 @@
 
 namespace slipway::test {
 
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::stage;
 using namespace slipway::prefetch::service;
 
 /// The service on a real socket, with a staging function that the test controls: it counts calls,

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::sources;
+using namespace slipway::prefetch::transfer;
 using base::Code;
 using test::FakeImage;
 
@@ -101,7 +102,7 @@ struct Bench {
     }
 };
 
-std::string read_layer(const LayerInput& layer) {
+std::string read_layer(const image::LayerInput& layer) {
     auto source = layer.open();
     INFO((source ? "" : source.error().one_line()));
     REQUIRE(source);

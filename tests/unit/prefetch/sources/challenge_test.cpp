@@ -3,7 +3,8 @@
 
 #include <catch2/catch.hpp>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::sources;
 using namespace std::chrono_literals;
 
 TEST_CASE("challenges are read in all their forms") {
@@ -59,7 +60,7 @@ TEST_CASE("token requests") {
     CHECK(token_url(service, "")->target.rfind("/jwt/auth?x=y&service=", 0) == 0);
     service.realm = "file:///etc/passwd";
     CHECK_FALSE(token_url(service, ""));
-    CHECK(token_form(service, Secret("a+b")).reveal() ==
+    CHECK(token_form(service, base::Secret("a+b")).reveal() ==
           "grant_type=refresh_token&client_id=slipway&service=registry.example&"
           "scope=repository%3Aa%2Fb%3Apull%20repository%3Ac%3Apull&refresh_token=a%2Bb");
 }

@@ -12,7 +12,7 @@
 #include <thread>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::sources;
 using namespace std::chrono_literals;
 using base::Code;
 
@@ -30,7 +30,7 @@ class FakeBlobs {
         return made;
     }
     LayerPrefetcher::Download download(std::size_t index) {
-        return [this, index](const std::stop_token& stop) -> base::Result<std::unique_ptr<ByteSource>> {
+        return [this, index](const std::stop_token& stop) -> base::Result<std::unique_ptr<base::ByteSource>> {
             ++downloads[index];
             if (refuse[index]) {
                 return base::fail(Code::source_not_found, "blob unknown");
@@ -47,7 +47,7 @@ class FakeBlobs {
     std::atomic<int> most_open{0};
 
   private:
-    class Stream : public ByteSource {
+    class Stream : public base::ByteSource {
       public:
         Stream(FakeBlobs& owner, std::size_t index, std::string content, std::stop_token stop)
             : owner_(owner), index_(index), content_(std::move(content)), stop_(std::move(stop)) {
@@ -98,7 +98,7 @@ struct Bench {
     }
 };
 
-base::Result<std::string> drain(ByteSource& source, std::chrono::microseconds pause = 0us) {
+base::Result<std::string> drain(base::ByteSource& source, std::chrono::microseconds pause = 0us) {
     std::string all;
     std::vector<std::uint8_t> buffer(65'536);
     for (;;) {

@@ -12,13 +12,13 @@
 #include <mutex>
 
 using namespace slipway;
-using namespace slipway::prefetch;
+using namespace slipway::prefetch::credentials;
+using namespace slipway::prefetch::sources;
+using namespace slipway::prefetch::transfer;
 using namespace std::chrono_literals;
 using base::Code;
-using test::Connection;
 using test::FakeImage;
 using test::HttpServer;
-using test::ServerRequest;
 
 namespace {
 
@@ -31,7 +31,7 @@ class FakeRegistry {
     }
     void add(const FakeImage& more) { blobs.insert(more.blobs.begin(), more.blobs.end()); }
     std::string host() const { return fmt::format("127.0.0.1:{}", server_.port()); }
-    std::vector<ServerRequest> requests() const { return server_.requests(); }
+    std::vector<test::ServerRequest> requests() const { return server_.requests(); }
     std::size_t count(std::string_view method, std::string_view part) const {
         std::size_t found = 0;
         for (const auto& request : requests()) {
@@ -59,7 +59,7 @@ class FakeRegistry {
     std::string type = std::string(image::media::oci_manifest);
 
   private:
-    bool challenge(Connection& out) {
+    bool challenge(test::Connection& out) {
         const auto where = realm.empty() ? server_.url("/token") : realm;
         const auto line = auth == Auth::basic
                               ? std::string("WWW-Authenticate: Basic realm=\"x\"\r\n")
@@ -69,7 +69,7 @@ class FakeRegistry {
         return out.reply(401, R"({"errors":[{"code":"UNAUTHORIZED","message":"log in"}]})", line);
     }
     std::string basic() const { return "Basic " + std::string(base64_encode(login).reveal()); }
-    bool allowed(const ServerRequest& request) {
+    bool allowed(const test::ServerRequest& request) {
         const auto given = request.header("authorization");
         if (auth == Auth::none) {
             return true;
@@ -80,7 +80,7 @@ class FakeRegistry {
         const bool good = given == fmt::format("Bearer full{}", generation_.load());
         return good || (is_public && given == "Bearer anonymous");
     }
-    bool token(const ServerRequest& request, Connection& out) {
+    bool token(const test::ServerRequest& request, test::Connection& out) {
         if (request.method == "POST") {
             return identity_post && request.body.find("refresh_token=identity") != std::string::npos
                        ? full_token(out)
@@ -92,10 +92,10 @@ class FakeRegistry {
         }
         return given == basic() ? full_token(out) : out.reply(401, R"({"details":"wrong password"})");
     }
-    bool full_token(Connection& out) {
+    bool full_token(test::Connection& out) {
         return out.reply(200, fmt::format(R"({{"access_token":"full{}"}})", generation_.load()));
     }
-    bool serve(const ServerRequest& request, Connection& out) {
+    bool serve(const test::ServerRequest& request, test::Connection& out) {
         const std::lock_guard lock(mutex_); // replies fit into the socket's buffer
         const std::string prefix = "/v2/team/app/";
         if (request.target.rfind("/token", 0) == 0) {
@@ -169,11 +169,11 @@ struct Bench {
         return made->resolve(*image::parse_platform(platform), {});
     }
     void log_in(const std::string& user, const std::string& password) {
-        context.credentials.given = Credential{user, Secret(password), {}, CredentialOrigin::option};
+        context.credentials.given = Credential{user, base::Secret(password), {}, CredentialOrigin::option};
     }
 };
 
-std::string read_layer(const LayerInput& layer) {
+std::string read_layer(const image::LayerInput& layer) {
     auto source = layer.open();
     INFO((source ? "" : source.error().one_line()));
     REQUIRE(source);
@@ -462,7 +462,7 @@ TEST_CASE("bearer tokens") {
     }
     SECTION("identity tokens") {
         bench.context.credentials.given =
-            Credential{"", {}, Secret("identity"), CredentialOrigin::option};
+            Credential{"", {}, base::Secret("identity"), CredentialOrigin::option};
         CHECK(bench.resolve(registry)->used_credentials);
         {
             const auto lock = registry.frozen();
@@ -479,7 +479,7 @@ TEST_CASE("tokens are asked for only where that is safe") {
     registry.login = "me:pw";
     bench.log_in("me", "pw");
     std::atomic<int> stolen{0};
-    HttpServer thief([&](const ServerRequest&, Connection& out) {
+    HttpServer thief([&](const test::ServerRequest&, test::Connection& out) {
         ++stolen;
         return out.reply(200, R"({"token":"x"})");
     });
@@ -504,7 +504,7 @@ TEST_CASE("tokens are asked for only where that is safe") {
         options.repository = "team/app";
         options.find_credential = [] {
             return std::optional<Credential>(
-                Credential{"me", Secret("pw"), {}, CredentialOrigin::option});
+                Credential{"me", base::Secret("pw"), {}, CredentialOrigin::option});
         };
         HttpHead reply;
         reply.status = 401;
@@ -512,7 +512,7 @@ TEST_CASE("tokens are asked for only where that is safe") {
         reply.headers.add("WWW-Authenticate",
                           fmt::format("Bearer realm=\"https://127.0.0.1:{}/token\"", thief.port()));
         RegistryAuth auth(options);
-        auto answer = auth.challenged(reply, Secret(), {});
+        auto answer = auth.challenged(reply, base::Secret(), {});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code == Code::source_denied);
         CHECK(stolen == 0);

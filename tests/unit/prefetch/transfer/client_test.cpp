@@ -9,7 +9,8 @@
 #include <future>
 #include <thread>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::transfer;
 using namespace std::chrono_literals;
 using slipway::base::Code;
 using slipway::test::Connection;
@@ -57,7 +58,7 @@ TEST_CASE("an exchange gives head and body") {
     });
     auto client = make_client();
     auto request = request_for(server.url("/x?y=z"));
-    request.authorization = Secret("Basic abc");
+    request.authorization = base::Secret("Basic abc");
     request.headers.emplace_back("Accept", "text/plain");
     auto exchange = client->open(request, {});
     auto head = exchange->head();
@@ -69,7 +70,7 @@ TEST_CASE("an exchange gives head and body") {
     CHECK(read_all(*exchange) == "GET /x?y=z ");
 
     request.method = "POST";
-    request.body = Secret("form=1");
+    request.body = base::Secret("form=1");
     exchange = client->open(request, {});
     CHECK(read_all(*exchange) == "POST /x?y=z form=1");
     request.method = "HEAD";
@@ -165,7 +166,7 @@ TEST_CASE("failures say what happened and whether to try again") {
     }
     SECTION("a header that would break out of its line") {
         auto request = request_for("http://127.0.0.1:1/");
-        request.authorization = Secret("Basic x\r\nHost: evil");
+        request.authorization = base::Secret("Basic x\r\nHost: evil");
         auto exchange = client->open(request, {});
         CHECK_FALSE(exchange->head());
     }
@@ -279,7 +280,7 @@ TEST_CASE("a proxy is used and TLS targets go through CONNECT") {
     CHECK(read_all(*exchange) == "http://registry.example/v2/");
 
     auto request = request_for("https://registry.example/v2/");
-    request.authorization = Secret("Bearer secret");
+    request.authorization = base::Secret("Bearer secret");
     CHECK_FALSE(client->open(request, {})->head());
     for (const auto& seen : proxy.requests()) {
         CHECK(seen.header("authorization").empty());

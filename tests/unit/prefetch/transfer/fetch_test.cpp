@@ -9,7 +9,8 @@
 #include <array>
 #include <atomic>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::transfer;
 using namespace std::chrono_literals;
 using slipway::base::Code;
 using slipway::test::Connection;
@@ -94,10 +95,10 @@ slipway::base::Result<std::string> download(const Bench& bench, FetchRequest req
 
 class ScriptedAuthorizer : public Authorizer {
   public:
-    slipway::base::Result<Secret> authorization(const std::stop_token&) override {
-        return Secret(value);
+    slipway::base::Result<base::Secret> authorization(const std::stop_token&) override {
+        return base::Secret(value);
     }
-    slipway::base::Result<bool> challenged(const HttpHead&, const Secret&,
+    slipway::base::Result<bool> challenged(const HttpHead&, const base::Secret&,
                                            const std::stop_token&) override {
         ++challenges;
         value = fmt::format("Bearer token{}", challenges);
@@ -212,7 +213,7 @@ TEST_CASE("authorization does not cross origins") {
     });
     bench.context.plain_http_ok = [](const Url&) { return true; };
     auto request = get(registry, "/away");
-    request.http.authorization = Secret("Basic c2VjcmV0");
+    request.http.authorization = base::Secret("Basic c2VjcmV0");
     request.http.headers.emplace_back("Range", "bytes=5-");
     CHECK(fetch(bench.context, request, 100)->body == "[]");
     CHECK(storage.requests().at(0).header("range") == "bytes=5-");
@@ -244,7 +245,7 @@ TEST_CASE("authorization stays lost when a redirect leads back") {
     });
     home = registry.url("/admin");
     auto request = get(registry, "/out");
-    request.http.authorization = Secret("Basic c2VjcmV0");
+    request.http.authorization = base::Secret("Basic c2VjcmV0");
     CHECK(fetch(bench.context, request, 100)->body == "[]");
 }
 

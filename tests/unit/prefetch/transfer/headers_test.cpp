@@ -5,7 +5,8 @@
 
 #include <catch2/catch.hpp>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::transfer;
 using namespace std::chrono_literals;
 using slipway::base::Code;
 

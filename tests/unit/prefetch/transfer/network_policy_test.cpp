@@ -5,11 +5,12 @@
 
 #include <map>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::transfer;
 
 namespace {
 
-Environment variables(std::map<std::string, std::string> set) {
+base::Environment variables(std::map<std::string, std::string> set) {
     return [set = std::move(set)](const std::string& name) {
         const auto found = set.find(name);
         return found == set.end() ? std::string() : found->second;

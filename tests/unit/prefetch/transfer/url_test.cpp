@@ -3,7 +3,8 @@
 
 #include <catch2/catch.hpp>
 
-using namespace slipway::prefetch;
+using namespace slipway;
+using namespace slipway::prefetch::transfer;
 using slipway::base::Code;
 
 namespace {

@@ -11,7 +11,7 @@
 
 #include <sys/types.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 
 /// When a registry is asked although something is there already.
 enum class PullPolicy {
@@ -54,4 +54,4 @@ using StageSink = std::function<void(const StageProgress&)>;
 using StageFunction = std::function<base::Result<StagedImage>(
     const StageRequest&, const StageSink&, std::stop_token stop)>;
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/staging/progress_printer.hpp"
+#include "prefetch/stage/progress_printer.hpp"
 
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "prefetch/staging/event_lines.hpp"
+#include "prefetch/stage/event_lines.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 namespace {
 
 std::string_view phase_name(Phase phase) {
@@ -168,4 +168,4 @@ void ProgressPrinter::clear() {
     }
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/staging/stage_types.hpp"
+#include "prefetch/stage/stage_types.hpp"
 
 #include <chrono>
 #include <mutex>
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 
 enum class ProgressStyle {
     terminal, ///< one line that is rewritten
@@ -55,4 +55,4 @@ std::string progress_text(const StageProgress& progress, double seconds_in_phase
 /// "1 m 05 s". Pure.
 std::string seconds_text(double seconds);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

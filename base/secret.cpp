@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/credentials/secret.hpp"
+#include "base/secret.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-namespace slipway::prefetch {
+namespace slipway::base {
 
 Secret::Secret(std::string_view text) : Secret(join({text})) {}
 
@@ -49,4 +49,4 @@ void wipe(std::string& text) noexcept {
     text.clear();
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::base

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::base {
 
 /// A password, a token or a header that holds one. It has no stream operator, no formatter and no
 /// conversion to a string, so that it cannot slip into a message; its memory is wiped before it is
@@ -47,4 +47,4 @@ class WipeAtEnd {
     std::string& text_;
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::base

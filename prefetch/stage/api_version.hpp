@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 
 /// Version of the service's HTTP interface: what the header "Slipway-Api" carries in both
 /// directions. Each side refuses another one, so that neither ever misreads the other. Within a
@@ -16,4 +16,4 @@ inline constexpr std::string_view api_version = "1";
 /// Code::service_protocol, whose hint says which of the two has to be updated.
 base::Error version_mismatch(std::string_view client, std::string_view service);
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/credentials/environment.hpp"
+#include "base/environment.hpp"
 
 #include <cstdlib>
 
-namespace slipway::prefetch {
+namespace slipway::base {
 
 Environment process_environment() {
     return [](const std::string& name) {
@@ -12,4 +12,4 @@ Environment process_environment() {
     };
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::base

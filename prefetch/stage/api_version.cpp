@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/staging/api_version.hpp"
+#include "prefetch/stage/api_version.hpp"
 
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 
 base::Error version_mismatch(std::string_view client, std::string_view service) {
     constexpr std::uint64_t max_version = 1000000;
@@ -22,4 +22,4 @@ base::Error version_mismatch(std::string_view client, std::string_view service) 
             hint};
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

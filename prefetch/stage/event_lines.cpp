@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/staging/event_lines.hpp"
+#include "prefetch/stage/event_lines.hpp"
 
 #include <nlohmann/json.hpp>
 
-namespace slipway::prefetch {
+namespace slipway::prefetch::stage {
 namespace {
 
 // Ordered, so that "event" is the first field of a line: people and simple clients rely on it.
@@ -68,4 +68,4 @@ std::string failed_line(const base::Error& error) {
                     {"hint", error.hint}});
 }
 
-} // namespace slipway::prefetch
+} // namespace slipway::prefetch::stage

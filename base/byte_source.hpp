@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-namespace slipway::prefetch {
+namespace slipway::base {
 
 /// The bytes of one compressed blob, in order, as they arrive.
 struct ByteSource {
@@ -24,4 +24,4 @@ struct ByteSource {
     virtual void cancel() noexcept {}
 };
 
-} // namespace slipway::prefetch
+} // namespace slipway::base
