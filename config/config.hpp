@@ -38,7 +38,8 @@ struct ServiceConfig {
 };
 
 struct RegistryConfig {
-    std::vector<std::string> mirrors; ///< "host[:port]", tried in order before the registry itself
+    /// base::canonical_registry_host(), tried in order before the registry itself.
+    std::vector<std::string> mirrors;
     bool insecure = false;            ///< plain HTTP
     std::string ca_file;              ///< absolute; "" for the system's certificates
     std::string username;             ///< site credentials; "" for none
@@ -80,7 +81,7 @@ struct Config {
     StoreConfig store;
     ServiceConfig service;
     std::map<std::string, RegistryConfig>
-        registries; ///< by "host[:port]"; docker.io for Docker Hub
+        registries; ///< by base::canonical_registry_host(); docker.io for Docker Hub
     ConvertConfig convert;
     LauncherConfig launcher;
     LimitsConfig limits;
@@ -89,7 +90,8 @@ struct Config {
     std::string raw;    ///< its bytes, for whoever logs their hash
 };
 
-/// Settings for a registry by its "host[:port]"; defaults when the file does not name it.
+/// Settings for a registry by any spelling of its "host[:port]"; defaults when the file does not name
+/// it.
 const RegistryConfig& registry(const Config& config, std::string_view host);
 
 /// Who reads. It decides whose word is taken for the file's path and owner, and is a parameter so

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks a document along the schema table.
 #include "base/format.hpp"
+#include "base/registry_host.hpp"
 #include "base/text.hpp"
 #include "config/schema.hpp"
 #include "config/values.hpp"
@@ -80,11 +81,19 @@ class Walker {
 
     void registries(const Node& node) {
         for (const auto& member : node.members) {
-            if (auto good = check_host(member.key); !good) {
-                report(member.line, good.error().message, good.error().hint);
+            const auto host = registry_host(member.key);
+            if (!host) {
+                report(member.line, host.error().message, host.error().hint);
                 continue;
             }
-            auto& registry = config_.registries[member.key];
+            const auto [entry, added] = config_.registries.try_emplace(*host);
+            if (!added) {
+                report(member.line,
+                       fmt::format("{} is {}, which is there already", in_quotes(member.key), *host),
+                       "write each registry once");
+                continue;
+            }
+            auto& registry = entry->second;
             if (member.value.kind == Node::Kind::map) {
                 settings("registries", member.value, &registry, "registries." + member.key);
                 registry_checks(member, registry);
@@ -200,7 +209,8 @@ std::vector<base::Error> problems(std::string_view text, std::string_view name) 
 
 const RegistryConfig& registry(const Config& config, std::string_view host) {
     static const RegistryConfig defaults;
-    const auto found = config.registries.find(std::string(host));
+    const auto canonical = base::canonical_registry_host(host);
+    const auto found = config.registries.find(canonical.value_or(std::string(host)));
     return found == config.registries.end() ? defaults : found->second;
 }
 

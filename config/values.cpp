@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/registry_host.hpp"
 #include "base/text.hpp"
 #include "config/schema.hpp"
 #include "squashfs/compressors.hpp"
@@ -352,25 +353,13 @@ Result<TextList> Listeners::read(const Node& node) {
     return list;
 }
 
-Result<void> check_host(std::string_view text) {
-    const auto colon = text.find(':');
-    const auto host = text.substr(0, colon);
-    const auto allowed = "abcdefghijklmnopqrstuvwxyz0123456789.-";
-    const bool bracketed = text.starts_with('[') && text.find(']') != std::string_view::npos;
-    const auto port_text = bracketed ? text.substr(std::min(text.size(), text.find(']') + 1))
-                                     : text.substr(std::min(colon, text.size()));
-    const bool host_good =
-        bracketed ? text.substr(1, text.find(']') - 1).find_first_not_of("0123456789abcdef:") ==
-                        std::string_view::npos
-                  : !host.empty() && host.find_first_not_of(allowed) == std::string_view::npos;
-    const auto port = port_text.size() > 1 ? base::parse_u64(port_text.substr(1), 65535)
-                                           : base::Result<std::uint64_t>(0);
-    const bool port_good = port_text.empty() || (port_text.front() == ':' && port && *port > 0);
-    if (!host_good || !port_good) {
+Result<std::string> registry_host(std::string_view text) {
+    auto host = base::canonical_registry_host(text);
+    if (!host) {
         return fail(Code::config_invalid, in_quotes(text) + " is no registry",
-                    "write host or host:port in lower case, without https:// and without a path");
+                    "write host or host:port, without https:// and without a path");
     }
-    return {};
+    return std::move(*host);
 }
 
 std::string Hosts::type() {
@@ -378,7 +367,21 @@ std::string Hosts::type() {
 }
 
 Result<TextList> Hosts::read(const Node& node) {
-    return read_list(node, check_host);
+    const auto check = [](std::string_view text) -> Result<void> {
+        TRY(registry_host(text));
+        return {};
+    };
+    TRY_ASSIGN(const auto written, read_list(node, check));
+    TextList list;
+    for (const auto& text : written) {
+        TRY_ASSIGN(auto host, registry_host(text));
+        if (std::find(list.begin(), list.end(), host) != list.end()) {
+            return fail(Code::config_invalid, "names " + in_quotes(host) + " twice",
+                        "remove one of them");
+        }
+        list.push_back(std::move(host));
+    }
+    return list;
 }
 
 std::string Binds::type() {

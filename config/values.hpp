@@ -153,8 +153,8 @@ struct Environment {
     static std::string write(const Value& value);
 };
 
-/// "host" or "host:port", lower case, without scheme and path.
-base::Result<void> check_host(std::string_view text);
+/// base::canonical_registry_host() of "host" or "host:port", without scheme and path.
+base::Result<std::string> registry_host(std::string_view text);
 
 /// A compressor that we write.
 struct CompressorName {

@@ -2,11 +2,10 @@
 #include "image/reference.hpp"
 
 #include "base/format.hpp"
+#include "base/registry_host.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
-
-#include <arpa/inet.h>
 
 namespace slipway::image {
 namespace {
@@ -79,54 +78,6 @@ bool is_tag(std::string_view text) noexcept {
                        [](char c) { return is_word(c) || c == '_' || c == '.' || c == '-'; });
 }
 
-bool is_domain(std::string_view host) {
-    for (const auto label : base::split(host, '.')) {
-        if (label.empty() || label.front() == '-' || label.back() == '-' ||
-            !std::all_of(label.begin(), label.end(),
-                         [](char c) { return is_word(c) || c == '-'; })) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool is_ipv6(std::string_view host) {
-    if (host.size() < 4 || host.front() != '[' || host.back() != ']') {
-        return false;
-    }
-    in6_addr address{};
-    return ::inet_pton(AF_INET6, std::string(host.substr(1, host.size() - 2)).c_str(), &address) == 1;
-}
-
-/// host[:port]; the port is 1 to 65535.
-bool is_registry(std::string_view text) {
-    auto host = text;
-    const auto bracket = text.rfind(']');
-    const auto colon = text.rfind(':');
-    if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-        host = text.substr(0, colon);
-        const auto port = base::parse_u64(text.substr(colon + 1), 65535);
-        if (!port || *port == 0) {
-            return false;
-        }
-    }
-    return is_ipv6(host) || is_domain(host);
-}
-
-/// Whether the first component of a path names a registry (the rule of Docker and
-/// containers/image).
-bool names_registry(std::string_view first) noexcept {
-    return first.find_first_of(".:") != std::string_view::npos || first == "localhost" ||
-           std::any_of(first.begin(), first.end(), is_upper);
-}
-
-std::string canonical_registry(std::string_view registry) {
-    auto name = lower(registry);
-    return name == "index.docker.io" || name == "registry-1.docker.io"
-               ? std::string(default_registry)
-               : name;
-}
-
 /// Explains what is wrong with a path that is known to be invalid.
 base::Unexpected explain_path(std::string_view text, std::string_view path) {
     if (std::any_of(path.begin(), path.end(), is_upper)) {
@@ -185,16 +136,12 @@ Result<Reference> split_tail(std::string_view whole, std::string_view text) {
 
 /// Checks registry and path and fills in Docker Hub's library/.
 Result<Reference> complete(std::string_view whole, Reference out) {
-    if (!is_registry(out.registry)) {
+    auto registry = base::canonical_registry_host(out.registry);
+    if (!registry) {
         return bad(whole, fmt::format("{} is not a valid registry host", in_quotes(out.registry)),
                    "registries are written host or host:port");
     }
-    out.registry = canonical_registry(out.registry);
-    // enroot's "myhost#team/x": without the port, the canonical text would be read as a name on
-    // Docker Hub.
-    if (!names_registry(out.registry)) {
-        out.registry += ":443";
-    }
+    out.registry = std::move(*registry);
     if (!is_path(out.path)) {
         return explain_path(whole, out.path);
     }
@@ -253,9 +200,10 @@ Result<Reference> parse_reference(std::string_view text) {
     TRY(check_text(text));
     TRY_ASSIGN(auto out, split_tail(text, text));
     const auto slash = out.path.find('/');
-    if (slash != std::string::npos && names_registry(std::string_view(out.path).substr(0, slash))) {
+    if (slash != std::string::npos &&
+        base::names_registry_host(std::string_view(out.path).substr(0, slash))) {
         const auto first = out.path.substr(0, slash);
-        // "Ubuntu/x" is a slip in a name, not a registry of that name.
+        // "Ubuntu/x" is a typo in a name, not a registry of that name.
         if (!first.empty() && first.find_first_of(".:") == std::string::npos &&
             lower(first) != "localhost") {
             return explain_path(text, out.path);
@@ -316,10 +264,11 @@ Result<LibraryReference> parse_library_reference(std::string_view written) {
     }
     auto parts = base::split(rest, '/');
     if (parts.size() == 4 && may_have_host) {
-        if (!is_registry(parts[0])) {
+        auto host = base::canonical_registry_host(parts[0]);
+        if (!host) {
             return wrong("the host name is not valid");
         }
-        out.host = lower(parts[0]);
+        out.host = std::move(*host);
         parts.erase(parts.begin());
     }
     if (parts.size() > 3) {
@@ -369,12 +318,14 @@ Result<ShubReference> parse_shub_reference(std::string_view written) {
     if (parts.size() < 2 || parts.size() > 3) {
         return wrong("it needs a user and a container");
     }
-    out.registry = parts.size() == 3 ? lower(parts[0]) : "singularity-hub.org";
+    auto registry =
+        base::canonical_registry_host(parts.size() == 3 ? parts[0] : "singularity-hub.org");
     out.user = std::string(parts[parts.size() - 2]);
     out.container = std::string(parts.back());
-    if (!is_registry(out.registry) || !is_tag(out.user) || !is_tag(out.container)) {
+    if (!registry || !is_tag(out.user) || !is_tag(out.container)) {
         return wrong("a part is empty or has characters that do not belong there");
     }
+    out.registry = std::move(*registry);
     return out;
 }
 

@@ -194,11 +194,13 @@ TEST_CASE("mistakes are told with file, line and a way out") {
          "1 to 9, or auto)"},
         {"registries: {\"https://quay.io\": {}}\n",
          "config-invalid: f.yaml:1: 'https://quay.io' is no registry (hint: write host or "
-         "host:port "
-         "in lower case, without https:// and without a path)"},
-        {"registries: {Quay.io: {}}\n", "config-invalid: f.yaml:1: 'Quay.io' is no registry (hint: "
-                                        "write host or host:port in lower "
-                                        "case, without https:// and without a path)"},
+         "host:port, without https:// and without a path)"},
+        {"registries: {quay.io: {}, \"Quay.io:443\": {}}\n",
+         "config-invalid: f.yaml:1: 'Quay.io:443' is quay.io, which is there already (hint: write "
+         "each registry once)"},
+        {"registries: {a.b: {mirrors: [m.b, \"m.b:0443\"]}}\n",
+         "config-invalid: f.yaml:1: registries.a.b.mirrors: names 'm.b' twice (hint: remove one of "
+         "them)"},
         {"registries:\n  a.b: {username: me}\n",
          "config-invalid: f.yaml:2: registries.a.b: username and password_file belong together "
          "(hint: give both or none)"},
@@ -303,6 +305,25 @@ TEST_CASE("registry names with ports and IPv6 addresses") {
         INFO(host);
         CHECK(error_of("registries: {\"" + std::string(host) + "\": {}}\n") != "accepted");
     }
+}
+
+TEST_CASE("every spelling of a registry finds its entry") {
+    const auto config = good(R"(
+registries:
+  NVCR.io:443: {mirrors: ["Mirror.site:05000", "index.docker.io"], rate_limit: 1MiB}
+  127.0.0.1:021055: {insecure: true}
+)");
+    for (const auto* spelling : {"nvcr.io", "nvcr.io:443", "NVCR.IO", "nvcr.io.", "nvcr.io:0443"}) {
+        INFO(spelling);
+        CHECK(config::registry(config, spelling).rate_limit == config::mib);
+    }
+    CHECK(config::registry(config, "nvcr.io").mirrors ==
+          std::vector<std::string>{"mirror.site:5000", "docker.io"});
+    for (const auto* spelling : {"127.0.0.1:21055", "127.1:21055", "0x7f.1:021055"}) {
+        INFO(spelling);
+        CHECK(config::registry(config, spelling).insecure);
+    }
+    CHECK_FALSE(config::registry(config, "127.0.0.1").insecure);
 }
 
 TEST_CASE("paths of users") {

@@ -204,3 +204,27 @@ TEST_CASE("hub references") {
         CHECK(!image::parse_shub_reference(bad));
     }
 }
+
+TEST_CASE("every spelling of a registry is one reference") {
+    const std::vector<std::pair<std::string, std::string>> rows = {
+        {"nvcr.io:443/nvidia/x:1", "nvcr.io/nvidia/x:1"},
+        {"NVCR.io/nvidia/x:1", "nvcr.io/nvidia/x:1"},
+        {"nvcr.io./nvidia/x:1", "nvcr.io/nvidia/x:1"},
+        {"nvcr.io:0443/nvidia/x:1", "nvcr.io/nvidia/x:1"},
+        {"127.0.0.1:021055/x:1", "127.0.0.1:21055/x:1"},
+        {"127.1:21055/x:1", "127.0.0.1:21055/x:1"},
+        {"[0::1]:5000/x:1", "[::1]:5000/x:1"},
+        {"registry-1.docker.io:443/alpine", "docker.io/library/alpine:latest"},
+        {"registry.hub.docker.com/library/alpine", "docker.io/library/alpine:latest"},
+        {"Index.Docker.io/alpine", "docker.io/library/alpine:latest"},
+        {"localhost:443/x:1", "localhost/x:1"},
+    };
+    for (const auto& [written, canonical] : rows) {
+        INFO(written);
+        const auto parsed = slipway::image::parse_reference(written);
+        REQUIRE(parsed);
+        CHECK(parsed->text() == canonical);
+        CHECK(slipway::image::parse_reference(canonical)->text() == canonical);
+    }
+    CHECK(slipway::image::parse_library_reference("//Lib.site:443/a/b/c")->host == "lib.site");
+}
