@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "image/transports.hpp"
 
 namespace slipway::cli {
 namespace {
@@ -96,10 +97,6 @@ constexpr std::string_view image_text =
     "SLIPWAYENV_NAME, APPTAINERENV_NAME and SINGULARITYENV_NAME set the variable NAME in the "
     "container. Variables of the image win over those of the host; --env wins over all.";
 
-std::string transports_text() {
-    return "docker://debian:12, oci:DIRECTORY, oci-archive:FILE, docker-archive:FILE";
-}
-
 void fill_in(std::string& text, std::string_view placeholder, std::string_view words) {
     const auto at = text.find(placeholder);
     if (at != std::string::npos) {
@@ -112,7 +109,7 @@ void fill_in(std::string& text, std::string_view placeholder, std::string_view w
 std::string explained(const Verb& verb) {
     std::string text(verb.description);
     fill_in(text, "{image}", image_text);
-    fill_in(text, "{transports}", transports_text());
+    fill_in(text, "{transports}", image::transport_examples);
     return text;
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/format.hpp"
 #include "base/path.hpp"
-#include "base/text.hpp"
 #include "cli/images_program.hpp"
 #include "cli/verbs.hpp"
 #include "image/reference.hpp"
@@ -64,12 +63,7 @@ base::Result<std::string> image_path(const std::string& word, const Session& ses
         // Only joined: ".." behind a symlink is the kernel's to resolve.
         return base::join_path(cwd, uri.path);
     }
-    if (uri.transport == image::Transport::instance) {
-        return base::fail(base::Code::unsupported,
-                          "this version has no instances, so it cannot join " +
-                              base::in_quotes(word),
-                          "name an image");
-    }
+    TRY(image::require_use(uri, image::Use::start));
     return staged_path(uri.written, session.environment.variables(),
                        stage_options(session.arguments));
 }

@@ -5,7 +5,8 @@
 #include "image/reference.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
+#include <vector>
 
 namespace slipway::image {
 namespace {
@@ -13,31 +14,6 @@ namespace {
 using base::Code;
 using base::fail;
 using base::in_quotes;
-
-enum class Slashes {
-    none_needed, ///< "docker:x" and "docker://x" are the same
-    required,    ///< only "http://x"
-};
-struct TransportRow {
-    std::string_view name;
-    Transport transport;
-    Slashes slashes;
-};
-constexpr TransportRow transports[] = {
-    {"docker", Transport::docker, Slashes::none_needed},
-    {"oras", Transport::oras, Slashes::required},
-    {"library", Transport::library, Slashes::none_needed},
-    {"shub", Transport::shub, Slashes::required},
-    {"http", Transport::http, Slashes::required},
-    {"https", Transport::https, Slashes::required},
-    {"oci", Transport::oci, Slashes::none_needed},
-    {"oci-archive", Transport::oci_archive, Slashes::none_needed},
-    {"docker-archive", Transport::docker_archive, Slashes::none_needed},
-    {"docker-daemon", Transport::docker_daemon, Slashes::none_needed},
-    {"dockerd", Transport::docker_daemon, Slashes::required},
-    {"instance", Transport::instance, Slashes::required},
-    {"file", Transport::file, Slashes::none_needed},
-};
 
 /// Ends of names that nobody gives to anything but image files.
 constexpr std::string_view image_suffixes[] = {".sif",    ".sqsh", ".sqfs", ".squashfs",
@@ -53,31 +29,20 @@ bool is_path_word(std::string_view text) noexcept {
            text.starts_with("~/") || text == "." || text == ".." || text == "~";
 }
 
-struct Split {
-    const TransportRow* row;
-    std::string_view rest; ///< behind "name:", slashes kept
-};
-/// The known transport in front, if the text has one in a form that it allows.
-std::optional<Split> split_transport(std::string_view text) {
-    const auto colon = text.find(':');
-    if (colon == std::string_view::npos) {
-        return std::nullopt;
-    }
-    for (const auto& row : transports) {
-        const auto rest = text.substr(colon + 1);
-        if (row.name == text.substr(0, colon) &&
-            (row.slashes == Slashes::none_needed || rest.starts_with("//"))) {
-            return Split{&row, rest};
-        }
-    }
-    return std::nullopt;
+std::string prefix_of(std::string_view name) {
+    const auto* const row =
+        std::find_if(std::begin(transport_table), std::end(transport_table),
+                     [&](const TransportRow& candidate) { return candidate.name == name; });
+    return row->prefix();
 }
 
 base::Unexpected unknown_transport(std::string_view text) {
     const auto scheme = text.substr(0, text.find("://"));
     std::vector<std::string_view> names;
-    for (const auto& row : transports) {
-        names.push_back(row.name);
+    for (const auto& row : transport_table) {
+        if (row.use != Use::none) {
+            names.push_back(row.name);
+        }
     }
     if (scheme == "oci-sif" || scheme == "podman" || scheme == "containers-storage") {
         return fail(Code::reference_invalid,
@@ -87,10 +52,8 @@ base::Unexpected unknown_transport(std::string_view text) {
     const auto near = base::did_you_mean(scheme, names);
     return fail(Code::reference_invalid,
                 fmt::format("{} has the unknown transport {}", in_quotes(text), in_quotes(scheme)),
-                near.empty()
-                    ? std::string("known are docker, oras, library, shub, http, https, oci, "
-                                  "oci-archive, docker-archive, docker-daemon and file")
-                    : fmt::format("did you mean {}://?", near));
+                near.empty() ? "known are " + transport_list(Use::start)
+                             : fmt::format("did you mean {}?", prefix_of(near)));
 }
 
 std::string_view without_slashes(std::string_view rest) noexcept {
@@ -168,7 +131,7 @@ Result<void> parse_local(std::string_view rest, const PathExists& exists, ImageU
     if (text.empty()) {
         return fail(Code::reference_invalid,
                     fmt::format("{} names no file", in_quotes(uri.written)),
-                    fmt::format("write {}:PATH", transport_name(uri.transport)));
+                    fmt::format("write {}PATH", transport_row(uri.transport).prefix()));
     }
     split_local(text, exists, uri);
     return {};
@@ -199,7 +162,7 @@ Result<void> parse_url(std::string_view written, ImageUri& uri) {
     return {};
 }
 
-Result<void> parse_rest(const Split& split, const PathExists& exists, ImageUri& uri) {
+Result<void> parse_rest(const TransportSplit& split, const PathExists& exists, ImageUri& uri) {
     switch (uri.transport) {
     case Transport::docker:
     case Transport::oras:
@@ -246,37 +209,35 @@ std::string hash_part(const Digest& digest) {
 
 } // namespace
 
-std::string_view transport_name(Transport transport) noexcept {
-    for (const auto& row : transports) {
-        if (row.transport == transport) {
-            return row.name;
-        }
-    }
-    return "file";
+bool ImageUri::is_remote() const noexcept {
+    return transport_row(transport).network;
 }
 
-bool ImageUri::is_remote() const noexcept {
-    switch (transport) {
-    case Transport::docker:
-    case Transport::oras:
-    case Transport::library:
-    case Transport::shub:
-    case Transport::http:
-    case Transport::https:
-        return true;
-    default:
-        return false;
+bool ImageUri::in_registry() const noexcept {
+    return transport_row(transport).registry;
+}
+
+Result<void> require_use(const ImageUri& uri, Use use) {
+    const auto& row = transport_row(uri.transport);
+    if (row.can(use)) {
+        return {};
     }
+    return fail(Code::unsupported,
+                fmt::format("{} cannot be used: this version does not {} {}", in_quotes(uri.written),
+                            use == Use::fetch ? "fetch" : "take", row.prefix()),
+                row.gives == Gives::file
+                    ? std::string("download the image file by other means and name that file")
+                    : fmt::format("use {}", transport_list(use, "or")));
 }
 
 std::string ImageUri::text() const {
-    const std::string scheme(transport_name(transport));
+    const auto prefix = transport_row(transport).prefix();
     switch (transport) {
     case Transport::docker:
     case Transport::oras:
-        return scheme + "://" + reference.text();
+        return prefix + reference.text();
     case Transport::library: {
-        std::string out = scheme + "://" + (library.host.empty() ? "" : library.host + "/") +
+        std::string out = prefix + (library.host.empty() ? "" : library.host + "/") +
                           library.full_path() + ":";
         for (std::size_t i = 0; i < library.tags.size(); ++i) {
             out += (i == 0 ? "" : ",") + library.tags[i];
@@ -284,18 +245,16 @@ std::string ImageUri::text() const {
         return out;
     }
     case Transport::shub:
-        return scheme + "://" + shub.registry + "/" + shub.user + "/" + shub.container + ":" +
+        return prefix + shub.registry + "/" + shub.user + "/" + shub.container + ":" +
                shub.tag + (shub.commit.empty() ? "" : "@" + shub.commit);
     case Transport::http:
     case Transport::https:
         return path;
-    case Transport::instance:
-        return scheme + "://" + path;
     default:
         break;
     }
     const bool digest = selector.starts_with("@sha256:") || selector.starts_with("@sha512:");
-    return scheme + ":" + path + (selector.empty() ? "" : digest ? selector : ":" + selector);
+    return prefix + path + (selector.empty() ? "" : digest ? selector : ":" + selector);
 }
 
 Result<ImageWord> classify_image_word(std::string_view text) {
@@ -306,7 +265,7 @@ Result<ImageWord> classify_image_word(std::string_view text) {
     if (is_path_word(text)) {
         return ImageWord::path;
     }
-    if (split_transport(text)) {
+    if (split_transport(text).row != nullptr) {
         return ImageWord::uri;
     }
     if (text.find("://") != std::string_view::npos) {
@@ -325,13 +284,13 @@ Result<ImageUri> parse_image_uri(std::string_view text, const PathExists& exists
     ImageUri uri;
     uri.written = std::string(text);
     const auto split = split_transport(text);
-    if (!split) { // enroot's USER@REGISTRY#IMAGE
+    if (split.row == nullptr) { // enroot's USER@REGISTRY#IMAGE
         uri.transport = Transport::docker;
         TRY(parse_docker(text, uri));
         return uri;
     }
-    uri.transport = split->row->transport;
-    TRY(parse_rest(*split, exists, uri));
+    uri.transport = split.row->transport;
+    TRY(parse_rest(split, exists, uri));
     return uri;
 }
 

@@ -6,8 +6,10 @@
 #include "image/inspect.hpp"
 #include "base/json.hpp"
 #include "image/native_scripts.hpp"
+#include "image/transports.hpp"
 
 #include <algorithm>
+#include <array>
 #include <array>
 #include <ctime>
 
@@ -140,23 +142,16 @@ std::string sh_escaped(std::string_view word) {
 NativeSource native_source(std::string_view written_uri, std::string_view tool_version) {
     NativeSource source;
     source.tool_version = std::string(tool_version);
-    const auto colon = written_uri.find(':');
-    const auto scheme = written_uri.substr(0, colon);
-    constexpr std::array<std::string_view, 10> schemes = {
-        "docker", "oras", "library",     "shub",           "http",
-        "https",  "oci",  "oci-archive", "docker-archive", "docker-daemon"};
-    if (colon == std::string_view::npos ||
-        std::find(schemes.begin(), schemes.end(), scheme) == schemes.end()) {
+    const auto [row, behind] = split_transport(written_uri);
+    if (row == nullptr) {
         // A bare reference or enroot's REGISTRY#IMAGE: both are docker's.
         source.bootstrap = "docker";
         source.from = std::string(written_uri);
         std::replace(source.from.begin(), source.from.end(), '#', '/');
         return source;
     }
-    auto rest = written_uri.substr(colon + 1);
-    rest = rest.starts_with("//") ? rest.substr(2) : rest;
-    source.bootstrap = std::string(scheme);
-    source.from = std::string(rest);
+    source.bootstrap = std::string(row->name);
+    source.from = std::string(behind.starts_with("//") ? behind.substr(2) : behind);
     return source;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "image/digest.hpp"
+#include "image/transports.hpp"
 
 #include <functional>
 #include <string>
@@ -16,7 +17,7 @@ using base::Result;
 /// An image in a Docker or OCI registry: `[registry/]path[:tag][@digest]` (distribution-spec
 /// grammar) with the defaults filled in.
 struct Reference {
-    std::string registry; ///< host[:port] in lower case; "docker.io" also for its aliases
+    std::string registry; ///< base::canonical_registry_host(): "docker.io" also for its aliases
     std::string path;     ///< "library/alpine"
     std::string tag;      ///< "latest" by default; "" when only a digest was given
     Digest digest; ///< empty when none was given; it decides, the tag is then only for people
@@ -33,7 +34,7 @@ struct Reference {
     friend bool operator==(const Reference&, const Reference&) = default;
 };
 
-/// Strict; Code::reference_invalid with a hint for the usual slips (upper case, empty tag, a URL).
+/// Strict; Code::reference_invalid with a hint for the usual mistakes (upper case, empty tag, a URL).
 Result<Reference> parse_reference(std::string_view text);
 
 /// enroot's spelling `[REGISTRY#]IMAGE[:TAG]` as well as parse_reference()'s. "nvcr.io#nvidia/x:1"
@@ -60,22 +61,6 @@ struct ShubReference {
 };
 Result<ShubReference> parse_shub_reference(std::string_view text_after_scheme);
 
-enum class Transport {
-    file,           ///< a SIF, SquashFS or ext3 file, or a directory
-    docker,         ///< docker://
-    oras,           ///< oras://
-    library,        ///< library://
-    shub,           ///< shub://
-    http,           ///< http://
-    https,          ///< https://
-    oci,            ///< oci:DIRECTORY
-    oci_archive,    ///< oci-archive:FILE
-    docker_archive, ///< docker-archive:FILE
-    docker_daemon,  ///< docker-daemon:NAME, enroot's dockerd://
-    instance,       ///< instance://NAME
-};
-std::string_view transport_name(Transport transport) noexcept; ///< "docker-archive", "file"
-
 /// One image argument, split but not resolved.
 struct ImageUri {
     Transport transport = Transport::file;
@@ -97,9 +82,13 @@ struct ImageUri {
     /// "oci-archive:/a/b.tar:name", "file:/a/b.sif". Policy rules match against it and references
     /// are remembered under it.
     [[nodiscard]] std::string text() const;
-    /// Needs the network (docker, oras, library, shub, http, https).
-    [[nodiscard]] bool is_remote() const noexcept;
+    [[nodiscard]] bool is_remote() const noexcept;   ///< needs the network
+    [[nodiscard]] bool in_registry() const noexcept; ///< named by `reference`
 };
+
+/// Code::unsupported, with what can be used instead, for a transport that this version does not
+/// start from or fetch.
+Result<void> require_use(const ImageUri& uri, Use use);
 
 /// How the word that names an image is to be read, before anybody looks at the file system.
 enum class ImageWord {

@@ -176,3 +176,56 @@ TEST_CASE("pull chooses a file name") {
         CHECK(image::default_file_name(*image::parse_image_uri(written)) == name);
     }
 }
+
+TEST_CASE("the table of transports has one row for each, with unique spellings") {
+    std::set<Transport> transports;
+    std::set<std::string_view> names;
+    for (const auto& row : image::transport_table) {
+        INFO(row.name);
+        CHECK(transports.insert(row.transport).second);
+        CHECK(names.insert(row.name).second);
+        CHECK((row.alias.empty() || names.insert(row.alias).second));
+        CHECK(&image::transport_row(row.transport) == &row);
+        const auto split = image::split_transport(row.prefix() + "x/y");
+        CHECK(split.row == &row);
+        const bool with_slashes = image::split_transport(std::string(row.name) + "://x").row == &row;
+        CHECK(with_slashes);
+        const bool without = image::split_transport(std::string(row.name) + ":x").row == &row;
+        CHECK(without == (row.form != image::Form::needs_slashes));
+    }
+    CHECK(transports.size() == static_cast<std::size_t>(Transport::instance) + 1);
+    CHECK(image::split_transport("dockerd://x").row->transport == Transport::docker_daemon);
+    CHECK(image::split_transport("dockerd:x").row == nullptr);
+}
+
+TEST_CASE("what is not built is not promised") {
+    const auto fetched = image::transport_list(image::Use::fetch);
+    CHECK(fetched == "docker://, oci:, oci-archive: and docker-archive:");
+    CHECK(image::transport_list(image::Use::start, "or") ==
+          "docker://, oci:, oci-archive:, docker-archive: or file:");
+    CHECK(image::transport_examples ==
+          "docker://debian:12, oci:DIRECTORY, oci-archive:FILE or docker-archive:FILE");
+    for (const auto& row : image::transport_table) {
+        INFO(row.name);
+        const auto uri = image::parse_image_uri(
+            row.prefix() + (row.transport == Transport::instance ? "x" : "host/user/x"));
+        REQUIRE(uri);
+        const auto allowed = image::require_use(*uri, image::Use::start);
+        CHECK(allowed.has_value() == (row.use != image::Use::none));
+        if (!allowed) {
+            CHECK(allowed.error().message.find(row.prefix()) != std::string::npos);
+            CHECK(allowed.error().hint ==
+                  (row.gives == image::Gives::file
+                       ? "download the image file by other means and name that file"
+                       : "use docker://, oci:, oci-archive:, docker-archive: or file:"));
+        }
+    }
+    // Neither the list nor the guess names what cannot be used.
+    const auto far = image::classify_image_word("zzzzzz://x");
+    REQUIRE(!far);
+    CHECK(far.error().hint == "known are docker://, oci:, oci-archive:, docker-archive: and file:");
+    const auto near = image::classify_image_word("libary://x");
+    REQUIRE(!near);
+    CHECK(near.error().hint.find("library") == std::string::npos);
+    CHECK(image::classify_image_word("oci-archiv://x").error().hint == "did you mean oci-archive:?");
+}
