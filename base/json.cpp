@@ -131,11 +131,11 @@ std::vector<std::string> Reader::texts(const char* key) {
     if (const auto* values = array(key)) {
         for (const auto& value : *values) {
             const auto* text = value.get_ptr<const std::string*>();
-            if (text == nullptr) {
+            if (text == nullptr && !value.is_null()) {
                 complain(key);
                 return {};
             }
-            list.push_back(*text);
+            list.push_back(text == nullptr ? std::string() : *text);
         }
     }
     return list;

@@ -39,6 +39,7 @@ class Reader {
     bool boolean(const char* key);
     std::optional<std::uint64_t> number(const char* key);
     std::optional<std::int64_t> signed_number(const char* key);
+    // A null in a list or map is "", as Go reads it.
     std::vector<std::string> texts(const char* key);              ///< null | [string]
     std::vector<std::string> texts_or_text(const char* key);      ///< null | [string] | string
     std::map<std::string, std::string> text_map(const char* key); ///< null | {string: string}

@@ -2,8 +2,10 @@
 #include "image/oci.hpp"
 
 #include "base/format.hpp"
-#include "base/text.hpp"
 #include "base/json.hpp"
+#include "base/text.hpp"
+#include "base/words.hpp"
+#include "image/transports.hpp"
 
 #include <algorithm>
 
@@ -39,6 +41,13 @@ constexpr MediaRow media_table[] = {
     {"application/vnd.sylabs.image.layer.v1.squashfs", MediaKind::squashfs_layer},
 };
 
+/// Labels that say nothing. Old registries and clients put them on image configurations, proxies on
+/// everything; what such a document is, only its content tells.
+constexpr std::string_view generic_types[] = {
+    "", "application/octet-stream", "binary/octet-stream", "application/json", "text/html",
+    "text/plain",
+};
+
 constexpr std::string_view layer_prefixes[] = {
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.oci.image.layer.v1.tar",
@@ -48,11 +57,22 @@ constexpr std::string_view layer_prefixes[] = {
 
 /// "Application/Foo; charset=utf-8" to "application/foo".
 std::string plain_type(std::string_view content_type) {
-    std::string type(base::trim(content_type.substr(0, content_type.find(';'))));
-    std::transform(type.begin(), type.end(), type.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return type;
+    return base::to_lower(base::trim(content_type.substr(0, content_type.find(';'))));
+}
+
+bool is_generic(std::string_view media_type) {
+    const auto plain = plain_type(media_type);
+    return std::find(std::begin(generic_types), std::end(generic_types), plain) !=
+           std::end(generic_types);
+}
+
+base::Unexpected artifact(std::string_view type) {
+    return fail(
+        Code::media_type,
+        type.empty() ? std::string("this is an artifact, not a container image")
+                     : fmt::format("this is an artifact of type {}, not a container image",
+                                   in_quotes(type)),
+        "signatures, attestations, charts and models cannot be run; name the image itself");
 }
 
 Result<Descriptor> read_descriptor(const json::Value& value, const std::string& what) {
@@ -201,7 +221,7 @@ Result<MediaKind> decide_kind(const json::Value& value, std::string_view content
         }
     }
     // A mediaType of the document's own that we do not know is some other kind of document.
-    if (!own.empty() && document_kind(own) == MediaKind::unknown) {
+    if (document_kind(own) == MediaKind::unknown && !is_generic(own)) {
         return fail(Code::media_type,
                     fmt::format("documents of type {} are not supported", in_quotes(own)));
     }
@@ -281,15 +301,14 @@ Result<void> require_image(const Manifest& manifest) {
         (manifest.layers.size() == 1 && manifest.layers[0].kind() == MediaKind::sif_layer)) {
         return fail(Code::media_type,
                     "this is a SIF file stored as an artifact, not a Docker or OCI image",
-                    "use oras:// instead of docker://");
+                    transport_row(Transport::oras).can(Use::fetch)
+                        ? "use oras:// instead of docker://"
+                        : "this version does not fetch SIF files from registries: download it by "
+                          "other means and name the file");
     }
-    if (config != MediaKind::image_config) {
-        const auto& type =
-            manifest.artifact_type.empty() ? manifest.config.media_type : manifest.artifact_type;
-        return fail(
-            Code::media_type,
-            fmt::format("this is an artifact of type {}, not a container image", in_quotes(type)),
-            "signatures, attestations, charts and models cannot be run; name the image itself");
+    if (config != MediaKind::image_config && !is_generic(manifest.config.media_type)) {
+        return artifact(manifest.artifact_type.empty() ? manifest.config.media_type
+                                                       : manifest.artifact_type);
     }
     for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
         const auto kind = manifest.layers[i].kind();
@@ -301,6 +320,14 @@ Result<void> require_image(const Manifest& manifest) {
             return fail(Code::media_type, fmt::format("layer {} has the unknown type {}", i + 1,
                                                       in_quotes(manifest.layers[i].media_type)));
         }
+    }
+    return {};
+}
+
+Result<void> require_image(const Manifest& manifest, const ImageConfig& config) {
+    if (manifest.config.kind() != MediaKind::image_config && config.diff_ids.empty()) {
+        return artifact(manifest.artifact_type.empty() ? manifest.config.media_type
+                                                       : manifest.artifact_type);
     }
     return {};
 }

@@ -129,12 +129,18 @@ Result<Manifest> parse_manifest(std::string_view body, std::string_view content_
 
 /// The entry for that platform: an entry whose variant is exactly the wanted one wins over one that
 /// merely does not contradict, arm falls back to older variants, earlier entries win. Entries
-/// without a platform never match. Code::platform_mismatch lists what there is. The entry may
-/// itself be an index; callers limit the depth (4).
+/// without a platform never match: callers ask their configurations (unlabelled_entries()). Code::
+/// platform_mismatch lists what there is. The entry may itself be an index; callers limit the depth
+/// (4).
 Result<Descriptor> select_platform(const Index& index, const Platform& wanted);
 
-/// Success for an image that can be converted: image configuration and only tar layers. Code::
-/// media_type otherwise, with a sentence that says what it is instead (SIF by ORAS, signature, …).
+/// The entries that say nothing about their platform, in order.
+std::vector<Descriptor> unlabelled_entries(const Index& index);
+
+/// Success for what may be an image that can be converted: only tar layers, and a configuration that
+/// is labelled as one of an image or with a type that says nothing ("", application/octet-stream,
+/// application/json, text/html …): then its content decides, see below. Code::media_type otherwise,
+/// with a sentence that says what it is instead (SIF by ORAS, signature, …).
 Result<void> require_image(const Manifest& manifest);
 /// The SIF file's descriptor of an ORAS artifact. Code::media_type when there is not exactly one
 /// layer or it is no SIF.
@@ -165,6 +171,8 @@ struct ImageConfig {
     [[nodiscard]] std::optional<std::int64_t> created_seconds() const;
 };
 Result<ImageConfig> parse_image_config(std::string_view body);
+/// The second half of require_image(): a configuration that no label calls one must name layers.
+Result<void> require_image(const Manifest& manifest, const ImageConfig& config);
 /// A SIF's oci-config.json (the `config` object alone).
 Result<ImageConfig> parse_config_object(std::string_view body);
 

@@ -17,6 +17,21 @@ using base::fail;
 
 constexpr std::size_t max_list = 100000;
 
+/// What Docker makes of commands that name nothing (moby, daemon.mergeAndVerifyConfig): an
+/// entrypoint of one empty word is none. A command of one empty word is kept as the argument of an
+/// entrypoint; on its own it could never be run and is none, too.
+void drop_empty_commands(ImageConfig& config) {
+    const auto is_empty_word = [](const std::vector<std::string>& words) {
+        return words.size() == 1 && words.front().empty();
+    };
+    if (is_empty_word(config.entrypoint)) {
+        config.entrypoint.clear();
+    }
+    if (config.entrypoint.empty() && is_empty_word(config.cmd)) {
+        config.cmd.clear();
+    }
+}
+
 /// Fills the fields of the `config` object.
 Result<void> read_config_object(const json::Value& object, ImageConfig& out) {
     json::Reader reader(object);
@@ -53,6 +68,7 @@ Result<void> read_config_object(const json::Value& object, ImageConfig& out) {
         return fail(Code::source_protocol,
                     "the image configuration has a NUL byte in User or WorkingDir");
     }
+    drop_empty_commands(out);
     return {};
 }
 

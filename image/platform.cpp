@@ -7,6 +7,8 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 namespace slipway::image {
 namespace {
@@ -37,13 +39,26 @@ std::vector<std::string> usable_variants(const Platform& wanted) {
                              : std::vector<std::string>(from, arm.end());
 }
 
+/// What an entry says about its platform, normalised; a platform without a system is one of Linux.
+std::optional<Platform> stated_platform(const Descriptor& entry) {
+    if (!entry.platform || (entry.platform->os.empty() && entry.platform->architecture.empty())) {
+        return std::nullopt;
+    }
+    auto platform = normalise(*entry.platform);
+    if (platform.os.empty()) {
+        platform.os = "linux";
+    }
+    return platform;
+}
+
 std::string list_platforms(const Index& index) {
     std::vector<std::string> seen;
     for (const auto& entry : index.manifests) {
-        if (!entry.platform) {
+        const auto platform = stated_platform(entry);
+        if (!platform) {
             continue;
         }
-        auto text = normalise(*entry.platform).text();
+        auto text = platform->text();
         // Attestations of build tools call themselves unknown/unknown.
         if (text != "unknown/unknown" && std::find(seen.begin(), seen.end(), text) == seen.end()) {
             seen.push_back(std::move(text));
@@ -159,6 +174,13 @@ bool platform_matches(const Platform& wanted_raw, const Platform& offered_raw) {
            fits(wanted.variant, offered.variant) && fits(wanted.os_version, offered.os_version);
 }
 
+std::vector<Descriptor> unlabelled_entries(const Index& index) {
+    std::vector<Descriptor> entries;
+    std::copy_if(index.manifests.begin(), index.manifests.end(), std::back_inserter(entries),
+                 [](const Descriptor& entry) { return !stated_platform(entry); });
+    return entries;
+}
+
 Result<Descriptor> select_platform(const Index& index, const Platform& wanted_raw) {
     const auto wanted = normalise(wanted_raw);
     for (const auto& variant : usable_variants(wanted)) {
@@ -166,11 +188,12 @@ Result<Descriptor> select_platform(const Index& index, const Platform& wanted_ra
         want.variant = variant;
         const Descriptor* loose = nullptr;
         for (const auto& entry : index.manifests) {
-            if (!entry.platform || !platform_matches(want, *entry.platform)) {
+            const auto offered = stated_platform(entry);
+            if (!offered || !platform_matches(want, *offered)) {
                 continue;
             }
             // amd64 asked and amd64/v3 listed first: the plain amd64 further down runs everywhere.
-            if (normalise(*entry.platform).variant == want.variant) {
+            if (offered->variant == want.variant) {
                 return entry;
             }
             loose = loose == nullptr ? &entry : loose;
