@@ -68,7 +68,9 @@ struct LauncherConfig {
     bool passwd = true;                     ///< user's line added to /etc/passwd
     bool group = true;                      ///< user's groups added to /etc/group
     bool resolv_conf = true;                ///< host's /etc/resolv.conf
-    std::uint64_t tmpfs_size = 64 * mib;    ///< bytes, for contained tmp, home, writable tmpfs
+    /// Bytes of a writable root, a contained tmp or home, a scratch directory; 0: half of the
+    /// node's memory.
+    std::uint64_t tmpfs_size = 0;
 };
 
 struct LimitsConfig {

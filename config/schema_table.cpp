@@ -150,10 +150,11 @@ constexpr std::array key_table{
         "launcher", "group", "Add the user's groups to the container's /etc/group."),
     key<Boolean, &Config::launcher, &LauncherConfig::resolv_conf>(
         "launcher", "resolv_conf", "Give containers the node's /etc/resolv.conf."),
-    key<Size<mib>, &Config::launcher, &LauncherConfig::tmpfs_size>(
+    key<SizeOrAuto<mib>, &Config::launcher, &LauncherConfig::tmpfs_size>(
         "launcher", "tmpfs_size",
         "Size of each file system in memory: a contained /tmp and home, a scratch directory, the "
-        "changes to a writable container."),
+        "changes to a writable container. auto: half of the node's memory; the job's own limit "
+        "counts as well."),
 
     key<Size<mib>, &Config::limits, &LimitsConfig::image_size>(
         "limits", "image_size", "Sum of the sizes of all files of all layers."),

@@ -82,6 +82,20 @@ struct SizeOrNone {
     static std::string write(Value value) { return value == 0 ? "none" : write_size(value); }
 };
 
+/// A size, or the word auto, which is kept as 0.
+template <std::uint64_t min>
+struct SizeOrAuto {
+    using Value = std::uint64_t;
+    static std::string type() { return "a size such as 512MiB or 20TiB, or auto"; }
+    static base::Result<Value> read(const Node& node) {
+        if (node.kind == Node::Kind::scalar && node.text == "auto") {
+            return 0U;
+        }
+        return read_size(node, min, max_size);
+    }
+    static std::string write(Value value) { return value == 0 ? "auto" : write_size(value); }
+};
+
 struct BlockSize {
     using Value = std::uint64_t;
     static std::string type();
