@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,7 +71,18 @@ void Child::kill_and_reap() noexcept {
 }
 
 Result<Child> Child::fork(const std::function<int()>& body) {
-    const pid_t pid = ::fork();
+    return run(::fork(), body);
+}
+
+Result<Child> Child::fork_alone(const std::function<int()>& body) {
+    // libc has no wrapper that returns twice.
+    return run(static_cast<pid_t>(::syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr,
+                                            nullptr, nullptr)),
+               body);
+}
+
+/// Both sides after a fork.
+Result<Child> Child::run(pid_t pid, const std::function<int()>& body) {
     if (pid < 0) {
         return fail_errno(Code::system, errno, "cannot create a process");
     }

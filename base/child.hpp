@@ -24,6 +24,10 @@ class Child {
 
     /// fork(2); `body` runs in the child and its return value is the exit code (via _exit).
     static Result<Child> fork(const std::function<int()>& body);
+    /// The same with the child as the first process of a new pid namespace: whatever it leaves
+    /// behind, in sessions of its own or not, is gone when the child has been reaped. Needs
+    /// CAP_SYS_ADMIN in the caller's user namespace, and that no other thread holds a lock of libc.
+    static Result<Child> fork_alone(const std::function<int()>& body);
 
     struct Spawn {
         std::string program;                ///< absolute path
@@ -50,6 +54,7 @@ class Child {
 
   private:
     Child(pid_t pid, UniqueFd pidfd) noexcept : pid_(pid), pidfd_(std::move(pidfd)) {}
+    static Result<Child> run(pid_t pid, const std::function<int()>& body);
     void kill_and_reap() noexcept;
 
     pid_t pid_ = -1;

@@ -37,6 +37,8 @@ constexpr std::array guards{
           "can allow slipway with an AppArmor profile or set it to 0"},
     Guard{"/proc/sys/user/max_mnt_namespaces", "0",
           "the kernel setting user.max_mnt_namespaces is 0; the administrator can raise it"},
+    Guard{"/proc/sys/user/max_pid_namespaces", "0",
+          "the kernel setting user.max_pid_namespaces is 0; the administrator can raise it"},
 };
 
 std::string advice_for(int err) {

@@ -5,9 +5,11 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "launcher/join/join.hpp"
+#include "launcher/namespaces.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +34,8 @@ constexpr const char* report = "exec /bin/sh -c 'echo >&9; read slipway_wait <&9
 
 [[noreturn]] void run_in_child(const std::string& text, const std::vector<std::string>& environment,
                                int channel) {
-    ::setsid(); // a group of its own: everything that the scripts leave behind is killed with it
+    ::setsid(); // the scripts have no terminal
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     std::vector<char*> variables;
     for (const auto& item : environment) {
@@ -100,15 +103,17 @@ ShellRunner shell_runner(int proc_fd, int timeout_ms) {
         const UniqueFd here(ends[0]);
         UniqueFd there(ends[1]);
         const auto text = script + report;
-        TRY_ASSIGN(auto child, base::Child::fork(
-                                   [&]() -> int { run_in_child(text, environment, there.get()); }));
+        // The child's destructor ends its pid namespace: daemons of the scripts would not be in the
+        // cgroup of the step, and nobody would end them.
+        auto child = base::Child::fork_alone(
+            [&]() -> int { run_in_child(text, environment, there.get()); });
+        if (!child) {
+            return base::Unexpected(
+                userns_error(child.error().sys_errno, "cannot run the image's environment scripts"));
+        }
         there.reset();
-        auto result = [&]() -> Result<std::map<std::string, std::string>> {
-            TRY(wait_for_report(here.get(), timeout_ms));
-            return read_environment(proc_fd, child.pid());
-        }();
-        ::kill(-child.pid(), SIGKILL); // the child's destructor kills and reaps the shell itself
-        return result;
+        TRY(wait_for_report(here.get(), timeout_ms));
+        return read_environment(proc_fd, child->pid());
     };
 }
 

@@ -67,3 +67,31 @@ TEST_CASE("a program that cannot be run is an error, not exit code 127") {
     REQUIRE_FALSE(child);
     CHECK(child.error().sys_errno == ENOENT);
 }
+
+TEST_CASE("a child alone in a pid namespace takes everything with it that it has started") {
+    int channel[2];
+    REQUIRE(::pipe2(channel, O_CLOEXEC) == 0);
+    const UniqueFd here(channel[0]);
+    UniqueFd there(channel[1]);
+    {
+        auto child = Child::fork_alone([&] {
+            if (::fork() == 0) {
+                ::setsid();
+                (void)!::write(there.get(), "x", 1);
+                ::pause();
+            }
+            ::pause();
+            return 0;
+        });
+        if (!child && child.error().sys_errno == EPERM) {
+            WARN("needs CAP_SYS_ADMIN");
+            return;
+        }
+        REQUIRE(child);
+        there.reset();
+        char byte = 0;
+        REQUIRE(::read(here.get(), &byte, 1) == 1);
+    }
+    char byte = 0;
+    CHECK(::read(here.get(), &byte, 1) == 0); // nobody has the other end any more
+}
