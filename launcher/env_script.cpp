@@ -451,7 +451,10 @@ bool Script::condition(const std::vector<Word>& list, bool& result) const {
         if (test == 'n' || test == 'z') {
             result = parts[1].empty() == (test == 'z');
         } else if (std::string_view("fderxs").find(test) != std::string_view::npos) {
-            result = file_test_(test, std::string(parts[1]));
+            if (!parts[1].empty() && parts[1].front() != '/') {
+                return false; // below the directory in which the scripts would run
+            }
+            result = !parts[1].empty() && file_test_(test, std::string(parts[1]));
         } else {
             return false;
         }

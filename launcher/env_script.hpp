@@ -15,7 +15,7 @@ struct Variable {
 };
 using Variables = std::map<std::string, Variable, std::less<>>;
 
-/// Answers `test -e/-f/-d/-r/-x/-s PATH`.
+/// Answers `test -e/-f/-d/-r/-x/-s PATH` for absolute paths.
 using FileTest = std::function<bool(char test, const std::string& path)>;
 
 /// Evaluates a POSIX shell script that only sets variables, without a shell: comments, assignments,

@@ -31,19 +31,26 @@ struct ScriptFile {
 
 /// The image's scripts in the order in which they count. An image without the directory may have
 /// the file that images of the first versions had.
-std::vector<ScriptFile> find_scripts(const ImageView& image) {
+std::vector<ScriptFile> find_scripts(const ImageView& image, std::vector<std::string>& warnings) {
     std::vector<ScriptFile> scripts;
     std::vector<std::string> paths;
     if (auto names = image.list(script_directory, max_scripts)) {
         for (const auto& [name, entry] : *names) {
-            // A symlink may lead anywhere inside the image; the shell will find out.
-            if (name.ends_with(".sh") && name.front() != '.' &&
-                entry.kind != EntryKind::directory) {
-                paths.push_back(fmt::format("{}/{}", script_directory, name));
+            auto path = fmt::format("{}/{}", script_directory, name);
+            if (!name.ends_with(".sh") || name.front() == '.') {
+                continue;
+            }
+            const auto kind = entry.kind == EntryKind::symlink ? image.kind(path) : entry.kind;
+            if (kind == EntryKind::file) {
+                paths.push_back(std::move(path));
+            } else if (kind == EntryKind::missing) {
+                warnings.push_back(fmt::format("the image's environment script {} is a symlink "
+                                               "that leads nowhere (left out)",
+                                               base::in_quotes(path)));
             }
         }
         std::sort(paths.begin(), paths.end());
-    } else if (const auto old = image.lookup("/environment"); old && old->kind == EntryKind::file) {
+    } else if (image.kind("/environment") == EntryKind::file) {
         paths.emplace_back("/environment");
     }
     for (auto& path : paths) {
@@ -55,8 +62,7 @@ std::vector<ScriptFile> find_scripts(const ImageView& image) {
 }
 
 bool has_native_metadata(const ImageView& image) {
-    const auto entry = image.lookup("/.singularity.d");
-    return entry && entry->kind == EntryKind::directory;
+    return image.kind("/.singularity.d") == EntryKind::directory;
 }
 
 void set(Variables& variables, std::string_view name, std::string value) {
@@ -113,7 +119,7 @@ std::string user_value(const std::string& name, const std::string& value) {
 class Evaluation {
   public:
     Evaluation(const EnvironmentInput& input, HostEnvironment host)
-        : in_(input), host_(std::move(host)), scripts_(find_scripts(in_.image)) {}
+        : in_(input), host_(std::move(host)), scripts_(find_scripts(in_.image, host_.warnings)) {}
 
     Result<ContainerEnvironment> run();
 
@@ -175,11 +181,11 @@ void Evaluation::read_plain_environment(Variables& variables) const {
 /// Everything without a shell; false when some script or value is beyond that.
 bool Evaluation::evaluate_here(Variables& variables) const {
     const auto file_test = [this](char test, const std::string& path) {
-        const auto entry = in_.image.lookup(base::clean_path(path));
-        if (!entry || entry->kind == EntryKind::missing) {
+        const auto kind = in_.image.kind(base::clean_path(path));
+        if (kind == EntryKind::missing) {
             return false;
         }
-        return test == 'e' || (test == 'd') == (entry->kind == EntryKind::directory);
+        return test == 'e' || (test == 'd') == (kind == EntryKind::directory);
     };
     bool user_done = false;
     for (const auto& script : scripts_) {
@@ -255,6 +261,10 @@ std::string Evaluation::driver(bool path_known) const {
     }
     const auto default_if_unset =
         fmt::format("if [ -z \"${{PATH:-}}\" ]; then PATH={}; fi\nexport PATH\n", default_path);
+    // bash has some of them and lets nobody assign to them; dash has none.
+    for (const char* name : {"UID", "EUID", "GID"}) {
+        text += fmt::format(": \"${{{}:={}}}\"\n", name, get(host_.start, name));
+    }
     bool user_done = false;
     for (const auto& script : scripts_) {
         if (is_named(script.path, "90-environment.sh")) {
@@ -276,20 +286,15 @@ std::string Evaluation::driver(bool path_known) const {
 }
 
 bool Evaluation::has_shell() const {
-    std::string path = "/bin/sh";
-    // /bin is a symlink in most images of today; the directory is looked at without following it.
-    const auto bin = in_.image.lookup("/bin");
-    if (bin && bin->kind == EntryKind::symlink) {
-        path = base::clean_path(base::join_path("/", bin->link + "/sh"));
-    }
-    const auto shell = in_.image.lookup(path);
-    return shell && shell->kind != EntryKind::missing;
+    return in_.image.kind("/bin/sh") != EntryKind::missing;
 }
 
 Result<Variables> Evaluation::evaluate_in_shell(const Variables& before) {
     std::vector<std::string> environment;
     for (const auto& [name, variable] : before) {
-        environment.push_back(fmt::format("{}={}", name, variable.value));
+        if (variable.exported) {
+            environment.push_back(fmt::format("{}={}", name, variable.value));
+        }
     }
     TRY_ASSIGN(const auto exported, in_.run_shell(driver(before.contains("PATH")), environment));
     Variables variables;

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/types.h>
+
 /// The container's environment (reference native-image.md 3, 5 and 6). Precedence, low to high:
 /// site file < host < image < SINGULARITYENV_/APPTAINERENV_/SLIPWAYENV_ of the caller < --env.
 /// Exceptions: PATH and LD_LIBRARY_PATH of the host never enter, what Slurm and PMI say is never
@@ -28,7 +30,9 @@ struct HostEnvironment {
     /// Set on top of the image, in order; later ones win. Values are shell text unless evaluation
     /// is off.
     std::vector<std::pair<std::string, std::string>> user;
-    Variables start; ///< what the image's scripts see: HOME, names of the container, path hooks
+    /// What the image's scripts see: HOME, names of the container, path hooks; not exported what a
+    /// shell knows by itself: UID, EUID, GID, PWD.
+    Variables start;
     std::vector<std::string> warnings;
 };
 
@@ -37,6 +41,9 @@ struct ContainerNames {
     std::string reference;          ///< what the user typed
     std::string home;               ///< inside
     std::vector<std::string> binds; ///< destinations of the user's mounts
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::string cwd; ///< inside
 };
 HostEnvironment host_environment(const Request& request, const ContainerNames& names);
 

@@ -45,6 +45,11 @@ Result<UniqueFd> open_strictly(int root, const std::string& path, std::uint64_t 
                                RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
+/// As a process in the container would: /etc/passwd is a symlink in images of some builders.
+Result<UniqueFd> open_followed(int root, const std::string& path, int flags) {
+    return base::open_in_root(root, relative(path), flags);
+}
+
 Result<std::string> read_link(int dir, const char* name) {
     char buffer[PATH_MAX];
     const ssize_t length = ::readlinkat(dir, name, buffer, sizeof buffer);
@@ -83,9 +88,15 @@ Result<Entry> MountedImage::lookup(const std::string& path) const {
     return entry;
 }
 
+EntryKind MountedImage::kind(const std::string& path) const {
+    const auto fd = open_followed(root_, path, O_PATH);
+    struct stat st {};
+    return fd && ::fstat(fd->get(), &st) == 0 ? kind_of(st.st_mode) : EntryKind::missing;
+}
+
 Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std::string& path,
                                                                       std::size_t max) const {
-    TRY_ASSIGN(auto fd, open_strictly(root_, path, O_RDONLY | O_DIRECTORY));
+    TRY_ASSIGN(auto fd, open_followed(root_, path, O_RDONLY | O_DIRECTORY));
     const std::unique_ptr<DIR, decltype([](DIR* dir) { ::closedir(dir); })> dir(
         ::fdopendir(fd.get()));
     if (!dir) {
@@ -132,7 +143,7 @@ Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std:
 }
 
 std::optional<std::string> MountedImage::read(const std::string& path, std::size_t max) const {
-    auto fd = open_strictly(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    const auto fd = open_followed(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     struct stat st {};
     if (!fd || ::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) {
         return std::nullopt;

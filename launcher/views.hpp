@@ -18,12 +18,16 @@ struct Entry {
     std::string link;                    ///< where a symlink points
 };
 
-/// The image's tree. Paths are absolute, clean, and no component but the last may be a symlink: the
-/// planner resolves symlinks itself, always inside the image.
+/// The image's tree. Paths are absolute and clean. Symlinks are followed as a process in the
+/// container would follow them: an absolute one begins at the image's root, ".." stops there.
 class ImageView {
   public:
     virtual ~ImageView() = default;
+    /// What is at a path, a symlink at its end not followed and none allowed before: for the
+    /// planner, which follows them itself because mounts may lie on the way.
     [[nodiscard]] virtual base::Result<Entry> lookup(const std::string& path) const = 0;
+    /// Never `symlink`: `missing` when links lead nowhere or in a circle.
+    [[nodiscard]] virtual EntryKind kind(const std::string& path) const = 0;
     /// Names and kinds in a directory; Code::limit_exceeded when there are more than `max`.
     [[nodiscard]] virtual base::Result<std::vector<std::pair<std::string, Entry>>>
     list(const std::string& path, std::size_t max) const = 0;
@@ -54,6 +58,7 @@ class MountedImage final : public ImageView {
   public:
     explicit MountedImage(int root_fd) noexcept : root_(root_fd) {}
     [[nodiscard]] base::Result<Entry> lookup(const std::string& path) const override;
+    [[nodiscard]] EntryKind kind(const std::string& path) const override;
     [[nodiscard]] base::Result<std::vector<std::pair<std::string, Entry>>>
     list(const std::string& path, std::size_t max) const override;
     [[nodiscard]] std::optional<std::string> read(const std::string& path,

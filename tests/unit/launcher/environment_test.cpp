@@ -27,7 +27,8 @@ struct World {
         request.environment = {"PATH=/host/bin", "LD_LIBRARY_PATH=/host/lib",
                                "HOME=/home/ann", "USER=ann",
                                "A=host",         "SLURM_JOB_ID=7"};
-        names = {"/store/image.sif", "docker://image", "/home/ann", {"/mnt", "/srv"}};
+        names = {"/store/image.sif", "docker://image", "/home/ann", {"/mnt", "/srv"}, 1000, 100,
+                 "/work"};
     }
     void script(const std::string& name, const std::string& text) {
         image.file("/.singularity.d/env/" + name, text);
@@ -269,4 +270,69 @@ TEST_CASE("environment: the first images had one file") {
     world.image = test::FakeImage();
     world.image.file("/environment", "export OLD=1\n");
     CHECK(world.run().at("OLD") == "1");
+}
+
+TEST_CASE("environment: what every shell knows of itself is there, and not exported") {
+    World world;
+    world.request.set_environment = {{"WHO", "$UID-${EUID}-$GID-$PWD"}};
+    const auto env = world.run();
+    CHECK_FALSE(world.outcome.used_shell);
+    CHECK(env.at("WHO") == "1000-1000-100-/work");
+    CHECK_FALSE(env.contains("UID"));
+    CHECK_FALSE(env.contains("GID"));
+    CHECK_FALSE(env.contains("PWD"));
+}
+
+TEST_CASE("environment: the same in the image's shell, whichever that is") {
+    World world;
+    world.script("91-test.sh", "WHO=$(id)\n");
+    world.image.add("/bin/sh");
+    world.run();
+    REQUIRE(world.outcome.used_shell);
+    CHECK_THAT(world.shell_script, Catch::Contains(": \"${UID:=1000}\"\n"));
+    CHECK_THAT(world.shell_script, Catch::Contains(": \"${GID:=100}\"\n"));
+    for (const auto& item : world.shell_environment) {
+        CHECK_FALSE(item.starts_with("UID="));
+    }
+}
+
+TEST_CASE("environment: files of the image that are symlinks are read where they lead") {
+    World world;
+    world.image.link("/.singularity.d/env/91-linked.sh", "../../nix/store/env.sh");
+    world.image.file("/nix/store/env.sh", "export LINKED=yes\n");
+    world.image.link("/.singularity.d/env/92-loop.sh", "93-loop.sh");
+    CHECK(world.run().at("LINKED") == "yes");
+    REQUIRE(world.outcome.warnings.size() == 1);
+    CHECK_THAT(world.outcome.warnings[0], Catch::Contains("92-loop.sh' is a symlink"));
+
+    World plain;
+    plain.image = {};
+    plain.image.add("/etc/");
+    plain.image.link("/etc/environment", "/nix/store/environment");
+    plain.image.file("/nix/store/environment", "FROM=nix\n");
+    CHECK(plain.run().at("FROM") == "nix");
+
+    World moved;
+    moved.image = {};
+    moved.image.link("/.singularity.d", "/usr/lib/meta");
+    moved.image.add("/usr/lib/meta/");
+    moved.image.add("/usr/lib/meta/env/");
+    moved.image.file("/usr/lib/meta/env/10-docker2singularity.sh", "export MOVED=yes\n");
+    CHECK(moved.run().at("MOVED") == "yes");
+}
+
+TEST_CASE("environment: tests of files follow symlinks and know no empty or relative path") {
+    World world;
+    world.image.add("/real/");
+    world.image.link("/link", "real");
+    world.script("91-test.sh", "if [ -d /link ]; then\nexport LINK=directory\nfi\n"
+                               "if [ -e \"$NOTHING\" ]; then\nexport EMPTY=there\nfi\n");
+    const auto env = world.run();
+    CHECK_FALSE(world.outcome.used_shell);
+    CHECK(env.at("LINK") == "directory");
+    CHECK_FALSE(env.contains("EMPTY"));
+    world.script("92-test.sh", "if [ -e real ]; then\nexport X=1\nfi\n");
+    world.image.add("/bin/sh");
+    world.run();
+    CHECK(world.outcome.used_shell); // where it would run is for the shell to know
 }

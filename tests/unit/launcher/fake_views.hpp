@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/path.hpp"
 #include "launcher/views.hpp"
 
 #include <map>
@@ -30,8 +31,13 @@ class FakeImage final : public launcher::ImageView {
         const auto found = entries_.find(path);
         return found == entries_.end() ? launcher::Entry{} : found->second;
     }
+    launcher::EntryKind kind(const std::string& path) const override {
+        const auto found = entries_.find(followed(path));
+        return found == entries_.end() ? launcher::EntryKind::missing : found->second.kind;
+    }
     base::Result<std::vector<std::pair<std::string, launcher::Entry>>>
-    list(const std::string& path, std::size_t max) const override {
+    list(const std::string& link, std::size_t max) const override {
+        const auto path = followed(link);
         if (!entries_.contains(path)) {
             return base::fail(base::Code::io, "no such directory");
         }
@@ -49,11 +55,31 @@ class FakeImage final : public launcher::ImageView {
         return names;
     }
     std::optional<std::string> read(const std::string& path, std::size_t) const override {
-        const auto found = contents_.find(path);
+        const auto found = contents_.find(followed(path));
         return found == contents_.end() ? std::nullopt : std::optional(found->second);
     }
 
   private:
+    /// The path behind all symlinks; "" for a loop.
+    std::string followed(const std::string& path, int links = 0) const {
+        std::string at = "/";
+        const auto parts = base::components(path);
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            const auto next = base::clean_path(at + "/" + parts[i]);
+            const auto found = entries_.find(next);
+            if (found != entries_.end() && found->second.kind == launcher::EntryKind::symlink) {
+                auto rest = found->second.link.starts_with('/') ? found->second.link
+                                                                : at + "/" + found->second.link;
+                for (std::size_t k = i + 1; k < parts.size(); ++k) {
+                    rest += "/" + parts[k];
+                }
+                return links > 40 ? "" : followed(rest, links + 1);
+            }
+            at = next;
+        }
+        return at;
+    }
+
     std::map<std::string, launcher::Entry> entries_;
     std::map<std::string, std::string> contents_;
 };
