@@ -27,6 +27,19 @@ using base::UniqueFd;
 
 /// Entries of one directory that are bound back where no overlay can be had.
 constexpr std::size_t max_bound_back = 1024;
+/// Of a host's file that is copied; /etc/hosts of a large site is the longest.
+constexpr std::size_t max_copied_bytes = 16U << 20U;
+
+/// A tmpfs without a size gets the kernel's own: half of the memory.
+std::vector<std::pair<std::string, std::string>> tmpfs_settings(std::uint32_t mode,
+                                                                std::uint64_t size) {
+    std::vector<std::pair<std::string, std::string>> settings{{"source", "slipway"},
+                                                              {"mode", fmt::format("{:o}", mode)}};
+    if (size != 0) {
+        settings.emplace_back("size", std::to_string(size));
+    }
+    return settings;
+}
 
 /// Makes a directory or an empty file `path` below `dir`, with its parents; what exists is kept.
 /// Every step stays below `dir` and follows no symlink, except where `in_root` asks to resolve them
@@ -78,6 +91,8 @@ class Executor {
     Result<UniqueFd> mount_for(const Operation& operation);
     Result<UniqueFd> file_for(const Operation& operation);
     Result<void> make_link(const Operation& operation);
+    Result<void> write_file(const Operation& operation);
+    Result<void> write_into_root(const Operation& operation);
     Result<UniqueFd> target_of(const Operation& operation);
 
     const Plan& plan_;
@@ -135,11 +150,8 @@ Result<void> Executor::make_root() {
 }
 
 Result<void> Executor::make_writable_root() {
-    TRY_ASSIGN(const auto memory, new_filesystem("tmpfs",
-                                                 {{"source", "slipway"},
-                                                  {"mode", "0755"},
-                                                  {"size", std::to_string(plan_.writable_size)}},
-                                                 {}));
+    TRY_ASSIGN(const auto memory,
+               new_filesystem("tmpfs", tmpfs_settings(0755, plan_.writable_size), {}));
     TRY_ASSIGN(const auto memory_place, stage_directory("memory"));
     TRY(attach(memory.get(), memory_place.get(), "memory for changes"));
     if (::mkdirat(memory.get(), "upper", 0755) != 0 || ::mkdirat(memory.get(), "work", 0755) != 0) {
@@ -285,11 +297,7 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
         return base::duplicate(tree);
     }
     case Operation::Kind::tmpfs:
-        return new_filesystem("tmpfs",
-                              {{"source", "slipway"},
-                               {"mode", fmt::format("{:o}", operation.mode)},
-                               {"size", std::to_string(operation.size)}},
-                              flags);
+        return new_filesystem("tmpfs", tmpfs_settings(operation.mode, operation.size), flags);
     case Operation::Kind::devpts:
         return new_filesystem(
             "devpts",
@@ -301,9 +309,52 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
         return tree;
     }
     case Operation::Kind::symlink:
+    case Operation::Kind::write:
         break;
     }
     return fail(Code::internal, "an operation without a mount");
+}
+
+/// In place of whatever the image has there, a symlink included. Nothing that is mounted below the
+/// root can be hit.
+Result<void> Executor::write_into_root(const Operation& operation) {
+    const auto path = operation.target.substr(1);
+    std::string content = operation.content;
+    if (!operation.source.empty()) {
+        TRY_ASSIGN(const auto source,
+                   base::open_file(
+                       fmt::format("/proc/self/fd/{}", host_.descriptor(operation.handle)),
+                       O_RDONLY | O_NONBLOCK | O_NOCTTY));
+        TRY_ASSIGN(content, base::read_to_end(source.get(), max_copied_bytes));
+    }
+    if (operation.create == Create::file) {
+        TRY(make_point(root_.get(), path, EntryKind::file, false));
+    }
+    TRY_ASSIGN(const auto directory,
+               base::open_resolved(root_.get(), "./" + std::string(base::dir_name(path)),
+                                   O_PATH | O_DIRECTORY,
+                                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+    const std::string name(base::base_name(path));
+    if (::unlinkat(directory.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
+        return fail_errno(Code::mount_failed, errno,
+                          fmt::format("cannot replace {}", in_quotes(operation.target)));
+    }
+    TRY_ASSIGN(const auto file,
+               base::open_at(directory.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+                             static_cast<mode_t>(operation.mode)));
+    return base::write_all(file.get(), content);
+}
+
+/// Where the directory belongs to somebody else (a directory image of another user) the file is
+/// mounted, as in a container that cannot be written to.
+Result<void> Executor::write_file(const Operation& operation) {
+    auto written = write_into_root(operation);
+    if (written || (written.error().sys_errno != EACCES && written.error().sys_errno != EPERM)) {
+        return written;
+    }
+    Operation mounted = operation;
+    mounted.kind = operation.source.empty() ? Operation::Kind::file : Operation::Kind::bind;
+    return apply(mounted);
 }
 
 Result<void> Executor::make_link(const Operation& operation) {
@@ -321,6 +372,9 @@ Result<void> Executor::make_link(const Operation& operation) {
 Result<void> Executor::apply(const Operation& operation) {
     if (operation.kind == Operation::Kind::symlink) {
         return make_link(operation);
+    }
+    if (operation.kind == Operation::Kind::write) {
+        return write_file(operation);
     }
     TRY_ASSIGN(const auto target, target_of(operation));
     TRY_ASSIGN(const auto mount, mount_for(operation));

@@ -82,6 +82,15 @@ std::string array(const List& list, Render render) {
     return out + "]";
 }
 
+/// What is no mount of its own has none.
+bool has_flags(const Operation& operation) noexcept {
+    return operation.kind != Operation::Kind::symlink && operation.kind != Operation::Kind::write;
+}
+
+std::string size_of(std::uint64_t bytes) {
+    return bytes == 0 ? "half of memory" : base::size_text(bytes);
+}
+
 std::string operation_text(const Operation& operation) {
     auto line = fmt::format("{:7} {}", kind_name(operation.kind), in_quotes(operation.target));
     switch (operation.kind) {
@@ -93,16 +102,20 @@ std::string operation_text(const Operation& operation) {
         break;
     case Operation::Kind::tmpfs:
         line += fmt::format(" size={} mode={:o}",
-                            operation.size == 0 ? "default" : base::size_text(operation.size),
+                            operation.size == 0 ? "auto" : base::size_text(operation.size),
                             operation.mode);
         break;
     case Operation::Kind::file:
         line += fmt::format(" {} bytes", operation.content.size());
         break;
+    case Operation::Kind::write:
+        line += operation.source.empty() ? fmt::format(" {} bytes", operation.content.size())
+                                         : fmt::format(" from {}", in_quotes(operation.source));
+        break;
     case Operation::Kind::devpts:
         break;
     }
-    if (operation.kind != Operation::Kind::symlink) {
+    if (has_flags(operation)) {
         line += " " + flags_of(operation);
     }
     return line + fmt::format(" ({})\n", origin_name(operation.origin));
@@ -115,7 +128,7 @@ std::string operation_json(const Operation& operation) {
     if (!operation.source.empty()) {
         out += fmt::format(", \"source\": {}", quoted(operation.source));
     }
-    if (operation.kind != Operation::Kind::symlink) {
+    if (has_flags(operation)) {
         out += fmt::format(", \"flags\": {}", quoted(flags_of(operation)));
     }
     if (operation.create != Create::nothing) {
@@ -124,7 +137,7 @@ std::string operation_json(const Operation& operation) {
     if (operation.kind == Operation::Kind::tmpfs) {
         out += fmt::format(", \"size\": {}, \"mode\": \"{:o}\"", operation.size, operation.mode);
     }
-    if (operation.kind == Operation::Kind::file) {
+    if (!operation.content.empty()) {
         out += fmt::format(", \"content\": {}", quoted(operation.content));
     }
     return out + "}";
@@ -164,6 +177,8 @@ std::string_view kind_name(Operation::Kind kind) noexcept {
         return "devpts";
     case Operation::Kind::file:
         return "file";
+    case Operation::Kind::write:
+        return "write";
     case Operation::Kind::symlink:
         return "symlink";
     case Operation::Kind::bind:
@@ -174,7 +189,7 @@ std::string_view kind_name(Operation::Kind kind) noexcept {
 
 std::string plan_text(const Plan& plan) {
     std::string out = plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
-                                                  base::size_text(plan.writable_size))
+                                                  size_of(plan.writable_size))
                                     : std::string("root    ro,nosuid,nodev\n");
     for (const auto& layer : plan.underlays) {
         for (const auto& [path, kind] : layer.make) {

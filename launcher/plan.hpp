@@ -31,13 +31,14 @@ struct Operation {
         tmpfs,   ///< new tmpfs of `size` bytes and `mode`
         devpts,  ///< new instance of devpts
         file,    ///< read-only file with `content`
+        write,   ///< file of the writable root: `content`, or that of the host's file `source`
         symlink, ///< symbolic link to `source`; the place is the container's own
     };
     Kind kind = Kind::bind;
     Origin origin = Origin::system;
     std::string target; ///< inside the container, absolute
     std::string source;
-    int handle = -1;                        ///< HostView's, for bind
+    int handle = -1;                        ///< HostView's, for bind and for write from `source`
     EntryKind shape = EntryKind::directory; ///< what appears at the target: directory or file
     bool readonly = false;
     bool nodev = true;
@@ -45,7 +46,7 @@ struct Operation {
     bool private_propagation = false;
     Create create = Create::nothing;
     std::uint32_t mode = 0755;
-    std::uint64_t size = 0; ///< bytes, 0: the kernel's default
+    std::uint64_t size = 0; ///< bytes, 0: half of the node's memory
     std::string content;
 };
 std::string_view kind_name(Operation::Kind kind) noexcept;
@@ -64,7 +65,8 @@ struct Underlay {
 };
 
 struct Plan {
-    /// true: the root is an overlay with an upper layer in memory of `writable_size` bytes.
+    /// true: the root is an overlay with an upper layer in memory of `writable_size` bytes (0: half
+    /// of the node's memory).
     bool writable = false;
     std::uint64_t writable_size = 0;
     std::vector<Underlay> underlays; ///< parents come before what lies below them

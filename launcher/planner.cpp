@@ -64,10 +64,13 @@ class Planner {
     Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
                            const std::string& written, bool nodev = true);
     Result<void> add_file(const std::string& target, std::string content);
+    Result<void> add_host_file(const std::string& path);
+    Result<void> add_written(const std::string& target, Operation operation);
     void push(Operation operation);
     Result<void> settle(Origin origin, Result<void> outcome);
     [[nodiscard]] bool unwanted(std::string_view name) const;
     [[nodiscard]] bool host_path_visible(const std::string& path) const;
+    [[nodiscard]] const Operation* in_the_way_of(const std::string& target) const;
 
     const PlannerInput& in_;
     const Request& request_;
@@ -157,21 +160,70 @@ Result<void> Planner::add_tmpfs(const std::string& target, std::uint32_t mode, O
     return {};
 }
 
+/// A generated file: part of a writable root, where package managers and useradd change it and put
+/// others in its place, else mounted.
 Result<void> Planner::add_file(const std::string& target, std::string content) {
+    Operation operation;
+    operation.kind = Operation::Kind::file;
+    operation.shape = EntryKind::file;
+    operation.readonly = true;
+    operation.mode = 0644;
+    operation.content = std::move(content);
+    if (writable_) {
+        return add_written(target, std::move(operation));
+    }
     auto place = targets_.place(target, EntryKind::file, true);
     if (!place) {
         return settle(Origin::system, Unexpected(std::move(place).error().context(
                                           fmt::format("mount {}", in_quotes(target)))));
     }
-    Operation operation;
-    operation.kind = Operation::Kind::file;
     operation.target = std::move(place->path);
     operation.create = place->create;
+    push(std::move(operation));
+    return {};
+}
+
+/// The same for a file of the host, if it has it.
+Result<void> Planner::add_host_file(const std::string& path) {
+    if (!writable_) {
+        return add_bind({.source = path,
+                         .target = path,
+                         .written = path,
+                         .readonly = true,
+                         .replace_link = true,
+                         .only_if_present = true});
+    }
+    const auto entry = in_.host.open(path);
+    if (!entry || entry->kind != EntryKind::file || !entry->readable) {
+        return {};
+    }
+    Operation operation;
+    operation.kind = Operation::Kind::bind;
     operation.shape = EntryKind::file;
+    operation.source = path;
+    operation.handle = entry->handle;
     operation.readonly = true;
     operation.mode = 0644;
-    operation.content = std::move(content);
-    push(std::move(operation));
+    return add_written(path, std::move(operation));
+}
+
+/// Puts what would be mounted into the writable root; on top of a directory of the host it stays a
+/// mount, as nothing may be written there.
+Result<void> Planner::add_written(const std::string& target, Operation operation) {
+    auto place = targets_.place(target, EntryKind::file, true);
+    if (!place) {
+        return settle(Origin::system, Unexpected(std::move(place).error().context(
+                                          fmt::format("write {}", in_quotes(target)))));
+    }
+    operation.target = std::move(place->path);
+    operation.create = place->create;
+    if (place->cover != nullptr) {
+        push(std::move(operation));
+        return {};
+    }
+    operation.kind = Operation::Kind::write;
+    targets_.written(operation.target);
+    plan_.operations.push_back(std::move(operation));
     return {};
 }
 
@@ -254,10 +306,9 @@ Result<void> Planner::add_temporary_directories() {
     if (unwanted("tmp")) {
         return {};
     }
-    TRY_ASSIGN(const auto var_tmp, targets_.canonical("/var/tmp"));
     for (const char* path : {"/tmp", "/var/tmp"}) {
-        if (std::string_view(path) == "/var/tmp" && var_tmp == "/tmp") {
-            continue; // the image has a symlink: one mount serves both
+        if (in_the_way_of(path) != nullptr) {
+            continue; // the image has a symlink: one mount serves both, that of /tmp
         }
         if (contained_) {
             TRY(add_tmpfs(path, 01777, Origin::system, path));
@@ -269,9 +320,26 @@ Result<void> Planner::add_temporary_directories() {
 }
 
 bool Planner::host_path_visible(const std::string& path) const {
-    const auto* cover = targets_.covering(path);
+    const auto place = targets_.canonical(path);
+    const auto* cover = place ? targets_.covering(*place) : nullptr;
     return cover != nullptr && cover->kind == Operation::Kind::bind &&
-           cover->source == cover->target;
+           base::clean_path(cover->source + place->substr(cover->target.size())) ==
+               base::clean_path(path);
+}
+
+/// The mount that one at `target` would hide, or that shows something else there already, because a
+/// symlink of the image leads the one to the other. Nobody has asked for a default mount by name:
+/// among them the first one stays.
+const Operation* Planner::in_the_way_of(const std::string& target) const {
+    const auto place = targets_.canonical(target);
+    for (const auto& operation : plan_.operations) {
+        if (place && (base::is_beneath(operation.target, *place) ||
+                      (*place != base::clean_path(target) &&
+                       base::is_beneath(*place, operation.target)))) {
+            return &operation;
+        }
+    }
+    return nullptr;
 }
 
 Result<void> Planner::add_home() {
@@ -285,13 +353,22 @@ Result<void> Planner::add_home() {
         plan_.warnings.emplace_back("the home directory is '/', which is not mounted");
         return {};
     }
-    if (contained_ && !home_given_ && request_.mount_home != Switch::on) {
-        return add_tmpfs(plan_.home, 0700, Origin::system, plan_.home);
-    }
     if (home_source_ == plan_.home && host_path_visible(plan_.home)) {
         return {};
     }
     const bool asked = home_given_ || request_.mount_home == Switch::on;
+    if (const auto* other = asked ? nullptr : in_the_way_of(plan_.home)) {
+        if (other->target != base::clean_path(plan_.home)) {
+            plan_.warnings.push_back(
+                fmt::format("the home directory {} is not mounted: in this image that is where {} "
+                            "is",
+                            in_quotes(plan_.home), in_quotes(other->target)));
+        }
+        return {};
+    }
+    if (contained_ && !asked) {
+        return add_tmpfs(plan_.home, 0700, Origin::system, plan_.home);
+    }
     return add_bind({.source = home_source_,
                      .target = plan_.home,
                      .origin = asked ? Origin::user : Origin::system,
@@ -301,21 +378,11 @@ Result<void> Planner::add_home() {
 Result<void> Planner::add_etc_files() {
     for (const char* path : {"/etc/hosts", "/etc/localtime"}) {
         if (!unwanted("bind-paths") && !unwanted(path)) {
-            TRY(add_bind({.source = path,
-                          .target = path,
-                          .written = path,
-                          .readonly = true,
-                          .replace_link = true,
-                          .only_if_present = true}));
+            TRY(add_host_file(path));
         }
     }
     if (in_.site.resolv_conf && !unwanted("/etc/resolv.conf")) {
-        TRY(add_bind({.source = "/etc/resolv.conf",
-                      .target = "/etc/resolv.conf",
-                      .written = "/etc/resolv.conf",
-                      .readonly = true,
-                      .replace_link = true,
-                      .only_if_present = true}));
+        TRY(add_host_file("/etc/resolv.conf"));
     }
     if (in_.site.passwd && !unwanted("/etc/passwd")) {
         const auto text = in_.image.read("/etc/passwd", max_identity_file)

@@ -60,6 +60,13 @@ void Targets::cover(const Operation& operation) {
     covers_.push_back(operation);
 }
 
+void Targets::written(const std::string& path) {
+    seen_.insert_or_assign(path, Entry{EntryKind::file, {}});
+    for (auto parent = base::dir_name(path); parent != "/"; parent = base::dir_name(parent)) {
+        seen_.insert_or_assign(std::string(parent), Entry{EntryKind::directory, {}});
+    }
+}
+
 void Targets::enter_cover(Walk& walk, const Operation& cover, const std::deque<std::string>& rest) {
     // What is in there is not the image's any more: the rest is found when it is mounted.
     walk.cover = &cover;
@@ -152,7 +159,7 @@ void Targets::note(const std::string& directory, const std::string& path, EntryK
 
 Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
                                       bool replace_link) {
-    TRY_ASSIGN(const auto found, walk(target, replace_link && !writable_));
+    TRY_ASSIGN(const auto found, walk(target, replace_link));
     const auto create = kind == EntryKind::directory ? Create::directory : Create::file;
     if (found.path == "/" || found.path == "/dev" || found.path == "/sys" ||
         base::is_beneath(found.path, "/proc")) {
@@ -165,7 +172,7 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
     }
     if (found.cover != nullptr) {
         const bool ours = found.cover->kind == Operation::Kind::tmpfs;
-        return Place{found.path, ours ? create : Create::nothing};
+        return Place{found.path, ours ? create : Create::nothing, found.cover};
     }
     if (found.kind != EntryKind::missing) {
         if (found.kind != kind) {
@@ -176,7 +183,7 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
                                     kind == EntryKind::directory ? "directory" : "file"),
                         "mount a directory on a directory and a file on a file");
         }
-        return Place{found.path, Create::nothing};
+        return Place{found.path};
     }
     if (writable_) {
         return Place{found.path, create};
@@ -187,7 +194,7 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
         directory = std::string(base::dir_name(directory));
     }
     note(directory, found.path, kind);
-    return Place{found.path, Create::nothing};
+    return Place{found.path};
 }
 
 Result<std::vector<Underlay>> Targets::underlays() const {

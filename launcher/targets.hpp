@@ -19,10 +19,12 @@ class Targets {
     struct Place {
         std::string path; ///< canonical: no symlink on the way as far as the image is concerned
         Create create = Create::nothing;
+        const Operation* cover = nullptr; ///< what the place lies in; nullptr for the image itself
     };
     /// Finds the place for a mount of that kind and notes what must be made for it. With
     /// `replace_link` a symlink at the target itself is replaced and not followed (/etc/localtime
-    /// must not write over a zone file). Code::mount_target_invalid.
+    /// must not write over a zone file); in a writable root that is for files to be written, as
+    /// nothing can be mounted on a symlink. Code::mount_target_invalid.
     base::Result<Place> place(const std::string& target, EntryKind kind, bool replace_link = false);
 
     /// What is at a path right now, symlinks followed inside the image.
@@ -32,6 +34,8 @@ class Targets {
 
     /// A planned mount hides what was at its target.
     void cover(const Operation& operation);
+    /// A file that will be written into a writable root is there from now on.
+    void written(const std::string& path);
     /// The mount that shows what is at a canonical path; nullptr for the image itself.
     [[nodiscard]] const Operation* covering(const std::string& path) const;
 

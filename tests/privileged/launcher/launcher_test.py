@@ -241,6 +241,68 @@ class Mounts(Base):
             self.assertIn("full", out)  # launcher.tmpfs_size
         self.assertTrue((TREE / "opt/marker").exists())
 
+    def test_files_of_a_writable_root_can_be_changed(self):
+        change = ("echo more >> /etc/passwd; echo more > /etc/group.new && mv /etc/group.new /etc/group; "
+                  "rm /etc/hosts && echo new > /etc/hosts; ln -sf /opt/marker /etc/localtime; "
+                  "cat /etc/group /etc/hosts /etc/localtime; tail -n 1 /etc/passwd")
+        wanted = "more\nnew\nfrom the image\nmore\n"
+        self.assertEqual(self.ok(change, writable=1), wanted)
+        self.assertEqual(self.ok(change, writable=1, uid=0, image=TREE), wanted)
+        # Another user's directory image: they are mounted, as in a root that is read-only.
+        out = self.ok("cat /etc/passwd; echo more >> /etc/passwd || echo refused", writable=1, image=TREE)
+        self.assertIn(f":{UID}:{UID}:", out)
+        self.assertIn("refused", out)
+        self.assertEqual((TREE / "etc/passwd").read_text(), "root:x:0:0:root:/root:/bin/sh\n")
+
+    def test_size_of_a_writable_root(self):
+        config = AREA / "sizes.yaml"
+        config.write_text("launcher: {mount_home: false}\n")
+        done = subprocess.run([RUN, "--uid", str(UID), "--config", config, "--writable", "1", str(SQSH), "stat",
+                               "-f", "-c", "%b %S", "/"], capture_output=True, text=True, cwd=WORK, env=ENV)
+        blocks, size = map(int, done.stdout.split())
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self.assertAlmostEqual(blocks * size / memory, 0.5, places=1)
+
+    def linked_image(self, name):
+        image = AREA / name
+        if not image.exists():
+            tree = AREA / f"{name}.tree"
+            subprocess.run(["cp", "-a", TREE, tree], check=True)
+            (tree / "tmp").rmdir()
+            (tree / "tmp").symlink_to("var/tmp")
+            (tree / "nix").mkdir()
+            for file in ("passwd", "group"):
+                (tree / f"etc/{file}").rename(tree / f"nix/{file}")
+                (tree / f"etc/{file}").symlink_to(f"/nix/{file}")
+            (tree / "nix/passwd").write_text("svc:x:7:7::/:/bin/svc\n")
+            scripts = tree / ".singularity.d/env"
+            (tree / "nix/linked.sh").write_text("export LINKED=yes\n")
+            (scripts / "91-linked.sh").symlink_to("../../../../../nix/linked.sh")
+            (scripts / "92-loop.sh").symlink_to("92-loop.sh")
+            subprocess.run(["mksquashfs", tree, image, "-comp", "zstd", "-quiet", "-no-progress",
+                            "-all-root"], check=True, stdout=subprocess.DEVNULL)
+        return image
+
+    def test_image_with_symlinks_between_default_places(self):
+        image = self.linked_image("linked.sqsh")
+        place = tempfile.mkdtemp(prefix="slipway-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, place)
+        os.chmod(place, 0o755)
+        (pathlib.Path(place) / "file").write_text("host's /tmp\n")
+        for options in ({}, {"writable": 1}):
+            self.assertEqual(self.ok("cat file; pwd", image=image, cwd=place, no_mount="cwd", **options),
+                             f"host's /tmp\n{place}\n")
+
+    def test_image_with_symlinked_files(self):
+        image = self.linked_image("linked.sqsh")
+        for options in ({}, {"writable": 1}):
+            done = self.sh("cat /etc/passwd; echo $LINKED", image=image, **options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout.startswith("svc:x:7:7::/:/bin/svc\n"), done.stdout)
+            self.assertIn(f":{UID}:{UID}:", done.stdout)
+            self.assertTrue(done.stdout.endswith("yes\n"), done.stdout)
+            self.assertIn("92-loop.sh", done.stderr)
+
     def test_working_directory(self):
         self.assertEqual(self.ok("pwd", workdir="/opt/deep"), "/opt/deep\n")
         self.refused("/nosuch", "workdir-missing", workdir="/nosuch")
@@ -283,6 +345,24 @@ class Environment(Base):
         self.assertIn("BAD=\n", done.stdout)
         self.assertIn("CAPS=0000000000000000\n", done.stdout)
         self.assertIn("IMAGE=yes\n", done.stdout)
+
+    def test_scripts_leave_nothing_behind(self):
+        mark = "54321.25"
+        daemons = (f"sleep {mark} &\n(sleep {mark} &)\n"
+                   f"sh -c 'setsid sh -c \"sleep {mark} & sleep {mark}\" &' &\n"
+                   f"trap '' TERM HUP\nexport STARTED=$(sh -c 'setsid sleep {mark} >/dev/null & echo yes')\n")
+        done = self.with_script(daemons)
+        self.assertIn("STARTED=yes\n", done.stdout)
+        self.assertEqual(described(mark), [])  # at once: before the command has begun
+        done = self.with_script(daemons + "exit 3\n")
+        self.assertEqual(done.returncode, 255)
+        self.assertEqual(described(mark), [])
+
+    def test_uid_in_values(self):
+        self.assertIn(f"WHO={UID}\n", self.ok("env", env=dict(ENV, SLIPWAYENV_WHO="$UID")))
+        done = self.with_script("X=$(id)\nexport FROM=$UID\n", env=dict(ENV, SLIPWAYENV_WHO="$UID"))
+        self.assertIn(f"WHO={UID}\n", done.stdout)
+        self.assertIn(f"FROM={UID}\n", done.stdout)
 
     def test_failing_scripts(self):
         done = self.with_script("exit 3\n")

@@ -385,6 +385,33 @@ TEST_CASE("plan: a writable root makes its mount points in itself") {
     CHECK(plan.writable_size == world.site.tmpfs_size);
     CHECK(plan.underlays.empty());
     CHECK(find(plan, "/new/place")->create == Create::directory);
+    CHECK_THAT(plan_text(plan), Catch::Contains("half of memory"));
+}
+
+TEST_CASE("plan: the files that every container gets are part of a writable root") {
+    World world;
+    world.request.writable = Switch::on;
+    world.image.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC");
+    const auto plan = world.good();
+    for (const char* path : {"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/localtime",
+                             "/etc/resolv.conf"}) {
+        REQUIRE(find(plan, path) != nullptr);
+        CHECK(find(plan, path)->kind == Operation::Kind::write);
+    }
+    CHECK(find(plan, "/etc/hosts")->source == "/etc/hosts");
+    CHECK(find(plan, "/etc/hosts")->create == Create::nothing);
+    CHECK(find(plan, "/etc/localtime")->create == Create::file); // in place of the symlink
+    CHECK_THAT(find(plan, "/etc/passwd")->content, Catch::Contains("ann:x:1000"));
+    CHECK_THAT(plan_text(plan), Catch::Contains("write   '/etc/hosts' from '/etc/hosts' (system)"));
+    CHECK_THAT(plan_json(plan), Catch::Contains(R"("kind": "write", "target": "/etc/passwd")"));
+    // What the user binds there finds the file and not the symlink.
+    world.mount("/data/file:/etc/localtime");
+    CHECK(find(world.good(), "/etc/localtime")->kind == Operation::Kind::bind);
+    // Below a directory of the host nothing is written.
+    world.image.link("/etc", "/tmp/etc");
+    for (const auto& operation : world.good().operations) {
+        CHECK(operation.kind != Operation::Kind::write);
+    }
 }
 
 TEST_CASE("plan: required files are there, or nothing starts") {
@@ -406,6 +433,71 @@ TEST_CASE("plan: one mount serves a /var/tmp that is a symlink") {
     const auto list = targets(plan);
     CHECK(std::count(list.begin(), list.end(), "/tmp") == 1);
     CHECK(find(plan, "/var/tmp") == nullptr);
+}
+
+TEST_CASE("plan: default mounts on one place of the image: the first stays") {
+    World world;
+    SECTION("/tmp is a symlink to /var/tmp") {
+        world.image.link("/tmp", "var/tmp");
+        world.user.home = "/tmp/ann";
+        world.host.add("/tmp/ann/");
+        world.host.add("/tmp/work/");
+        world.request.cwd = "/tmp/work";
+        const auto plan = world.good();
+        const auto list = targets(plan);
+        CHECK(std::count(list.begin(), list.end(), "/var/tmp") == 1);
+        CHECK(find(plan, "/var/tmp")->source == "/tmp");
+        CHECK(find(plan, "/var/tmp/ann") == nullptr); // visible through /tmp
+        CHECK(plan.cwd == "/tmp/work");
+        CHECK(plan.warnings.empty());
+    }
+    SECTION("/tmp lies below /var/tmp") {
+        world.image.add("/var/tmp/inner/");
+        world.image.link("/tmp", "/var/tmp/inner");
+        const auto plan = world.good();
+        CHECK(find(plan, "/var/tmp/inner")->source == "/tmp");
+        CHECK(find(plan, "/var/tmp") == nullptr);
+    }
+    SECTION("/var/tmp lies below /tmp") {
+        world.image.link("/var/tmp", "/tmp/inner");
+        const auto plan = world.good();
+        CHECK(find(plan, "/tmp")->source == "/tmp");
+        CHECK(find(plan, "/tmp/inner") == nullptr);
+    }
+    SECTION("the same for contained ones") {
+        world.image.link("/tmp", "var/tmp");
+        world.request.containment = Containment::contain;
+        const auto plan = world.good();
+        const auto list = targets(plan);
+        CHECK(std::count(list.begin(), list.end(), "/var/tmp") == 1);
+    }
+    SECTION("a home that leads to /tmp") {
+        world.image.link("/home/ann", "/tmp");
+        const auto plan = world.good();
+        CHECK(find(plan, "/tmp")->source == "/tmp");
+        REQUIRE(plan.warnings.size() == 1);
+        CHECK_THAT(plan.warnings[0], Catch::Contains("'/home/ann' is not mounted"));
+        world.request.mount_home = Switch::on;
+        CHECK(find(world.good(), "/tmp")->source == "/home/ann");
+    }
+    SECTION("what the user asks for lies on top") {
+        world.image.link("/tmp", "var/tmp");
+        world.mount("/data:/var/tmp");
+        CHECK(find(world.good(), "/var/tmp")->source == "/data");
+    }
+}
+
+TEST_CASE("plan: users and groups of images that keep them behind symlinks") {
+    World world;
+    world.image.link("/etc/passwd", "/nix/store/passwd");
+    world.image.file("/nix/store/passwd", "svc:x:7:7::/:/bin/svc\n");
+    world.image.link("/etc/group", "../nix/store/group");
+    world.image.file("/nix/store/group", "svc:x:7:\n");
+    const auto plan = world.good();
+    CHECK_THAT(find(plan, "/etc/passwd")->content, Catch::StartsWith("svc:x:7:7::/:/bin/svc\n"));
+    CHECK_THAT(find(plan, "/etc/group")->content, Catch::StartsWith("svc:x:7:\n"));
+    world.image.link("/nix/store/passwd", "passwd");
+    CHECK_THAT(find(world.good(), "/etc/passwd")->content, Catch::StartsWith("root:"));
 }
 
 TEST_CASE("plan: devices keep working when they are bound alone") {
