@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/become_user.hpp"
 
+#include "base/capabilities.hpp"
 #include "base/fd.hpp"
 #include "launcher/namespaces.hpp"
 
@@ -26,32 +27,6 @@ using base::Result;
 /// Tasks that eat all memory should go before the server that their files come from; but a hostile
 /// image must not make it immune either.
 constexpr const char* oom_preference = "-500";
-
-Result<void> set_capabilities(std::uint64_t wanted) {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct sets[2]{};
-    for (int half = 0; half < 2; ++half) {
-        const auto bits = static_cast<std::uint32_t>(wanted >> (32 * half));
-        sets[half].permitted = bits; // what may be used
-        sets[half].effective = bits; // what is used
-        sets[half].inheritable = 0;  // nothing goes through execve
-    }
-    if (::syscall(SYS_capset, &header, sets) != 0) {
-        return fail_errno(Code::system, errno, "cannot drop capabilities");
-    }
-    // Read back: a security module may have had other ideas.
-    __user_cap_data_struct now[2]{};
-    if (::syscall(SYS_capget, &header, now) != 0) {
-        return fail_errno(Code::system, errno, "cannot read capabilities");
-    }
-    for (int half = 0; half < 2; ++half) {
-        if (now[half].permitted != sets[half].permitted ||
-            now[half].effective != sets[half].effective || now[half].inheritable != 0) {
-            return fail(Code::system, "capabilities are not as they were set");
-        }
-    }
-    return {};
-}
 
 bool ids_are(uid_t uid, gid_t gid) noexcept {
     uid_t ruid = 0;
@@ -123,7 +98,7 @@ Result<void> become_user(uid_t uid, gid_t gid) {
     if (!ids_are(uid, gid)) {
         return fail(Code::system, "still somebody else after becoming the user");
     }
-    TRY(set_capabilities(std::uint64_t{1} << CAP_SYS_ADMIN));
+    TRY(base::keep_only_capabilities(base::capability_bit(CAP_SYS_ADMIN)));
     if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) {
         return fail_errno(Code::system, errno, "cannot stop keeping capabilities");
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/env_script.hpp"
 
+#include "base/words.hpp"
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -12,11 +14,13 @@ namespace {
 
 constexpr int max_depth = 16; ///< nesting of if and of expansions
 
+using base::is_identifier;
+
 bool is_name_start(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    return base::is_letter(c) || c == '_';
 }
 bool is_name_char(char c) noexcept {
-    return is_name_start(c) || (c >= '0' && c <= '9');
+    return base::is_alphanumeric(c) || c == '_';
 }
 
 /// Expansion of words. Every function returns false when a real shell is needed.
@@ -468,11 +472,6 @@ bool Script::condition(const std::vector<Word>& list, bool& result) const {
 }
 
 } // namespace
-
-bool is_identifier(std::string_view name) noexcept {
-    return !name.empty() && is_name_start(name.front()) &&
-           std::all_of(name.begin(), name.end(), is_name_char);
-}
 
 bool expand_double_quoted(std::string_view text, const Variables& variables, std::string& result) {
     result.clear();

@@ -32,6 +32,4 @@ bool evaluate_script(std::string_view text, Variables& variables, const FileTest
 /// The inside of a double-quoted word, with the same expansions; false when it needs a shell.
 bool expand_double_quoted(std::string_view text, const Variables& variables, std::string& result);
 
-bool is_identifier(std::string_view name) noexcept; ///< [A-Za-z_][A-Za-z0-9_]*
-
 } // namespace slipway::launcher

@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
 #include <algorithm>
 #include <array>
@@ -166,7 +167,7 @@ void Evaluation::read_plain_environment(Variables& variables) const {
             line = base::trim(line.substr(7));
         }
         const auto equals = line.find('=');
-        if (equals == std::string_view::npos || !is_identifier(line.substr(0, equals))) {
+        if (equals == std::string_view::npos || !base::is_identifier(line.substr(0, equals))) {
             continue;
         }
         auto value = line.substr(equals + 1);
@@ -216,14 +217,6 @@ bool Evaluation::evaluate_here(Variables& variables) const {
     return true;
 }
 
-std::string single_quoted(std::string_view text) {
-    std::string out = "'";
-    for (const char c : text) {
-        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-    return out + "'";
-}
-
 /// `export K="value"`: the value is shell text by contract, only a double quote in it would end the
 /// word.
 std::string Evaluation::user_lines() const {
@@ -231,7 +224,7 @@ std::string Evaluation::user_lines() const {
     for (const auto& [name, raw] : host_.user) {
         const auto value = user_value(name, raw);
         if (!in_.request.shell_evaluation) {
-            lines += fmt::format("export {}={}\n", name, single_quoted(value));
+            lines += fmt::format("export {}={}\n", name, base::shell_quote(value));
             continue;
         }
         std::string quoted;
@@ -270,7 +263,7 @@ std::string Evaluation::driver(bool path_known) const {
         if (is_named(script.path, "90-environment.sh")) {
             text += default_if_unset;
         }
-        text += fmt::format(". {}\n", single_quoted(script.path));
+        text += fmt::format(". {}\n", base::shell_quote(script.path));
         if (is_docker_script(script.path)) {
             text += "slipway_defaults\n";
         }

@@ -2,6 +2,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "launcher/environment.hpp"
 
 #include <algorithm>
@@ -53,7 +54,7 @@ void add_user_variable(HostEnvironment& out, const std::string& name, const std:
             "Overriding {} environment variable with {} is not permitted", name, origin));
         return;
     }
-    if (!is_identifier(name)) {
+    if (!base::is_identifier(name)) {
         out.warnings.push_back(
             fmt::format("{} is not a name of an environment variable", base::in_quotes(origin)));
         return;

@@ -27,9 +27,8 @@ struct UserFacts {
 /// and groups. Must run before the root directory changes. A user without an entry is no error.
 base::Result<UserFacts> look_up_user();
 
-/// /etc/passwd for the container: the image's text, the user's line added, or brought up to date
-/// when it is there (home directory; the shell only for users other than root). `home` is the home
-/// directory inside.
+/// /etc/passwd for the container: the image's text with the user's line added or, when it is there,
+/// with its home directory changed to `home`, the home directory inside.
 std::string passwd_text(std::string_view image_text, const UserFacts& user, std::string_view home);
 
 /// /etc/group for the container: the image's text and a line for each of the user's groups whose

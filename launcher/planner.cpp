@@ -67,7 +67,7 @@ class Planner {
     Result<void> add_host_file(const std::string& path);
     Result<void> add_written(const std::string& target, Operation operation);
     void push(Operation operation);
-    Result<void> settle(Origin origin, Result<void> outcome);
+    Result<void> tolerate(Origin origin, Result<void> outcome);
     [[nodiscard]] bool unwanted(std::string_view name) const;
     [[nodiscard]] bool host_path_visible(const std::string& path) const;
     [[nodiscard]] const Operation* in_the_way_of(const std::string& target) const;
@@ -88,7 +88,7 @@ bool Planner::unwanted(std::string_view name) const {
 }
 
 /// Errors of what the user asked for stop the start; others become warnings.
-Result<void> Planner::settle(Origin origin, Result<void> outcome) {
+Result<void> Planner::tolerate(Origin origin, Result<void> outcome) {
     if (outcome || origin == Origin::user) {
         return outcome;
     }
@@ -110,11 +110,11 @@ Result<void> Planner::add_bind(const Bind& bind) {
         }
         auto error =
             std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
-        return settle(bind.origin,
+        return tolerate(bind.origin,
                       Unexpected(std::move(error).with_hint("check the path on the compute node")));
     }
     if (!entry->readable) {
-        return settle(bind.origin,
+        return tolerate(bind.origin,
                       fail(Code::mount_source_missing,
                            fmt::format("mount {}: no permission to use {}", in_quotes(bind.written),
                                        in_quotes(bind.source)),
@@ -122,7 +122,7 @@ Result<void> Planner::add_bind(const Bind& bind) {
     }
     auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
     if (!place) {
-        return settle(bind.origin, Unexpected(std::move(place).error().context(
+        return tolerate(bind.origin, Unexpected(std::move(place).error().context(
                                        fmt::format("mount {}", in_quotes(bind.written)))));
     }
     Operation operation;
@@ -145,7 +145,7 @@ Result<void> Planner::add_tmpfs(const std::string& target, std::uint32_t mode, O
                                 const std::string& written, bool nodev) {
     auto place = targets_.place(target, EntryKind::directory);
     if (!place) {
-        return settle(origin, Unexpected(std::move(place).error().context(
+        return tolerate(origin, Unexpected(std::move(place).error().context(
                                   fmt::format("mount {}", in_quotes(written)))));
     }
     Operation operation;
@@ -174,7 +174,7 @@ Result<void> Planner::add_file(const std::string& target, std::string content) {
     }
     auto place = targets_.place(target, EntryKind::file, true);
     if (!place) {
-        return settle(Origin::system, Unexpected(std::move(place).error().context(
+        return tolerate(Origin::system, Unexpected(std::move(place).error().context(
                                           fmt::format("mount {}", in_quotes(target)))));
     }
     operation.target = std::move(place->path);
@@ -212,7 +212,7 @@ Result<void> Planner::add_host_file(const std::string& path) {
 Result<void> Planner::add_written(const std::string& target, Operation operation) {
     auto place = targets_.place(target, EntryKind::file, true);
     if (!place) {
-        return settle(Origin::system, Unexpected(std::move(place).error().context(
+        return tolerate(Origin::system, Unexpected(std::move(place).error().context(
                                           fmt::format("write {}", in_quotes(target)))));
     }
     operation.target = std::move(place->path);
@@ -403,7 +403,7 @@ Result<void> Planner::add_site_binds() {
     for (const auto& text : in_.site.bind) {
         auto specs = parse_mounts({MountSyntax::bind, text}, "/");
         if (!specs) {
-            TRY(settle(Origin::site, Unexpected(std::move(specs).error())));
+            TRY(tolerate(Origin::site, Unexpected(std::move(specs).error())));
             continue;
         }
         for (const auto& spec : *specs) {
