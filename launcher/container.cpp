@@ -129,7 +129,7 @@ Result<BuiltContainer> build_container(const Request& request, const config::Con
 
 Result<InsideContainer> enter_container(const Request& request, const config::Config& config,
                                         const Warn& warn) {
-    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    TRY_ASSIGN(const auto root, open_root_image(request, config));
     const auto null = open_null();
     TRY(enter_own_user_namespace());
     BuildOptions options;
@@ -162,7 +162,7 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
 
 Result<Plan> plan_container(const Request& request, const config::Config& config,
                             const Warn& warn) {
-    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    TRY_ASSIGN(const auto root, open_root_image(request, config));
     const auto null = open_null();
     TRY(enter_own_user_namespace());
     MountRootOptions options;

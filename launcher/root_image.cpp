@@ -6,8 +6,10 @@
 #include "base/text.hpp"
 #include "launcher/image_server/report.hpp"
 #include "launcher/image_server/server.hpp"
+#include "launcher/keeper.hpp"
 #include "launcher/mount_calls.hpp"
 #include "launcher/namespaces.hpp"
+#include "launcher/store_image.hpp"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -57,7 +59,7 @@ Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_
     options.control_fd = ends.second.get();
     const pid_t parent = ::getpid();
     if (mount_options.server_dies_with_us) {
-        TRY_ASSIGN(server.child, Child::fork([&]() -> int {
+        TRY_ASSIGN(server.child, fork_from_keeper([&]() -> int {
                        server.control.reset();
                        // The death signal comes for a parent that ends from now on; one that ended
                        // before is seen by getppid().
@@ -171,10 +173,17 @@ Result<MountedRoot> mount_directory(const RootImage& root) {
 
 } // namespace
 
-Result<RootImage> open_root_image(const std::string& path, const std::string& cwd) {
+Result<RootImage> open_root_image(const Request& request, const config::Config& config) {
     RootImage root;
-    root.path = !path.empty() && path.front() == '/' ? path : base::join_path(cwd, path);
-    root.name = path;
+    if (!request.image_id.empty()) {
+        root.path = store_image_path(config.store.path, request.image_id);
+        root.name = request.reference.empty() ? root.path : request.reference;
+        TRY_ASSIGN(root.image, open_store_image(config.store.path, request.image_id));
+        return root;
+    }
+    root.path = request.image.starts_with('/') ? request.image
+                                               : base::join_path(request.cwd, request.image);
+    root.name = request.image;
     TRY_ASSIGN(root.image, image::open_image(root.path));
     return root;
 }

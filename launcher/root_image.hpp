@@ -2,7 +2,9 @@
 #pragma once
 
 #include "base/child.hpp"
+#include "config/config.hpp"
 #include "image/open_image.hpp"
+#include "launcher/join/request.hpp"
 
 #include <functional>
 #include <string>
@@ -16,9 +18,11 @@ struct RootImage {
     image::OpenImage image;
 };
 
-/// Opens the image with the caller's rights, before anything is set up, and reads nothing of it: see
-/// mount_root(). `cwd` is what a relative path is taken against. Errors as of image::open_image().
-base::Result<RootImage> open_root_image(const std::string& path, const std::string& cwd);
+/// Opens the image that the request names, by path or by id in the site's store (store_image.hpp),
+/// with the caller's rights, before anything is set up, and reads nothing of it: see mount_root(). A
+/// relative path is taken against the request's cwd. Errors as of image::open_image() and
+/// open_store_image().
+base::Result<RootImage> open_root_image(const Request& request, const config::Config& config);
 
 /// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.
 base::Result<base::UniqueFd> open_fuse_device();
