@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/orphans.hpp"
 
+#include "base/fd.hpp"
 #include "base/text.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,9 +29,15 @@ struct Namespace {
     bool operator==(const Namespace&) const = default;
 };
 
-std::optional<Namespace> mount_namespace(int proc, const char* pid) noexcept {
+/// What makes a process one of the container's.
+struct Container {
+    Namespace mounts;
+    Namespace users;
+};
+
+std::optional<Namespace> namespace_of(int proc, const char* pid, const char* name) noexcept {
     char path[64];
-    std::snprintf(path, sizeof path, "%s/ns/mnt", pid);
+    std::snprintf(path, sizeof path, "%s/ns/%s", pid, name);
     struct stat about {};
     if (::fstatat(proc, path, &about, 0) != 0) {
         return std::nullopt;
@@ -36,12 +45,41 @@ std::optional<Namespace> mount_namespace(int proc, const char* pid) noexcept {
     return Namespace{about.st_dev, about.st_ino};
 }
 
+/// The kernel shows parents as far as the caller's own user namespace, and says EPERM beyond it.
+bool is_below(int proc, const char* pid, const Namespace& users) noexcept {
+    char path[64];
+    std::snprintf(path, sizeof path, "%s/ns/user", pid);
+    base::UniqueFd fd(::openat(proc, path, O_RDONLY | O_CLOEXEC));
+    while (fd) {
+        struct stat about {};
+        if (::fstat(fd.get(), &about) != 0) {
+            return false;
+        }
+        if (Namespace{about.st_dev, about.st_ino} == users) {
+            return true;
+        }
+        fd.reset(::ioctl(fd.get(), NS_GET_PARENT));
+    }
+    return false;
+}
+
+bool is_ours(int proc, const char* pid, const Container& container) noexcept {
+    // The owner is known without asking for the namespaces of every process of the node.
+    struct stat about {};
+    if (::fstatat(proc, pid, &about, 0) != 0 || about.st_uid != ::geteuid()) {
+        return false;
+    }
+    const auto mounts = namespace_of(proc, pid, "mnt");
+    // One that has ended and waits to be reaped has none any more.
+    return mounts && (*mounts == container.mounts || is_below(proc, pid, container.users));
+}
+
 struct CloseDirectory {
     void operator()(DIR* directory) const noexcept { ::closedir(directory); }
 };
 
 /// One walk over all processes; true when it has killed any.
-bool kill_once(int proc, const Namespace& ours) noexcept {
+bool kill_once(int proc, const Container& container) noexcept {
     const std::unique_ptr<DIR, CloseDirectory> directory(
         ::fdopendir(::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
     bool killed = false;
@@ -51,7 +89,7 @@ bool kill_once(int proc, const Namespace& ours) noexcept {
             continue;
         }
         // A pid that changes hands in between would have to be one of the same user's.
-        if (mount_namespace(proc, entry->d_name) == ours) {
+        if (is_ours(proc, entry->d_name, container)) {
             killed = ::kill(static_cast<pid_t>(*pid), SIGKILL) == 0 || killed;
         }
     }
@@ -60,9 +98,14 @@ bool kill_once(int proc, const Namespace& ours) noexcept {
 
 } // namespace
 
-void kill_namespace_mates(int proc) noexcept {
-    const auto ours = mount_namespace(proc, "self");
-    for (int round = 0; ours && round < max_rounds && kill_once(proc, *ours); ++round) {
+void kill_container_processes(int proc) noexcept {
+    const auto mounts = namespace_of(proc, "self", "mnt");
+    const auto users = namespace_of(proc, "self", "user");
+    if (!mounts || !users) {
+        return;
+    }
+    const Container ours{*mounts, *users};
+    for (int round = 0; round < max_rounds && kill_once(proc, ours); ++round) {
         ::usleep(1000); // the killed need a moment to be gone
     }
 }

@@ -17,6 +17,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <new>
 
 namespace slipway::launcher {
 namespace {
@@ -30,6 +31,8 @@ using base::UniqueFd;
 
 /// How long the first task may take for its part; it does a few system calls.
 constexpr int peer_timeout_ms = 60'000;
+/// Before a next try where the kernel has no memory or descriptors to give.
+constexpr useconds_t retry_delay_us = 10'000;
 
 sigset_t termination() {
     sigset_t set;
@@ -64,9 +67,10 @@ class Supervisor {
     Result<UniqueFd> fuse_device() const;
     Result<void> make_offer(const JoinRecord& record);
     Result<void> send_offer() const;
+    Result<void> answer_one() const;
+    bool hear_task() noexcept;
     void warn(std::string_view line) const;
     int serve();
-    bool answer_one();
 
     StepOptions options_;
     Offer offer_;
@@ -98,7 +102,7 @@ Result<Request> Supervisor::receive_request() const {
     return decode_request(bytes);
 }
 
-/// The user may open it on most systems; where he may not, the first task, still root, does.
+/// The user may open it on most systems; where they may not, the first task, still root, does.
 Result<UniqueFd> Supervisor::fuse_device() const {
     auto own = open_fuse_device();
     if (own || (own.error().sys_errno != EACCES && own.error().sys_errno != EPERM)) {
@@ -146,7 +150,7 @@ Result<void> Supervisor::start() {
     TRY_ASSIGN(const auto request, receive_request());
     TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
     options_.config.reset();
-    TRY_ASSIGN(const auto root, open_root_image(request.image, request.cwd));
+    TRY_ASSIGN(const auto root, open_root_image(request, config));
     BuildOptions build;
     build.warn = [this](std::string_view line) { warn(line); };
     build.root.open_fuse = [this] { return fuse_device(); };
@@ -161,22 +165,47 @@ Result<void> Supervisor::start() {
     return send_offer();
 }
 
-/// One message of a task; false when there will be no more.
-bool Supervisor::answer_one() {
-    auto message = recv_message(options_.step.get(), 0);
-    if (!message) {
-        return message.error().code == Code::timed_out;
-    }
-    if (message->type != MessageType::join) {
-        return true; // a left-over of a task that died in the middle
+/// Reads one message of a task and answers it. An error is for the task that sent it, but for
+/// Code::launcher_lost: the other end is closed.
+Result<void> Supervisor::answer_one() const {
+    TRY_ASSIGN(const auto message, recv_message(options_.step.get(), 0));
+    if (message.type != MessageType::join) {
+        return {}; // a left-over of a task that died in the middle
     }
     if (server_lost_) {
         const Error error{Code::launcher_lost, 0,
                           "the process that serves the container's image has ended",
                           "look for memory shortage on the node"};
-        return send_message(options_.step.get(), MessageType::failed, encode(error)).has_value();
+        return send_message(options_.step.get(), MessageType::failed, encode(error));
     }
-    return send_offer().has_value();
+    return send_offer();
+}
+
+/// Whatever one task sends, and whatever fails on the way to it, is no reason to end the others.
+/// False when there will be no more messages.
+bool Supervisor::hear_task() noexcept {
+    // A task that asks and does not read must not keep the launcher waiting.
+    pollfd room{options_.step.get(), POLLOUT, 0};
+    try {
+        auto answered = answer_one();
+        if (answered || answered.error().code == Code::timed_out) {
+            return true;
+        }
+        if (answered.error().code == Code::launcher_lost) {
+            return false;
+        }
+        if (answered.error().sys_errno != 0) {
+            ::usleep(retry_delay_us); // short of memory or descriptors
+        }
+        if (::poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
+            const auto refused = send_message(options_.step.get(), MessageType::failed,
+                                              encode(answered.error()));
+            return refused || refused.error().code != Code::launcher_lost;
+        }
+    } catch (const std::exception&) {
+        ::usleep(retry_delay_us); // no memory; the task's own time-out tells it
+    }
+    return true;
 }
 
 int Supervisor::serve() {
@@ -197,17 +226,22 @@ int Supervisor::serve() {
             return 0;
         }
         server_lost_ = server_lost_ || waiting[3].revents != 0;
-        // The socket closes a moment before the process that held it is gone. Without SIGTERM
-        // before, slurmstepd was killed, and Slurm has forgotten these tasks.
-        if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !answer_one())) {
-            kill_namespace_mates(proc_.get());
+        // The socket closes a moment before the process that held it is gone.
+        if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !hear_task())) {
             return 0;
         }
     }
 }
 
 int Supervisor::run() {
-    auto started = start();
+    auto started = [this]() -> Result<void> {
+        try {
+            return start();
+        } catch (const std::bad_alloc&) {
+            return fail_errno(Code::launcher_failed, ENOMEM, "cannot set up the container",
+                              "the node or the job is short of memory");
+        }
+    }();
     if (!started) {
         (void)send_message(options_.step.get(), MessageType::failed, encode(started.error()))
             .has_value();
@@ -217,7 +251,10 @@ int Supervisor::run() {
     if (server_.running()) {
         read_ahead_loader();
     }
-    return serve(); // the destructor of server_ kills and reaps
+    const int code = serve();
+    // All tasks have ended, or their slurmstepd was killed and Slurm has forgotten them.
+    kill_container_processes(proc_.get());
+    return code; // the destructor of server_ kills and reaps
 }
 
 } // namespace

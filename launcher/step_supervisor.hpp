@@ -21,8 +21,9 @@ struct StepOptions {
 
 /// The life of slipway-launch inside its user namespace: says `unshared`, waits for the id maps and
 /// the request, builds the container, answers `ready`, and then serves `join` until slurmstepd is
-/// gone, the socket closes or SIGTERM comes. The server of the image goes first; a slurmstepd that
-/// is gone without a word takes the tasks with it. Gives the exit code.
+/// gone, the socket closes or SIGTERM comes. A message that is malformed, or an answer that cannot
+/// be sent, refuses the task that it concerns and nobody else. At the end whatever is left in the
+/// container's namespaces is killed, then the server of the image. Gives the exit code.
 int supervise_step(StepOptions options);
 
 } // namespace slipway::launcher

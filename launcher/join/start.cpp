@@ -227,6 +227,9 @@ Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout
         return base::fail(Code::launcher_lost, "the container's launcher has ended",
                           "try again; the system log of the node may say more (out of memory?)");
     }
+    // Answers to tasks that were killed before they read them: not for this one.
+    while (recv_message(task_socket, 0)) {
+    }
     TRY(send_message(task_socket, MessageType::join));
     TRY_ASSIGN(auto message, next_message(task_socket, pidfd->get(), Deadline(timeout_ms)));
     if (message.type == MessageType::failed) {

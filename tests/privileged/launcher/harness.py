@@ -36,12 +36,12 @@ def processes(word):
     return found
 
 
-def wait_until(condition, seconds=5):
+def wait_until(condition, seconds=5, pause=0.02):
     end = time.time() + seconds
     while time.time() < end:
         if condition():
             return True
-        time.sleep(0.02)
+        time.sleep(pause)
     return False
 
 
@@ -55,3 +55,19 @@ def described(word):
         except OSError:
             pass
     return lines
+
+
+def children(pid):
+    """Of any thread of a process."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def ended(pid):
+    """No such process, or nothing of it but its exit status."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b""
+    except OSError:
+        return True

@@ -15,11 +15,12 @@ import tempfile
 import time
 import unittest
 
+import world
 from harness import described, processes, skip, unable, wait_until
 from root_tree import make_root
+from steps import Steps  # noqa: F401, found by unittest.main()
 
-UID = 54321
-GROUPS = "54321,54001,54002"
+UID = world.UID
 
 
 class Base(unittest.TestCase):
@@ -347,7 +348,7 @@ class Environment(Base):
         self.assertIn("IMAGE=yes\n", done.stdout)
 
     def test_scripts_leave_nothing_behind(self):
-        mark = "54321.25"
+        mark = f"54321.25{os.getpid()}"
         daemons = (f"sleep {mark} &\n(sleep {mark} &)\n"
                    f"sh -c 'setsid sh -c \"sleep {mark} & sleep {mark}\" &' &\n"
                    f"trap '' TERM HUP\nexport STARTED=$(sh -c 'setsid sleep {mark} >/dev/null & echo yes')\n")
@@ -494,116 +495,6 @@ class Obstacles(Base):
         self.assertIn("user.max_user_namespaces", done.stderr)
 
 
-class Steps(Base):
-    def step(self, *words, uid=UID, image=None, options=(), **keywords):
-        command = [STEP, "--launcher", LAUNCH, "--config", str(CONFIG), "--uid", str(uid), "--gid",
-                   str(uid), "--groups", GROUPS if uid else "0", *options, str(image or SQSH), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=WORK, env=ENV,
-                              **keywords)
-
-    def assert_gone(self, output):
-        pid = int(re.search(r"launcher (\d+)", output).group(1))
-        self.assertTrue(wait_until(lambda: pid not in processes("slipway-launch")), pid)
-
-    def test_tasks_share_a_container(self):
-        for image in (SQSH, TREE):
-            for uid in (UID, 0):
-                done = self.step("sh", "-c", "id; readlink /proc/self/ns/mnt; cat /etc/os-release; "
-                                 "grep -E 'Cap(Prm|Eff)|NoNew' /proc/self/status", image=image,
-                                 uid=uid, options=["--tasks", "3"])
-                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-                namespaces = re.findall(r"mnt:\[(\d+)\]", done.stdout)
-                self.assertEqual(len(namespaces), 3)
-                self.assertEqual(len(set(namespaces)), 1)
-                self.assertEqual(done.stdout.count("Slipway test"), 3)
-                self.assertEqual(done.stdout.count("0000000000000000"), 6)
-                self.assertEqual(len(re.findall(r"NoNewPrivs:\s+1", done.stdout)), 3)
-                self.assert_gone(done.stdout)
-
-    def test_groups_stay_and_cannot_be_shed(self):
-        done = self.step("sh", "-c", "id -G; cat /proc/self/setgroups")
-        numbers = set(done.stdout.splitlines()[1].split())
-        self.assertEqual(numbers, set(GROUPS.split(",")))
-        self.assertIn("deny", done.stdout)
-
-    def test_root_opens_fuse_where_the_user_may_not(self):
-        os.chmod("/dev/fuse", 0o600)
-        try:
-            done = self.step("cat", "/etc/os-release")
-        finally:
-            os.chmod("/dev/fuse", 0o666)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn("Slipway test", done.stdout)
-
-    def test_errors_reach_the_first_task(self):
-        for options, image, code in ((["--bind", "/nowhere:/m"], None, "mount-source-missing"),
-                                     (["--workdir", "/nosuch"], None, "workdir-missing"),
-                                     ([], AREA / "none.sif", "image-not-found")):
-            done = self.step("true", image=image, options=options)
-            self.assertEqual(done.returncode, 1)
-            self.assertIn(f"slipway: error: {code}: ", done.stdout)
-            self.assert_gone(done.stdout)
-
-    def linger(self):
-        process = subprocess.Popen([STEP, "--launcher", LAUNCH, "--config", str(CONFIG), "--uid",
-                                    str(UID), "--gid", str(UID), "--groups", GROUPS, "--linger", "100",
-                                    str(SQSH), "true"], stdout=subprocess.PIPE, text=True, cwd=WORK,
-                                   env=ENV)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        launcher = int(process.stdout.readline().split()[1])
-        self.assertEqual(process.stdout.readline(), "task 0 exit 0\n")
-        children = pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-        self.assertEqual(len(children), 1)
-        return process, launcher, int(children[0])
-
-    def assert_dead(self, *pids):
-        alive = lambda pid: os.path.exists(f"/proc/{pid}/cmdline") and \
-            pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b""
-        self.assertTrue(wait_until(lambda: not any(alive(pid) for pid in pids)), pids)
-
-    def test_sigkill_of_slurmstepd(self):
-        process, launcher, server = self.linger()
-        process.kill()
-        process.wait(10)
-        self.assert_dead(launcher, server)
-
-    def test_sigkill_of_the_launcher(self):
-        _, launcher, server = self.linger()
-        os.kill(launcher, signal.SIGKILL)
-        self.assert_dead(launcher, server)
-
-    def test_sigterm_of_the_launcher(self):
-        _, launcher, server = self.linger()
-        os.kill(launcher, signal.SIGTERM)
-        self.assert_dead(launcher, server)
-
-    def test_sigkill_of_the_server(self):
-        process, launcher, server = self.linger()
-        os.kill(server, signal.SIGKILL)
-        self.assert_dead(server)
-        process.kill()
-        process.wait(10)
-        self.assert_dead(launcher)
-
-    def test_launcher_is_protected_from_its_user(self):
-        _, launcher, _ = self.linger()
-        status = pathlib.Path(f"/proc/{launcher}/status").read_text()
-        self.assertRegex(status, rf"Uid:\s+{UID}\s+{UID}\s+{UID}\s+{UID}")
-        self.assertRegex(status, r"CapEff:\s+0000000000000000")
-        self.assertRegex(status, r"NoNewPrivs:\s+1")
-        owner = os.stat(f"/proc/{launcher}/environ")
-        self.assertEqual(owner.st_uid, 0)  # not dumpable
-
-    def test_wrong_arguments(self):
-        for words in ([], ["step"], ["step", "--uid", "x", "--gid", "1", "--step-fd", "3",
-                                     "--parent-fd", "4", "--config", "/x"]):
-            done = subprocess.run([LAUNCH, *words], capture_output=True, text=True)
-            self.assertEqual(done.returncode, 1)
-            self.assertIn("by Slipway's Slurm plugin", done.stderr)
-
-
 def prepare():
     make_root(TREE)
     subprocess.run(["mksquashfs", TREE, SQSH, "-comp", "zstd", "-quiet", "-no-progress", "-all-root"],
@@ -643,6 +534,8 @@ if __name__ == "__main__":
         try:
             TREE, SQSH, CONFIG, WORK = (AREA / n for n in ("tree", "image.sqsh", "site.yaml", "work"))
             ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "dumb"}
+            for name in ("AREA", "TREE", "SQSH", "CONFIG", "WORK", "ENV", "STEP", "LAUNCH"):
+                setattr(world, name, globals()[name])
             prepare()
             program = unittest.main(argv=[sys.argv[0], *sys.argv[4:]], exit=False, verbosity=1)
         finally:

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-TOOLS = "sh cat ls id stat touch sleep env readlink mkdir rm grep head ln true false kill dd wc mv tail setsid".split()
+TOOLS = "sh cat ls id stat touch sleep env readlink mkdir rm grep head ln true false kill dd wc mv tail setsid unshare".split()
 
 
 def copy_program(root, name):

@@ -3,6 +3,7 @@
 // real slipway-launch. Prints the exit codes of the tasks, one a line, after "launcher PID".
 //   --launcher PATH  --config PATH  --uid U  --gid G  --groups A,B  --tasks N  --bind SPEC
 //   --linger SECONDS   keep the step going after the tasks have ended
+//   --garbage N        before every later task N packets that are no messages
 #include "base/child.hpp"
 #include "base/text.hpp"
 #include "launcher/join/join.hpp"
@@ -28,6 +29,7 @@ struct Setting {
     Request request;
     int tasks = 1;
     unsigned linger = 0;
+    int garbage = 0;
     std::vector<char*> command;
 };
 
@@ -74,6 +76,20 @@ void warn(std::string_view line) {
     ::_exit(127);
 }
 
+/// Too short, of another protocol, too long, with descriptors: nothing that a task of ours sends.
+void send_garbage(const Setting& setting) {
+    const std::string kinds[] = {"x", std::string(16, '\xFF'), std::string(2 * max_message_bytes, 'y'),
+                                 std::string("SPWY\1\0\xFF\xFF", 8)};
+    const int fds[] = {0, 1, 2};
+    for (int i = 0; i < setting.garbage; ++i) {
+        const auto& text = kinds[static_cast<std::size_t>(i) % std::size(kinds)];
+        (void)base::send_packet(setting.facts.task_socket, text,
+                                i % 3 == 0 ? std::span<const int>(fds) : std::span<const int>())
+            .has_value();
+    }
+    ::usleep(200'000); // the launcher has read them all before anybody joins
+}
+
 bool read_option(Setting& setting, const std::string& name, const std::string& value) {
     if (name == "--launcher") {
         setting.facts.launcher_path = value;
@@ -91,6 +107,8 @@ bool read_option(Setting& setting, const std::string& name, const std::string& v
         setting.tasks = std::stoi(value);
     } else if (name == "--linger") {
         setting.linger = static_cast<unsigned>(std::stoul(value));
+    } else if (name == "--garbage") {
+        setting.garbage = std::stoi(value);
     } else if (name == "--bind") {
         setting.request.mounts.push_back({MountSyntax::pyxis, value});
     } else if (name == "--workdir") {
@@ -141,6 +159,9 @@ int main(int argc, char** argv) {
     pid_t launcher_pid = -1;
     int worst = 0;
     for (int task = 0; task < setting.tasks; ++task) {
+        if (task > 0 && setting.garbage > 0) {
+            send_garbage(setting);
+        }
         const pid_t pid = ::fork();
         if (pid == 0) {
             be_task(setting, task == 0, report[1], launcher_pid);
