@@ -4,7 +4,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
-#include "launcher/mount_spec.hpp"
+#include "launcher/join/mount_spec.hpp"
 #include "launcher/targets.hpp"
 
 #include <algorithm>

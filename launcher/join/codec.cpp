@@ -3,9 +3,9 @@
 // and reading follow from that list, and a member that is missing there does not compile.
 #include "base/cursor.hpp"
 #include "base/format.hpp"
+#include "base/words.hpp"
 #include "launcher/join/request.hpp"
 
-#include <algorithm>
 #include <tuple>
 #include <type_traits>
 
@@ -200,9 +200,7 @@ Result<T> decode_as(std::string_view bytes, std::uint32_t magic, std::string_vie
 
 bool is_image_id(std::string_view text) noexcept {
     constexpr std::size_t id_digits = 64;
-    return text.size() == id_digits && std::all_of(text.begin(), text.end(), [](char c) {
-               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-           });
+    return text.size() == id_digits && base::is_lower_hex(text);
 }
 
 std::string encode(const Request& request) {

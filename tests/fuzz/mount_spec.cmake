@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-slipway_add_fuzz(mount_spec SOURCES mount_spec.cpp LIBS slipway_launcher)
+slipway_add_fuzz(mount_spec SOURCES mount_spec.cpp LIBS slipway_launcher_join)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // First byte: spelling; rest: the argument. Whatever is accepted must be a mount that no container
 // can be taken apart with.
-#include "launcher/mount_spec.hpp"
+#include "launcher/join/mount_spec.hpp"
 
 #include "base/path.hpp"
 
@@ -23,6 +23,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             std::abort();
         }
         return 0;
+    }
+    if (syntax == launcher::MountSyntax::pyxis) {
+        // What srun hands on means to the node what it meant to srun.
+        const auto absolute = launcher::absolute_mounts(text, "/cwd");
+        const auto again = launcher::parse_mounts({syntax, absolute.value_or("")}, "/elsewhere");
+        if (absolute && (!again || again->size() != mounts->size())) {
+            std::abort();
+        }
+        for (std::size_t i = 0; absolute && i < mounts->size(); ++i) {
+            if ((*again)[i].source != (*mounts)[i].source ||
+                (*again)[i].target != (*mounts)[i].target ||
+                (*again)[i].readonly != (*mounts)[i].readonly) {
+                std::abort();
+            }
+        }
     }
     for (const auto& mount : *mounts) {
         const bool tmpfs = mount.kind == launcher::MountSpec::Kind::tmpfs;

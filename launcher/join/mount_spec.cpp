@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/mount_spec.hpp"
+#include "launcher/join/mount_spec.hpp"
 
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
-#include <algorithm>
 #include <array>
+#include <utility>
 
 namespace slipway::launcher {
 namespace {
@@ -87,15 +88,26 @@ Result<void> apply_flag(std::span<const Flag> known, std::string_view word, Moun
                                : fmt::format("did you mean {}?", in_quotes(nearest)));
 }
 
-Result<void> finish(MountSpec& spec, std::string_view cwd) {
+/// Where nobody has said otherwise: a source appears at its own path.
+enum class Target : std::uint8_t { named, same_as_source };
+
+/// What all spellings have in common, after their text has been taken apart.
+Result<void> finish(MountSpec& spec, Target target, std::string_view cwd) {
     if (spec.kind == MountSpec::Kind::bind) {
         if (spec.source.empty()) {
             return bad(spec.written, "the source is empty");
         }
         if (spec.source.front() != '/') {
-            spec.source = base::join_path(cwd, spec.source);
+            if (cwd.empty() && target == Target::same_as_source) {
+                spec.target.clear();
+                return {};
+            }
+            // ".." stays: after a symlink it means something else than text can tell.
+            spec.source = cwd.empty() ? spec.source : base::join_path(cwd, spec.source);
         }
-        // ".." stays: after a symlink it means something else than text can tell.
+        if (target == Target::same_as_source) {
+            spec.target = base::clean_path(spec.source);
+        }
     }
     TRY(check_target(spec.target, spec.written));
     spec.target = base::clean_path(spec.target);
@@ -113,6 +125,10 @@ Result<void> check_count(std::string_view text, std::size_t count) {
 
 // ---- pyxis ---------------------------------------------------------------------------------
 
+bool is_relative_path(std::string_view source) {
+    return source == "." || source.starts_with("./") || source == ".." || source.starts_with("../");
+}
+
 Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd) {
     MountSpec spec;
     spec.written = entry;
@@ -121,7 +137,7 @@ Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd
         return bad(entry, "more than three fields", "write SRC:DST or SRC:DST:FLAG+FLAG");
     }
     spec.source = parts[0];
-    spec.target = parts.size() > 1 ? parts[1] : parts[0];
+    spec.target = parts.size() > 1 ? parts[1] : "";
     if (spec.source == "umount") {
         return fail(Code::unsupported, fmt::format("mount {}: taking a mount away is not supported",
                                                    in_quotes(entry)));
@@ -132,9 +148,8 @@ Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd
         }
         spec.kind = MountSpec::Kind::tmpfs;
         spec.source.clear();
-    } else if (!spec.source.empty() && spec.source.front() != '/' && spec.source != "." &&
-               !spec.source.starts_with("./") && spec.source != ".." &&
-               !spec.source.starts_with("../")) {
+    } else if (!spec.source.empty() && spec.source.front() != '/' &&
+               !is_relative_path(spec.source)) {
         return bad(entry, fmt::format("the source {} is not a path", in_quotes(spec.source)),
                    spec.source.starts_with("~")
                        ? "write $HOME instead of ~"
@@ -145,8 +160,31 @@ Result<MountSpec> parse_pyxis_entry(std::string_view entry, std::string_view cwd
             TRY(apply_flag(pyxis_flags, word, spec));
         }
     }
-    TRY(finish(spec, cwd));
+    TRY(finish(spec, parts.size() > 1 ? Target::named : Target::same_as_source, cwd));
     return spec;
+}
+
+/// One entry with an absolute source; the flags as they are written.
+Result<std::string> absolute_entry(std::string_view entry, std::string_view cwd) {
+    TRY_ASSIGN(const auto spec, parse_pyxis_entry(entry, cwd));
+    if (!is_relative_path(entry.substr(0, entry.find(':')))) {
+        return std::string(entry);
+    }
+    if (cwd.empty()) {
+        return bad(entry, "the current directory is gone",
+                   "change to a directory that exists, or give an absolute path");
+    }
+    if (spec.source.find_first_of(",:") != std::string::npos ||
+        spec.target.find_first_of(",:") != std::string::npos) {
+        return bad(entry,
+                   fmt::format("the current directory {} has a comma or colon in its name, which "
+                               "mean something else here",
+                               in_quotes(cwd)),
+                   "call srun or sbatch in another directory");
+    }
+    const auto flags = base::split(entry, ':');
+    return fmt::format("{}:{}{}{}", spec.source, spec.target, flags.size() > 2 ? ":" : "",
+                       flags.size() > 2 ? flags[2] : "");
 }
 
 Result<std::vector<MountSpec>> parse_pyxis(std::string_view text, std::string_view cwd) {
@@ -206,14 +244,13 @@ Result<MountSpec> parse_bind_spec(const std::vector<Token>& tokens, std::size_t&
     MountSpec spec;
     spec.written = text;
     spec.source = tokens[at].text;
-    spec.target = spec.source;
     bool more = tokens[at].end == ':';
-    bool relative_default = true;
+    auto target = Target::same_as_source;
     ++at;
     if (more) {
         if (!tokens[at].text.empty() || tokens[at].end != ':') {
             spec.target = tokens[at].text;
-            relative_default = false;
+            target = Target::named;
         }
         more = tokens[at].end == ':';
         ++at;
@@ -233,13 +270,7 @@ Result<MountSpec> parse_bind_spec(const std::vector<Token>& tokens, std::size_t&
             return bad(text, "more than three fields", "write src[:dst[:ro]]");
         }
     }
-    if (spec.source.empty()) {
-        return bad(text, "the source is empty");
-    }
-    if (relative_default && spec.source.front() != '/') {
-        spec.target = base::clean_path(base::join_path(cwd, spec.source));
-    }
-    TRY(finish(spec, cwd));
+    TRY(finish(spec, target, cwd));
     return spec;
 }
 
@@ -260,42 +291,6 @@ Result<std::vector<MountSpec>> parse_bind(std::string_view text, std::string_vie
 }
 
 // ---- --mount -------------------------------------------------------------------------------
-
-/// One CSV record (RFC 4180) from text[at] on; moves `at` behind its newline.
-Result<std::vector<std::string>> csv_record(std::string_view text, std::size_t& at) {
-    std::vector<std::string> fields(1);
-    while (at < text.size()) {
-        const char c = text[at++];
-        if (c == '"' && fields.back().empty()) {
-            for (;;) {
-                if (at >= text.size()) {
-                    return bad(text, "a double quote is not closed");
-                }
-                const char q = text[at++];
-                if (q != '"') {
-                    fields.back() += q;
-                } else if (at < text.size() && text[at] == '"') {
-                    fields.back() += text[at++];
-                } else {
-                    break;
-                }
-            }
-            if (at < text.size() && text[at] != ',' && text[at] != '\n') {
-                return bad(text, "text after a closing double quote");
-            }
-        } else if (c == '"') {
-            return bad(text, "a double quote inside a plain field",
-                       "quote the whole field: \"source=/a,b\"");
-        } else if (c == ',') {
-            fields.emplace_back();
-        } else if (c == '\n') {
-            break;
-        } else {
-            fields.back() += c;
-        }
-    }
-    return fields;
-}
 
 Result<void> apply_mount_field(std::string_view field, std::string_view text, MountSpec& spec) {
     const auto equals = field.find('=');
@@ -336,7 +331,11 @@ Result<void> apply_mount_field(std::string_view field, std::string_view text, Mo
 Result<std::vector<MountSpec>> parse_csv(std::string_view text, std::string_view cwd) {
     std::vector<MountSpec> specs;
     for (std::size_t at = 0; at < text.size();) {
-        TRY_ASSIGN(const auto fields, csv_record(text, at));
+        const auto record = base::csv_record(text, at);
+        if (!record) {
+            return bad(text, record.error().message, record.error().hint);
+        }
+        const auto& fields = *record;
         if (fields.size() == 1 && fields[0].empty()) {
             continue;
         }
@@ -351,7 +350,7 @@ Result<std::vector<MountSpec>> parse_csv(std::string_view text, std::string_view
         if (spec.target.empty()) {
             return bad(text, "no destination given", "write type=bind,source=/a,destination=/b");
         }
-        TRY(finish(spec, cwd));
+        TRY(finish(spec, Target::named, cwd));
         specs.push_back(std::move(spec));
         TRY(check_count(text, specs.size()));
     }
@@ -397,6 +396,16 @@ Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request, std::st
         return parse_csv(request.text, cwd);
     }
     return fail(Code::internal, "unknown spelling of a mount");
+}
+
+Result<std::string> absolute_mounts(std::string_view text, std::string_view cwd) {
+    TRY(parse_mounts({MountSyntax::pyxis, std::string(text)}, {}));
+    std::string out;
+    for (const auto entry : base::split(text, ',')) {
+        TRY_ASSIGN(const auto absolute, absolute_entry(entry, cwd));
+        out += (out.empty() ? "" : ",") + absolute;
+    }
+    return out;
 }
 
 } // namespace slipway::launcher

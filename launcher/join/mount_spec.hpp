@@ -8,7 +8,8 @@
 #include <vector>
 
 /// The three spellings in which users ask for a mount, brought to one form. Pure text work: nothing
-/// here looks at a file system.
+/// here looks at a file system. srun checks with it before anything is queued, the launcher again
+/// on the node.
 namespace slipway::launcher {
 
 /// One mount that somebody asked for.
@@ -24,9 +25,11 @@ struct MountSpec {
 };
 
 /// Takes one argument apart, which may hold several mounts. `cwd` (absolute) is what relative
-/// sources of the Singularity spellings are taken against.
+/// sources are taken against. Where it is empty (not known yet) they stay relative, and one that
+/// would be its own target has an empty target.
 ///
-/// pyxis      SRC:DST[:FLAG+FLAG],…   SRC is a path or "tmpfs"; "SRC" alone means SRC:SRC
+/// pyxis      SRC:DST[:FLAG+FLAG],…   SRC is a path (relative: with a dot in front) or "tmpfs";
+///                                    "SRC" alone means SRC:SRC
 /// bind       src[:dst[:opt[,opt]]],… reference native-image.md 8.2; `\,` and `\:` are escapes
 /// mount_csv  type=bind,source=…,destination=…[,ro], RFC 4180 quoting, one mount a line
 ///
@@ -35,6 +38,10 @@ struct MountSpec {
 /// binds.
 base::Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request,
                                                   std::string_view cwd);
+
+/// The pyxis spelling with every source absolute, for a reader that does not know `cwd`. Errors as
+/// above, and where a relative source cannot be written as an absolute one.
+base::Result<std::string> absolute_mounts(std::string_view text, std::string_view cwd);
 
 /// Refuses targets that would take the container apart: relative ones, ones with "..", "/", "/proc"
 /// and what lies below it, "/sys" and "/dev" themselves. `written` goes into the message.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/mount_spec.hpp"
+#include "launcher/join/mount_spec.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -43,6 +43,9 @@ TEST_CASE("mounts: accepted spellings") {
         {pyxis, "/a:/b:ro+rbind+x-create=auto", {{"/a", "/b", true}}},
         {pyxis, "/a:/b,/c:/d:ro", {{"/a", "/b"}, {"/c", "/d", true}}},
         {pyxis, "./x:/b", {{"/work/./x", "/b"}}},
+        {pyxis, "./x", {{"/work/./x", "/work/x"}}},
+        {pyxis, ".", {{"/work/.", "/work"}}},
+        {pyxis, "../x,/b", {{"/work/../x", "/x"}, {"/b", "/b"}}},
         {pyxis, "tmpfs:/scratch", {{"", "/scratch"}}},
         {pyxis, "/a:/b//c/./d/", {{"/a", "/b/c/d"}}},
         {bind, "/a", {{"/a", "/a"}}},
@@ -89,6 +92,7 @@ TEST_CASE("mounts: refused spellings") {
         {pyxis, "/a:/b,,/c:/d", base::Code::mount_invalid, "empty entry"},
         {pyxis, "tmpfs", base::Code::mount_invalid, "needs a place"},
         {pyxis, "umount:/b", base::Code::unsupported, "not supported"},
+        {pyxis, "..", base::Code::mount_target_invalid, "hide the whole container"},
         {pyxis, "/a:b", base::Code::mount_target_invalid, "absolute path"},
         {pyxis, "/a:", base::Code::mount_target_invalid, "absolute path"},
         {pyxis, "/a:/b/../c", base::Code::mount_target_invalid, "'..'"},
@@ -142,4 +146,34 @@ TEST_CASE("mounts: flags beyond ro") {
     REQUIRE(parsed);
     CHECK(parsed->front().noexec);
     CHECK(parsed->front().private_propagation);
+}
+
+TEST_CASE("mounts: without a directory, relative sources stay as they are") {
+    for (const auto syntax : {pyxis, bind}) {
+        const auto parsed = parse_mounts({syntax, "./x,./y:/b"}, "");
+        REQUIRE(parsed);
+        CHECK(parsed->at(0).source == "./x");
+        CHECK(parsed->at(0).target.empty());
+        CHECK(parsed->at(1).source == "./y");
+        CHECK(parsed->at(1).target == "/b");
+        CHECK_FALSE(parse_mounts({syntax, "./x:b"}, ""));
+    }
+}
+
+TEST_CASE("mounts: absolute spelling for a reader elsewhere") {
+    CHECK(absolute_mounts("/a:/b:ro,tmpfs:/t", "/w").value_or("") == "/a:/b:ro,tmpfs:/t");
+    CHECK(absolute_mounts("./d", "/w").value_or("") == "/w/./d:/w/d");
+    CHECK(absolute_mounts("/a,../d:/b:ro+noexec", "/w").value_or("") == "/a,/w/../d:/b:ro+noexec");
+    CHECK_FALSE(absolute_mounts("./d", "")); // the current directory is gone
+    CHECK_FALSE(absolute_mounts("./d:/b", "/w:x"));
+    CHECK_FALSE(absolute_mounts("./d", "/w,x"));
+    CHECK(absolute_mounts("/a:/b", "/w:x").value_or("") == "/a:/b");
+    CHECK_FALSE(absolute_mounts("", "/w"));
+    CHECK_FALSE(absolute_mounts("/a:b", "/w"));
+    CHECK_FALSE(absolute_mounts("/a,,/b", "/w"));
+    std::string many = "/a";
+    for (int i = 0; i < 300; ++i) {
+        many += ",/a";
+    }
+    CHECK_FALSE(absolute_mounts(many, "/w"));
 }
