@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/credential_variables.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
@@ -14,8 +15,7 @@ namespace {
 constexpr std::array<std::string_view, 3> user_prefixes{"SINGULARITYENV_", "APPTAINERENV_",
                                                         "SLIPWAYENV_"};
 /// Settings of the tools themselves: meant for the command on the host.
-constexpr std::array<std::string_view, 3> tool_prefixes{"SINGULARITY_", "APPTAINER_",
-                                                        "SLIPWAY_DOCKER_"};
+constexpr std::array<std::string_view, 2> tool_prefixes{"SINGULARITY_", "APPTAINER_"};
 /// What a clean environment still lets in.
 constexpr std::array<std::string_view, 11> kept_when_clean{
     "TERM",       "http_proxy",  "https_proxy", "no_proxy",  "all_proxy", "ftp_proxy",
@@ -45,6 +45,13 @@ template <typename List>
 bool starts_with_any(const List& prefixes, std::string_view name) {
     return std::any_of(prefixes.begin(), prefixes.end(),
                        [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+bool is_credential(std::string_view name) {
+    const auto& all = base::credential_variables;
+    return std::any_of(all.begin(), all.end(), [&](const auto& pair) {
+        return name == pair.username || name == pair.password;
+    });
 }
 
 void add_user_variable(HostEnvironment& out, const std::string& name, const std::string& value,
@@ -124,7 +131,8 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
             host_path = item.substr(equals + 1);
         }
         if (starts_with_any(user_prefixes, name) || starts_with_any(tool_prefixes, name) ||
-            name == "PATH" || name == "LD_LIBRARY_PATH" || name == "HOME") {
+            (is_credential(name) && !contains(request.keep_environment, name)) || name == "PATH" ||
+            name == "LD_LIBRARY_PATH" || name == "HOME") {
             continue;
         }
         if (!clean || contains(kept_when_clean, name) || contains(request.keep_environment, name)) {

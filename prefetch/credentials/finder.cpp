@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/credentials/finder.hpp"
 
+#include "base/credential_variables.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
@@ -91,18 +92,17 @@ base::Result<std::optional<Credential>> CredentialFinder::find(std::string_view 
 }
 
 base::Result<std::optional<Credential>> CredentialFinder::from_environment() const {
-    for (const std::string prefix : {"SLIPWAY_DOCKER_", "SINGULARITY_DOCKER_", "APPTAINER_DOCKER_",
-                                     "DOCKER_"}) {
-        auto name = options_.environment(prefix + "USERNAME");
-        auto password = options_.environment(prefix + "PASSWORD");
+    for (const auto& pair : base::credential_variables) {
+        auto name = options_.environment(std::string(pair.username));
+        auto password = options_.environment(std::string(pair.password));
         const base::WipeAtEnd wiping(password);
         if (!name.empty() && !password.empty()) {
             return std::optional<Credential>(
                 Credential{std::move(name), base::Secret(password), {}, CredentialOrigin::environment});
         }
-        if (name.empty() != password.empty() && prefix != "DOCKER_") {
+        if (name.empty() != password.empty() && pair.must_be_complete) {
             return fail(Code::credentials_invalid,
-                        fmt::format("only one of {0}USERNAME and {0}PASSWORD is set", prefix),
+                        fmt::format("only one of {} and {} is set", pair.username, pair.password),
                         "set both or none");
         }
     }

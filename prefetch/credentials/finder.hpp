@@ -16,9 +16,9 @@ namespace slipway::prefetch::credentials {
 
 /// Finds the credentials for a registry. Order; the first that says anything wins:
 ///  1. what the command line gave,
-///  2. SLIPWAY_DOCKER_USERNAME/_PASSWORD, then SINGULARITY_DOCKER_…, APPTAINER_DOCKER_…, and
-///     DOCKER_USERNAME/DOCKER_PASSWORD. Of the first three a name without a password (or the other
-///     way round) is an error, of the last it is ignored: other programs use those names,
+///  2. the pairs of base/credential_variables.hpp, SLIPWAY_DOCKER_USERNAME and _PASSWORD first. A
+///     name without a password (or the other way round) is an error, but not of DOCKER_USERNAME and
+///     DOCKER_PASSWORD: other programs use those names,
 ///  3. the auth file: the one given, else the first of these that knows the registry:
 ///     $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, ~/.slipway/docker-config.json,
 ///     ~/.singularity/docker-config.json, ~/.apptainer/docker-config.json, ~/.docker/config.json,
@@ -52,9 +52,8 @@ class CredentialFinder {
   private:
     base::Result<std::optional<Credential>> from_environment() const;
     base::Result<std::optional<Credential>> from_files(const std::vector<std::string>& keys) const;
-    base::Result<std::optional<Credential>> from_file(const std::string& path,
-                                                      const std::vector<std::string>& keys,
-                                                      bool must_exist) const;
+    base::Result<std::optional<Credential>>
+    from_file(const std::string& path, const std::vector<std::string>& keys, bool must_exist) const;
     base::Result<std::optional<Credential>> from_enroot(std::string_view host) const;
     base::Result<std::optional<Credential>> from_site(std::string_view host) const;
     [[nodiscard]] std::vector<std::string> auth_files() const;

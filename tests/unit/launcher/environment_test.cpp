@@ -200,6 +200,20 @@ TEST_CASE("environment: odd names of the host pass") {
     CHECK(world.run().at("SINGULARITY_BIND") == "/mnt,/srv");
 }
 
+TEST_CASE("environment: no credentials for registries, unless asked for by name") {
+    World world;
+    for (const auto* prefix : {"SLIPWAY_", "SINGULARITY_", "APPTAINER_", ""}) {
+        world.request.environment.emplace_back(std::string(prefix) + "DOCKER_USERNAME=u");
+        world.request.environment.emplace_back(std::string(prefix) + "DOCKER_PASSWORD=p");
+    }
+    world.request.keep_environment = {"DOCKER_USERNAME"}; // somebody has asked for it
+    for (const auto& [name, value] : world.run()) {
+        CAPTURE(name);
+        CHECK((name.find("DOCKER_") == std::string::npos || name == "DOCKER_USERNAME"));
+    }
+    CHECK(world.run().contains("DOCKER_USERNAME"));
+}
+
 TEST_CASE("environment: an empty value takes the variable away") {
     World world;
     world.request.set_environment = {{"A", ""}};
