@@ -23,7 +23,7 @@ enum class Context {
 };
 
 /// The part of Slurm that the plugin uses, thin enough that a test can stand in for it. Valid
-/// during one callback. Nothing here fails loudly: what Slurm refuses to say is empty.
+/// during one callback. What Slurm refuses to say is empty.
 class SpankApi {
   public:
     virtual ~SpankApi() = default;
@@ -38,8 +38,9 @@ class SpankApi {
     [[nodiscard]] virtual std::vector<gid_t> supplementary_groups() const = 0;
     [[nodiscard]] virtual std::vector<std::string> arguments() const = 0;
 
-    /// Environment of the job (of the task, in a task): node side only.
-    [[nodiscard]] virtual std::vector<std::string> environment() const = 0;
+    /// Environment of the job (of the task, in a task): node side only. Nothing when it cannot be
+    /// read, which says nothing about what is in it.
+    [[nodiscard]] virtual std::optional<std::vector<std::string>> environment() const = 0;
     [[nodiscard]] virtual std::optional<std::string> get_env(const std::string& name) const = 0;
     virtual bool set_env(const std::string& name, const std::string& value) = 0;
     virtual void unset_env(const std::string& name) = 0;

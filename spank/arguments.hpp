@@ -10,7 +10,7 @@
 namespace slipway::spank {
 
 /// What the administrator wrote behind the plugin's name in plugstack.conf. Root owns that file, so
-/// these are trusted; they are still checked, because a slip there hits every job.
+/// these are trusted; they are still checked, because a mistake there hits every job.
 struct Arguments {
     std::string config;        ///< config=/etc/slipway/slipway.yaml; empty: the compiled-in place
     std::string launcher;      ///< launcher=/path/of/slipway-launch; empty: find_launcher()

@@ -77,7 +77,9 @@ int init_post_opt(spank_handle* handle, int count, char** arguments) {
         return plugin().init_post_opt(api);
     };
     // On a node this must succeed whatever happens; the task fails later.
-    return spank_remote(handle) == 1 ? guard(body) : guard_or_fail(body);
+    const auto context = spank_context();
+    const bool submits = context == S_CTX_LOCAL || context == S_CTX_ALLOCATOR;
+    return submits ? guard_or_fail(body) : guard(body);
 }
 
 int user_init() {

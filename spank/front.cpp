@@ -91,7 +91,7 @@ const CoreCalls* core() noexcept {
 }
 
 /// As Error::one_line() writes it, in one write.
-void tell_broken() noexcept {
+void report_broken() noexcept {
     char line[sizeof front.why + 256];
     const int length = std::snprintf(
         line, sizeof line,
@@ -132,7 +132,7 @@ void register_option(spank_t handle, const OptionRow& row, const char* prefix) n
     option.name = name.text;
     option.arginfo = const_cast<char*>(row.argument);
     option.usage = const_cast<char*>(row.usage);
-    option.has_arg = row.argument_optional ? optional_argument : required_argument;
+    option.has_arg = row.argument_optional() ? optional_argument : required_argument;
     option.val = static_cast<int>(row.id);
     option.cb = take_option;
     if (spank_option_register(handle, &option) != ESPANK_SUCCESS) {
@@ -146,9 +146,9 @@ bool submits() noexcept {
 }
 
 /// These and slurmstepd; but not in the extern step, in which nothing of the user's ever runs, and
-/// to which Slurm delivers no options.
+/// to which Slurm delivers no options. What Slurm does not know may be slurmstepd.
 bool concerns_us(spank_t handle) noexcept {
-    if (spank_context() != S_CTX_REMOTE) {
+    if (spank_context() != S_CTX_REMOTE && spank_context() != S_CTX_ERROR) {
         return submits();
     }
     std::uint32_t step = 0;
@@ -159,7 +159,7 @@ bool has_trace(char** environment) noexcept {
     constexpr const char* traces[] = {carrier_variable, slurm_option_variable_prefix,
                                       inherited_variable_prefix, our_variable_prefix,
                                       pyxis_variable_prefix};
-    for (char** entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
+    for (char** entry = environment; *entry != nullptr; ++entry) {
         for (const char* trace : traces) {
             if (starts_with(*entry, trace)) {
                 return true;
@@ -170,24 +170,25 @@ bool has_trace(char** environment) noexcept {
 }
 
 /// Options were called for before; what came by variables has still to be looked for. A variable
-/// that turns out to mean nothing only costs what loading the core costs.
+/// that turns out to mean nothing only costs what loading the core costs. An environment that
+/// cannot be read may hold one.
 bool wanted(spank_t handle) noexcept {
     if (front.core != nullptr || front.broken()) {
         return true;
     }
     if (submits()) {
-        return has_trace(environ);
+        return environ != nullptr && has_trace(environ);
     }
     char** environment = nullptr;
-    return spank_get_item(handle, S_JOB_ENV, &environment) == ESPANK_SUCCESS &&
-           has_trace(environment);
+    return spank_get_item(handle, S_JOB_ENV, &environment) != ESPANK_SUCCESS ||
+           environment == nullptr || has_trace(environment);
 }
 
 /// One line for each node.
 [[noreturn]] void end_task(spank_t handle) noexcept {
     int task = 0;
     if (spank_get_item(handle, S_TASK_ID, &task) != ESPANK_SUCCESS || task == 0) {
-        tell_broken();
+        report_broken();
     }
     ::_exit(set_up_failed);
 }
@@ -225,7 +226,7 @@ SLIPWAY_EXPORT int slurm_spank_init_post_opt(spank_t handle, int count, char** a
     const auto* calls = core();
     if (calls == nullptr) {
         if (submits()) {
-            tell_broken();
+            report_broken();
             ::_exit(set_up_failed); // Slurm ignores a failure where plugstack.conf says `optional`
         }
         return 0;

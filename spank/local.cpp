@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plugin in srun, sbatch and salloc: everything runs as the user, before anything is submitted.
+#include "base/credential_variables.hpp"
 #include "base/text.hpp"
+#include "launcher/join/mount_spec.hpp"
 #include "spank/plugin.hpp"
+
+#include <algorithm>
 
 namespace slipway::spank {
 namespace {
@@ -37,7 +41,7 @@ int Plugin::finish_local(SpankApi& api) {
     }
     // An empty message: the staging client has already said it.
     if (!done.error().message.empty()) {
-        around_.tell("error: " + done.error().one_line());
+        around_.report("error: " + done.error().one_line());
     }
     // Not by a failing return value: Slurm ignores that where plugstack.conf says `optional`.
     around_.leave(exit_code(around_));
@@ -45,20 +49,20 @@ int Plugin::finish_local(SpankApi& api) {
 }
 
 Result<void> Plugin::hand_on(SpankApi& api) {
+    const bool options_given = options_.any_given();
     take_variables();
     std::string text;
     if (!options_.wants_container()) {
-        if (api.context() == Context::local) {
-            TRY(refuse_orphans());
+        TRY(refuse_orphans(api));
+        if (options_given) {
+            around_.set_env(carrier_variable, carrier_no_container);
+        } else {
+            around_.unset_env(carrier_variable);
         }
-        around_.unset_env(carrier_variable);
     } else if (failure_) {
         return base::Unexpected(*failure_);
     } else {
-        TRY_ASSIGN(const auto settings, local_settings());
-        if (api.context() == Context::local) {
-            forget_credentials();
-        }
+        TRY_ASSIGN(const auto settings, local_settings(api));
         text = encode_settings(settings);
         publish(api, settings);
     }
@@ -75,11 +79,14 @@ Result<void> Plugin::hand_on(SpankApi& api) {
 }
 
 /// Slurm would hand the user's environment on to every node of the step. What only staging needed
-/// stays here. (Batch scripts keep it: their sruns may stage more.)
-void Plugin::forget_credentials() {
-    for (const std::string_view tool : {"SLIPWAY", "SINGULARITY", "APPTAINER"}) {
-        for (const std::string_view what : {"_DOCKER_USERNAME", "_DOCKER_PASSWORD"}) {
-            around_.unset_env(std::string(tool).append(what));
+/// stays here, unless --container-env names it. (Batch scripts keep it: their sruns may stage
+/// more.)
+void Plugin::forget_credentials(const std::vector<std::string>& wanted) {
+    for (const auto& pair : base::credential_variables) {
+        for (const auto name : {pair.username, pair.password}) {
+            if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) {
+                around_.unset_env(std::string(name));
+            }
         }
     }
 }
@@ -87,53 +94,103 @@ void Plugin::forget_credentials() {
 /// Options win over variables, ours over those of pyxis. A site that runs the plugin beside pyxis
 /// (option_prefix=) leaves the latter to pyxis.
 void Plugin::take_variables() {
-    const bool beside_pyxis = !arguments_.option_prefix.empty();
-    const bool home =
-        options_.given(OptionId::mount_home) || options_.given(OptionId::no_mount_home);
-    const bool root = options_.given(OptionId::writable) || options_.given(OptionId::readonly);
+    take_variables_of(our_variable_prefix);
+    if (arguments_.option_prefix.empty()) {
+        take_variables_of(pyxis_variable_prefix);
+    }
+}
+
+void Plugin::take_variables_of(const char* prefix) {
+    const auto before = options_;
     for (const auto& row : option_table) {
-        const bool decided =
-            options_.given(row.id) || (row.id == OptionId::mount_home && home) ||
-            ((row.id == OptionId::writable || row.id == OptionId::readonly) && root);
+        // An option has also decided what its opposite says.
+        const bool decided = std::any_of(
+            std::begin(option_table), std::end(option_table), [&](const OptionRow& other) {
+                const bool same = other.id == row.id || (row.target.on_off != nullptr &&
+                                                         other.target.on_off == row.target.on_off);
+                return same && before.given(other.id);
+            });
         if (row.variable == nullptr || decided) {
             continue;
         }
-        auto value = around_.get_env(std::string(our_variable_prefix) + row.variable);
-        if ((!value || value->empty()) && !beside_pyxis) {
-            value = around_.get_env(std::string(pyxis_variable_prefix) + row.variable);
-        }
+        const auto value = around_.get_env(std::string(prefix) + row.variable);
         if (value && !value->empty()) {
             options_.take(row.id, std::string_view(*value));
         }
     }
 }
 
-/// An option without an image is a slip when it was typed for this very srun; as a variable, or
-/// inherited from sbatch, it only says what containers should look like if there are any.
-Result<void> Plugin::refuse_orphans() const {
-    if (options_.given(OptionId::image)) {
-        return {}; // --container-image=none
+/// sbatch or salloc was given this option, and the sruns inside find it already there.
+bool Plugin::is_inherited(OptionId id) const {
+    return around_.get_env(inherited_variable(name_of(id))).has_value();
+}
+
+/// An option without an image is a mistake when it was typed for this very srun, and in a variable
+/// of Slurm's own, which nobody sets but by hand. As one of our variables, or inherited from
+/// sbatch, it only says what containers should look like if there are any. So it does on the
+/// command lines of sbatch and salloc, unless they ask for their own script to run in it.
+Result<void> Plugin::refuse_orphans(const SpankApi& api) const {
+    const auto is_set = [&](const std::string& variable) {
+        return !around_.get_env(variable).value_or("").empty();
+    };
+    const auto image_variable = slurm_option_variable(name_of(OptionId::image));
+    if (options_.given(OptionId::image) || around_.get_env(image_variable)) {
+        return {}; // --container-image=none; or the node checks what it is
     }
     for (const auto& row : option_table) {
         const auto name = name_of(row.id);
-        const auto is_set = [&](const std::string& variable) {
-            return !around_.get_env(variable).value_or("").empty();
-        };
-        const bool elsewhere = around_.get_env(inherited_variable(name)).has_value() ||
-                               (row.variable != nullptr &&
-                                (is_set(std::string(our_variable_prefix) + row.variable) ||
-                                 is_set(std::string(pyxis_variable_prefix) + row.variable)));
-        if (options_.given(row.id) && !elsewhere) {
+        const bool by_variable =
+            row.variable != nullptr && (is_set(std::string(our_variable_prefix) + row.variable) ||
+                                        is_set(std::string(pyxis_variable_prefix) + row.variable));
+        const bool matters = api.context() == Context::local ||
+                             (row.id == OptionId::batch && options_.value(row.id) == "on");
+        if (!matters || by_variable || is_inherited(row.id)) {
+            continue;
+        }
+        const auto hint = "add --" + name_of(OptionId::image);
+        if (options_.given(row.id)) {
             return base::fail(Code::option_conflict, "--" + name + " is given without an image",
-                              "add --" + name_of(OptionId::image));
+                              hint);
+        }
+        if (is_set(slurm_option_variable(name))) {
+            return base::fail(Code::option_conflict,
+                              "the variable " + slurm_option_variable(name) + " asks for --" +
+                                  name + " without an image",
+                              "unset it: it belongs to Slurm; or " + hint);
         }
     }
     return {};
 }
 
-Result<Settings> Plugin::local_settings() {
+/// An srun may contradict what it inherits from sbatch.
+Result<void> Plugin::refuse_contradiction() const {
+    const auto both = options_.contradiction();
+    if (!both || is_inherited(both->first) || is_inherited(both->second)) {
+        return {};
+    }
+    const auto one = "--" + name_of(both->first);
+    const auto other = "--" + name_of(both->second);
+    return base::fail(Code::option_conflict, one + " and " + other + " contradict each other",
+                      "give one of them; " + one + "=off takes back what a script says");
+}
+
+Result<Settings> Plugin::local_settings(const SpankApi& api) {
     TRY_ASSIGN(auto settings, options_.settings());
+    TRY(refuse_contradiction());
+    if (!settings.mounts.empty()) {
+        // Like the image: the node does not know where srun was called.
+        auto mounts = launcher::absolute_mounts(settings.mounts, around_.current_directory());
+        if (!mounts) {
+            return base::Unexpected(
+                std::move(mounts).error().context("--" + name_of(OptionId::mounts)));
+        }
+        settings.mounts = std::move(*mounts);
+        TRY(check_length(OptionId::mounts, settings.mounts));
+    }
     TRY(resolve_image(settings));
+    if (api.context() == Context::local) {
+        forget_credentials(settings.environment);
+    }
     return settings;
 }
 
@@ -150,6 +207,7 @@ Result<void> Plugin::resolve_image(Settings& settings) {
             staged_reference_ = settings.image;
         }
         settings.path = staged_->path;
+        settings.image_id = staged_->image_id;
         settings.image = staged_->pinned;
         return {};
     }
@@ -174,7 +232,7 @@ Result<void> Plugin::resolve_image(Settings& settings) {
 /// (prolog, job_submit), and the job control environment, which sruns inside the job inherit.
 void Plugin::publish(SpankApi& api, const Settings& settings) {
     around_.set_env(carrier_variable, encode_settings(settings));
-    const auto options = canonical_options(settings, settings.image);
+    const auto options = canonical_options(settings);
     for (const auto& row : option_table) {
         const auto variable = slurm_option_variable(name_of(row.id));
         const std::string* value = nullptr;

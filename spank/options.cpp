@@ -3,9 +3,10 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
+#include "launcher/join/mount_spec.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 namespace slipway::spank {
 namespace {
@@ -28,12 +29,7 @@ base::Unexpected invalid(OptionId id, std::string_view value, std::string_view w
 }
 
 Result<void> check_text(OptionId id, std::string_view value) {
-    if (value.size() > max_option_bytes) {
-        return base::fail(Code::option_too_long,
-                          fmt::format("the value of {} is {} bytes long, more than {}",
-                                      option_text(id), value.size(), max_option_bytes),
-                          "shorten it; many mounts may be replaced by one of a common directory");
-    }
+    TRY(check_length(id, value));
     const bool control = std::any_of(value.begin(), value.end(), [](char c) {
         const auto byte = static_cast<unsigned char>(c);
         return byte < 0x20 || byte == 0x7f;
@@ -46,31 +42,15 @@ Result<void> check_text(OptionId id, std::string_view value) {
 }
 
 Result<void> check_mounts(OptionId id, std::string_view value) {
-    for (const auto part : base::split(value, ',')) {
-        const auto fields = base::split(part, ':');
-        const bool empty = std::any_of(fields.begin(), fields.end(),
-                                       [](std::string_view field) { return field.empty(); });
-        if (part.empty() || empty || fields.size() > 3) {
-            return invalid(id, value,
-                           fmt::format("{} is not SRC:DST[:FLAGS]", base::in_quotes(part, 80)),
-                           "write SRC:DST, or SRC:DST:ro, and commas between several mounts");
-        }
-    }
-    return {};
-}
-
-bool is_variable_name(std::string_view name) noexcept {
-    const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-               (c >= '0' && c <= '9');
-    };
-    return !name.empty() && !(name.front() >= '0' && name.front() <= '9') &&
-           std::all_of(name.begin(), name.end(), allowed);
+    // Without a directory: this side may not know it yet, and what it says decides no syntax.
+    auto mounts = launcher::parse_mounts({launcher::MountSyntax::pyxis, std::string(value)}, {});
+    return mounts ? Result<void>()
+                  : base::Unexpected(std::move(mounts).error().context(option_text(id)));
 }
 
 Result<void> check_names(OptionId id, std::string_view value) {
     for (const auto name : base::split(value, ',')) {
-        if (!is_variable_name(name)) {
+        if (!base::is_identifier(name)) {
             return invalid(
                 id, value,
                 fmt::format("{} is not the name of a variable", base::in_quotes(name, 80)),
@@ -82,33 +62,33 @@ Result<void> check_names(OptionId id, std::string_view value) {
 
 Result<void> check_value(OptionId id, std::string_view value) {
     TRY(check_text(id, value));
-    switch (id) {
-    case OptionId::image:
-        if (base::trim(value).empty()) {
-            return base::fail(Code::option_invalid, option_text(id) + " names no image",
-                              "name an image (is a variable empty?), or say none");
-        }
+    const auto kind = row_of(id).kind;
+    if (base::trim(value).empty()) {
+        return base::fail(Code::option_invalid, option_text(id) + " has an empty value",
+                          kind == ValueKind::image
+                              ? "name an image (is a variable empty?), or say none"
+                              : "is a variable empty? If not, leave the option out");
+    }
+    switch (kind) {
+    case ValueKind::image:
         return {};
-    case OptionId::mounts:
-        return value.empty() ? Result<void>() : check_mounts(id, value);
-    case OptionId::workdir:
-        if (!value.empty() && value.front() != '/') {
-            return invalid(id, value, "not an absolute path", "begin it with /");
-        }
-        return {};
-    case OptionId::environment:
-        return value.empty() ? Result<void>() : check_names(id, value);
-    default:
+    case ValueKind::mounts:
+        return check_mounts(id, value);
+    case ValueKind::directory:
+        return value.front() == '/' ? Result<void>()
+                                    : invalid(id, value, "not an absolute path", "begin it with /");
+    case ValueKind::names:
+        return check_names(id, value);
+    case ValueKind::on_off:
         break;
     }
-    if (!parse_switch(value)) {
-        return invalid(id, value, "neither on nor off", "say on or off, or leave the value away");
-    }
-    return {};
+    return parse_switch(value)
+               ? Result<void>()
+               : invalid(id, value, "neither on nor off", "say on or off, or leave the value out");
 }
 
 bool is_plain(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+    return base::is_alphanumeric(c) ||
            std::string_view("/._:@,+-").find(c) != std::string_view::npos;
 }
 
@@ -124,10 +104,6 @@ std::string escape(std::string_view text) {
     return out;
 }
 
-int hex_digit(char c) noexcept {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 std::optional<std::string> unescape(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -138,12 +114,12 @@ std::optional<std::string> unescape(std::string_view text) {
             out += text[i];
             continue;
         }
-        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-        const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-        if (high < 0 || low < 0) {
+        const auto digits = text.substr(i + 1, 2);
+        const auto byte = base::is_lower_hex(digits) ? base::from_hex(digits) : std::nullopt;
+        if (!byte) {
             return std::nullopt;
         }
-        out += static_cast<char>(high * 16 + low);
+        out += static_cast<char>(byte->front());
         i += 2;
     }
     return out;
@@ -168,10 +144,7 @@ const OptionRow* row_named(std::string_view name) noexcept {
 }
 
 Result<bool> parse_switch(std::string_view text) {
-    std::string lower(text);
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
+    const auto lower = base::to_lower(text);
     constexpr std::string_view yes[] = {"on", "yes", "y", "true", "1"};
     constexpr std::string_view no[] = {"off", "no", "n", "false", "0"};
     if (std::find(std::begin(yes), std::end(yes), lower) != std::end(yes)) {
@@ -186,7 +159,7 @@ Result<bool> parse_switch(std::string_view text) {
 
 void Options::take(OptionId id, const char* argument) {
     const std::string_view value = argument == nullptr ? "" : argument;
-    if (row_of(id).argument_optional && (value.empty() || value == "(null)")) {
+    if (row_of(id).argument_optional() && (value.empty() || value == "(null)")) {
         take(id, std::string_view("on"));
     } else {
         take(id, value);
@@ -213,6 +186,11 @@ bool Options::given(OptionId id) const noexcept {
     return entry(id).given;
 }
 
+bool Options::any_given() const noexcept {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const Entry& candidate) { return candidate.given; });
+}
+
 std::string_view Options::value(OptionId id) const noexcept {
     return entry(id).value;
 }
@@ -222,14 +200,38 @@ bool Options::wants_container() const noexcept {
     return image.given && image.value != no_container;
 }
 
-Switch Options::later_of(OptionId positive, OptionId negative) const {
-    const bool use_negative = entry(negative).order > entry(positive).order;
-    const auto& winner = use_negative ? entry(negative) : entry(positive);
-    if (!winner.given) {
-        return Switch::site_default;
+namespace {
+
+/// What a valid value makes of the member that the row fills.
+Switch switched(const OptionRow& row, std::string_view value) {
+    return parse_switch(value).value_or(false) != row.target.opposite ? Switch::on : Switch::off;
+}
+
+} // namespace
+
+/// Of all options that fill the same member the last one.
+Switch Options::switch_of(const OptionRow& row) const {
+    const OptionRow* last = nullptr;
+    for (const auto& other : option_table) {
+        if (other.target.on_off == row.target.on_off && given(other.id) &&
+            (last == nullptr || entry(other.id).order > entry(last->id).order)) {
+            last = &other;
+        }
     }
-    const auto on = parse_switch(winner.value);
-    return on && *on != use_negative ? Switch::on : Switch::off;
+    return last == nullptr ? Switch::site_default : switched(*last, value(last->id));
+}
+
+std::optional<std::pair<OptionId, OptionId>> Options::contradiction() const {
+    for (const auto& one : option_table) {
+        for (const auto& other : option_table) {
+            if (one.id < other.id && one.target.on_off != nullptr &&
+                one.target.on_off == other.target.on_off && given(one.id) && given(other.id) &&
+                switched(one, value(one.id)) != switched(other, value(other.id))) {
+                return std::pair(one.id, other.id);
+            }
+        }
+    }
+    return std::nullopt;
 }
 
 Result<Settings> Options::settings() const {
@@ -243,52 +245,52 @@ Result<Settings> Options::settings() const {
         return base::Unexpected(*first->error);
     }
     Settings settings;
-    if (wants_container()) {
-        settings.image = entry(OptionId::image).value;
-    }
-    settings.mounts = entry(OptionId::mounts).value;
-    settings.workdir = entry(OptionId::workdir).value;
-    if (const auto& names = entry(OptionId::environment).value; !names.empty()) {
-        for (const auto name : base::split(names, ',')) {
-            settings.environment.emplace_back(name);
+    for (const auto& row : option_table) {
+        if (!given(row.id)) {
+            continue;
+        }
+        if (row.target.on_off != nullptr) {
+            settings.*row.target.on_off = switch_of(row);
+        } else if (row.target.names != nullptr) {
+            const auto names = base::split(value(row.id), ',');
+            (settings.*row.target.names).assign(names.begin(), names.end());
+        } else {
+            settings.*row.target.text = value(row.id);
         }
     }
-    settings.mount_home = later_of(OptionId::mount_home, OptionId::no_mount_home);
-    settings.writable = later_of(OptionId::writable, OptionId::readonly);
-    settings.batch = later_of(OptionId::batch, OptionId::batch);
+    if (!wants_container()) {
+        settings.image.clear();
+    }
     return settings;
 }
 
-std::vector<std::pair<OptionId, std::string>> canonical_options(const Settings& settings,
-                                                                const std::string& image) {
+std::vector<std::pair<OptionId, std::string>> canonical_options(const Settings& settings) {
     std::vector<std::pair<OptionId, std::string>> list;
-    const auto add_text = [&](OptionId id, const std::string& value) {
+    for (const auto& row : option_table) {
+        std::string value;
+        if (row.target.on_off != nullptr) {
+            const auto on = settings.*row.target.on_off;
+            if (!row.target.opposite && on != Switch::site_default) {
+                value = on == Switch::on ? "on" : "off";
+            }
+        } else if (row.target.names != nullptr) {
+            for (const auto& name : settings.*row.target.names) {
+                value += value.empty() ? name : "," + name;
+            }
+        } else {
+            value = settings.*row.target.text;
+        }
         if (!value.empty()) {
-            list.emplace_back(id, value);
+            list.emplace_back(row.id, std::move(value));
         }
-    };
-    const auto add_switch = [&](OptionId id, Switch value) {
-        if (value != Switch::site_default) {
-            list.emplace_back(id, value == Switch::on ? "on" : "off");
-        }
-    };
-    add_text(OptionId::image, image);
-    add_text(OptionId::mounts, settings.mounts);
-    add_text(OptionId::workdir, settings.workdir);
-    add_switch(OptionId::mount_home, settings.mount_home);
-    std::string names;
-    for (const auto& name : settings.environment) {
-        names += names.empty() ? name : "," + name;
     }
-    add_text(OptionId::environment, names);
-    add_switch(OptionId::writable, settings.writable);
-    add_switch(OptionId::batch, settings.batch);
     return list;
 }
 
 std::string encode_settings(const Settings& settings) {
-    std::string text = "path=" + escape(settings.path);
-    for (const auto& [id, value] : canonical_options(settings, settings.image)) {
+    std::string text = settings.image_id.empty() ? "path=" + escape(settings.path)
+                                                 : "id=" + escape(settings.image_id);
+    for (const auto& [id, value] : canonical_options(settings)) {
         text += fmt::format(";{}={}", row_of(id).name, escape(value));
     }
     return text;
@@ -300,7 +302,8 @@ Result<Settings> decode_settings(std::string_view text) {
         return bad_carrier();
     }
     Options options;
-    std::optional<std::string> path;
+    std::string path;
+    std::string image_id;
     for (const auto part : base::split(text, ';')) {
         const auto equals = part.find('=');
         if (equals == std::string_view::npos) {
@@ -308,23 +311,31 @@ Result<Settings> decode_settings(std::string_view text) {
         }
         const auto name = part.substr(0, equals);
         auto value = unescape(part.substr(equals + 1));
-        const auto* row = row_named(name);
-        const bool again = row != nullptr ? options.given(row->id) : path.has_value();
-        if (!value || again || (row == nullptr && name != "path")) {
+        if (!value || value->empty()) {
             return bad_carrier();
         }
-        if (row != nullptr) {
+        if (const auto* row = row_named(name)) {
+            if (options.given(row->id)) {
+                return bad_carrier();
+            }
             options.take(row->id, std::string_view(*value));
+        } else if ((name == "path" || name == "id") && path.empty() && image_id.empty()) {
+            (name == "path" ? path : image_id) = std::move(*value);
         } else {
-            path = std::move(value);
+            return bad_carrier();
         }
     }
     TRY_ASSIGN(auto settings, options.settings());
-    if (!path || !settings.wants_container()) {
+    if (!settings.wants_container()) {
         return bad_carrier();
     }
-    TRY(check_image_path(*path));
-    settings.path = std::move(*path);
+    if (!image_id.empty()) {
+        settings.image_id = std::move(image_id);
+        return launcher::is_image_id(settings.image_id) ? Result<Settings>(std::move(settings))
+                                                        : bad_carrier();
+    }
+    TRY(check_image_path(path));
+    settings.path = std::move(path);
     return settings;
 }
 
@@ -332,13 +343,23 @@ std::string slurm_option_variable(const std::string& option_name) {
     // As plugstack.c does it: everything but letters and digits becomes '_'.
     std::string name(slurm_option_variable_prefix);
     for (const char c : option_name) {
-        name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+        name += base::is_alphanumeric(c) ? c : '_';
     }
     return name;
 }
 
 std::string inherited_variable(const std::string& option_name) {
     return "SLURM_SPANK_" + slurm_option_variable(option_name);
+}
+
+Result<void> check_length(OptionId id, std::string_view value) {
+    if (value.size() <= max_option_bytes) {
+        return {};
+    }
+    return base::fail(Code::option_too_long,
+                      fmt::format("the value of {} is {} bytes long, more than {}", option_text(id),
+                                  value.size(), max_option_bytes),
+                      "shorten it; many mounts may be replaced by one of a common directory");
 }
 
 Result<void> check_image_path(std::string_view path) {

@@ -28,10 +28,13 @@ int Plugin::init_post_opt(SpankApi& api) {
     case Context::allocator:
         return finish_local(api);
     case Context::remote:
+    case Context::error: // nobody knows what this is: no container may be missed
         return finish_remote(api);
-    default:
-        return 0;
+    case Context::slurmd:
+    case Context::job_script:
+        break;
     }
+    return 0;
 }
 
 void Plugin::remember(base::Error error) {

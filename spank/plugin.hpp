@@ -54,20 +54,24 @@ class Plugin {
     int finish_local(SpankApi& api);
     base::Result<void> hand_on(SpankApi& api);
     void take_variables();
-    base::Result<Settings> local_settings();
+    void take_variables_of(const char* prefix);
+    base::Result<Settings> local_settings(const SpankApi& api);
     base::Result<void> resolve_image(Settings& settings);
-    base::Result<void> refuse_orphans() const;
-    void forget_credentials();
+    base::Result<void> refuse_orphans(const SpankApi& api) const;
+    base::Result<void> refuse_contradiction() const;
+    [[nodiscard]] bool is_inherited(OptionId id) const;
+    void forget_credentials(const std::vector<std::string>& wanted);
     void publish(SpankApi& api, const Settings& settings);
     [[nodiscard]] std::string name_of(OptionId id) const;
 
     // remote.cpp
     int finish_remote(SpankApi& api);
-    [[nodiscard]] base::Result<Settings>
-    remote_settings(const std::optional<std::string>& carrier) const;
+    base::Result<std::optional<Settings>> asked_for(SpankApi& api);
+    [[nodiscard]] base::Result<Settings> settings_without_srun() const;
     void take_inherited(const SpankApi& api);
-    base::Result<void> prepare_step(SpankApi& api, Settings settings);
-    void clean_environment(SpankApi& api) const;
+    base::Result<void> prepare_step(const SpankApi& api,
+                                    base::Result<std::optional<Settings>> asked);
+    void clean_environment(SpankApi& api, const std::vector<std::string>& environment) const;
     void stop_container(const SpankApi& api);
     [[nodiscard]] bool stays_on_host(Switch batch) const;
 

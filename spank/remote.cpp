@@ -22,39 +22,68 @@ int Plugin::finish_remote(SpankApi& api) {
     if (api.step_id() == extern_step) {
         return 0;
     }
-    const auto carrier = api.get_env(carrier_variable);
-    const bool host_side_step = api.step_id() == batch_step || api.step_id() == interactive_step;
-    if (!carrier && host_side_step) {
-        take_inherited(api);
-    }
-    clean_environment(api);
-    if (!carrier && !options_.wants_container()) {
-        return 0;
-    }
-    auto settings = remote_settings(carrier);
-    const auto batch = settings ? settings->batch : Switch::site_default;
-    if (host_side_step && (settings || !carrier) && stays_on_host(batch)) {
+    auto asked = asked_for(api);
+    if (asked && !*asked) {
         return 0;
     }
     container_requested_ = true;
-    auto prepared = settings ? prepare_step(api, std::move(*settings))
-                             : Result<void>(base::Unexpected(std::move(settings).error()));
+    auto prepared = prepare_step(api, std::move(asked));
     if (!prepared) {
         remember(std::move(prepared).error());
     }
     return 0;
 }
 
-/// The carrier holds what srun or sbatch has decided. Without one, only Slurm's option variables
-/// are there: set by hand, or by a release that drops other variables.
-Result<Settings> Plugin::remote_settings(const std::optional<std::string>& carrier) const {
-    if (carrier) {
-        return decode_settings(*carrier);
+/// What this step runs in; nothing for the host. An error means that a container was asked for, or
+/// that this cannot be found out, which counts as the same.
+Result<std::optional<Settings>> Plugin::asked_for(SpankApi& api) {
+    const std::optional<Settings> none;
+    const auto environment = api.environment();
+    if (!environment) {
+        return base::fail(Code::system, "Slurm does not say what is in the job's environment",
+                          "whether the job asks for a container is written there; see the log of "
+                          "slurmd");
     }
+    const auto step = api.step_id();
+    const auto carrier = api.get_env(carrier_variable);
+    const bool host_side_step = step == batch_step || step == interactive_step;
+    if (!carrier && host_side_step) {
+        take_inherited(api);
+    }
+    clean_environment(api, *environment);
+    if (carrier ? *carrier == carrier_no_container : !options_.any_given()) {
+        return none;
+    }
+    if (!step) {
+        return base::fail(Code::system, "Slurm does not say which step of the job this is",
+                          "see the log of slurmd");
+    }
+    auto settings = carrier ? decode_settings(*carrier) : settings_without_srun();
+    const auto batch = settings ? settings->batch : Switch::site_default;
+    if (host_side_step && (settings || !carrier) && stays_on_host(batch)) {
+        return none;
+    }
+    if (settings && !settings->wants_container()) {
+        return none;
+    }
+    TRY(settings);
+    return std::optional(std::move(*settings));
+}
+
+/// Without a carrier, only Slurm's option variables are there: set by hand, or by a release that
+/// drops other variables.
+Result<Settings> Plugin::settings_without_srun() const {
     TRY_ASSIGN(auto settings, options_.settings());
-    TRY(check_image_path(settings.image));
-    settings.path = settings.image;
-    return settings;
+    if (options_.given(OptionId::image)) {
+        if (settings.wants_container()) {
+            TRY(check_image_path(settings.image));
+            settings.path = settings.image;
+        }
+        return settings;
+    }
+    return base::fail(Code::option_conflict, "container options reached the node without an image",
+                      "give --" + name_of(OptionId::image) +
+                          " to srun or sbatch, and set no _SLURM_SPANK_OPTION_ variables by hand");
 }
 
 /// `sbatch --export=NONE` and `--export-file` drop all variables but SLURM_*, and with them the
@@ -78,8 +107,8 @@ bool Plugin::stays_on_host(Switch batch) const {
 }
 
 /// What must not reach tasks: an srun inside would take it for options of its own.
-void Plugin::clean_environment(SpankApi& api) const {
-    for (const auto& entry : api.environment()) {
+void Plugin::clean_environment(SpankApi& api, const std::vector<std::string>& environment) const {
+    for (const auto& entry : environment) {
         const auto name = entry.substr(0, entry.find('='));
         if (name == carrier_variable || name.starts_with(slurm_option_variable_prefix)) {
             api.unset_env(name);
@@ -87,14 +116,15 @@ void Plugin::clean_environment(SpankApi& api) const {
     }
 }
 
-Result<void> Plugin::prepare_step(SpankApi& api, Settings settings) {
-    // First, so that later errors are printed by one task only.
+Result<void> Plugin::prepare_step(const SpankApi& api, Result<std::optional<Settings>> asked) {
+    // First, so that all errors are printed by one task only.
     TRY_ASSIGN(state_, launcher::StepState::create());
     if (failure_) {
         return base::Unexpected(*failure_);
     }
     Step step;
-    step.settings = std::move(settings);
+    TRY_ASSIGN(auto settings, std::move(asked));
+    step.settings = std::move(*settings);
     TRY_ASSIGN(step.facts.launcher_path, around_.launcher_path(arguments_));
     step.facts.config_path = arguments_.config;
     const auto uid = api.uid();

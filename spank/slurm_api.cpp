@@ -89,9 +89,13 @@ std::vector<std::string> SlurmApi::arguments() const {
     return arguments;
 }
 
-std::vector<std::string> SlurmApi::environment() const {
+std::optional<std::vector<std::string>> SlurmApi::environment() const {
+    char** entry = environment_of(handle_);
+    if (entry == nullptr) {
+        return std::nullopt;
+    }
     std::vector<std::string> list;
-    for (char** entry = environment_of(handle_); entry != nullptr && *entry != nullptr; ++entry) {
+    for (; *entry != nullptr; ++entry) {
         list.emplace_back(*entry);
     }
     return list;

@@ -20,7 +20,7 @@ class SlurmApi final : public SpankApi {
     [[nodiscard]] std::optional<gid_t> gid() const override;
     [[nodiscard]] std::vector<gid_t> supplementary_groups() const override;
     [[nodiscard]] std::vector<std::string> arguments() const override;
-    [[nodiscard]] std::vector<std::string> environment() const override;
+    [[nodiscard]] std::optional<std::vector<std::string>> environment() const override;
     [[nodiscard]] std::optional<std::string> get_env(const std::string& name) const override;
     bool set_env(const std::string& name, const std::string& value) override;
     void unset_env(const std::string& name) override;

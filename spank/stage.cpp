@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/argv.hpp"
 #include "base/child.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "spank/options.hpp"
 #include "spank/surroundings.hpp"
@@ -11,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 namespace slipway::spank {
 namespace {
@@ -30,35 +33,80 @@ base::Unexpected bad_answer() {
                       "install plugin and staging client from the same release");
 }
 
-base::Unexpected no_client(const std::string& program, const std::string& reference) {
-    return base::fail(Code::not_staged,
-                      "cannot get the image " + base::in_quotes(reference) + ": there is no " +
-                          base::in_quotes(program),
-                      "give the path of an image file instead, beginning with / or ./");
+base::Unexpected cannot_run(int err, const std::string& program, const std::string& reference) {
+    const auto what = "cannot get the image " + base::in_quotes(reference) + ": ";
+    if (err == ENOENT) {
+        return base::fail(Code::not_staged, what + "there is no " + base::in_quotes(program),
+                          "give the path of an image file instead, beginning with / or ./");
+    }
+    return base::fail_errno(Code::not_staged, err, what + "cannot run " + base::in_quotes(program),
+                            "ask the administrator to reinstall Slipway");
 }
 
+base::Unexpected interrupted(const std::string& reference) {
+    return base::fail(Code::interrupted,
+                      "getting the image " + base::in_quotes(reference) + " was interrupted");
+}
+
+constexpr int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+/// Everything the child needs, made before the fork.
+struct ClientCall {
+    const char* program;
+    char* const* argv;
+    int output;      ///< its standard output
+    int exec_failed; ///< gets execv's errno; closes by itself when that succeeds
+    pid_t parent;
+};
+
 /// In the child: system calls only.
-int exec_client(const char* program, char* const* argv, int output) noexcept {
-    // Set after the fork, so a parent that died before would be missed: it then has another pid.
+int exec_client(const ClientCall& call) noexcept {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     const int null = ::open("/dev/null", O_RDONLY);
-    if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(output, STDOUT_FILENO) < 0) {
+    // A parent that died before the first line is not noticed by it.
+    if (::getppid() != call.parent || null < 0 || ::dup2(null, STDIN_FILENO) < 0 ||
+        ::dup2(call.output, STDOUT_FILENO) < 0) {
         return exit_not_run;
     }
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(program, argv);
+    ::execv(call.program, call.argv);
+    const int err = errno;
+    (void)!::write(call.exec_failed, &err, sizeof err);
     return exit_not_run;
+}
+
+/// errno of the execv at the other end, 0 when it succeeded.
+int exec_error(int reader) noexcept {
+    int err = 0;
+    ssize_t got = 0;
+    do {
+        got = ::read(reader, &err, sizeof err);
+    } while (got < 0 && errno == EINTR);
+    return got == sizeof err ? err : 0;
+}
+
+struct Pipe {
+    UniqueFd reader;
+    UniqueFd writer;
+};
+
+Result<Pipe> make_pipe() {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+        return base::fail_errno(Code::system, errno, "cannot make a pipe");
+    }
+    return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 /// srun blocks these while plugins run, so they only wait to be seen. (A signal that is ignored, as
 /// under nohup, waits there as well and means nothing.)
-bool told_to_stop() noexcept {
+bool stop_requested() noexcept {
     sigset_t pending;
     sigemptyset(&pending);
     ::sigpending(&pending);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    for (const int signal : ending_signals) {
         struct sigaction action {};
         if (sigismember(&pending, signal) == 1 && ::sigaction(signal, nullptr, &action) == 0 &&
             action.sa_handler != SIG_IGN) {
@@ -72,51 +120,71 @@ bool told_to_stop() noexcept {
 bool wait_for_answer(int reader) noexcept {
     pollfd answer{reader, POLLIN, 0};
     while (::poll(&answer, 1, look_ms) <= 0) {
-        if (told_to_stop()) {
+        if (stop_requested()) {
             return false;
         }
     }
     return true;
 }
 
+/// What a client's end means that gave no answer.
+base::Unexpected failed_client(int status, const std::string& program,
+                               const std::string& reference) {
+    if (!WIFSIGNALED(status)) {
+        // Only the loader of libraries ends programs with this code, after some lines of its own.
+        if (base::exit_code_of(status) == exit_not_run) {
+            return base::fail(Code::not_staged,
+                              "cannot get the image " + base::in_quotes(reference) + ": " +
+                                  base::in_quotes(program) + " cannot start (exit code 127)",
+                              "unset LD_LIBRARY_PATH and LD_PRELOAD, or ask the administrator to "
+                              "reinstall Slipway");
+        }
+        // The client has said on stderr what went wrong; an empty message adds nothing to that.
+        return base::fail(Code::not_staged, "");
+    }
+    const auto* end = std::end(ending_signals);
+    if (std::find(std::begin(ending_signals), end, WTERMSIG(status)) != end) {
+        return interrupted(reference); // the terminal's signal came to it as well
+    }
+    return base::fail(Code::not_staged,
+                      fmt::format("the staging client was killed by signal {}", WTERMSIG(status)),
+                      "the system log may say more (out of memory?)");
+}
+
 } // namespace
 
 Result<Staged> parse_stage_answer(std::string_view text) {
     Staged staged;
+    const std::pair<std::string_view, std::string*> keys[] = {
+        {"id", &staged.image_id}, {"path", &staged.path}, {"pinned", &staged.pinned}};
     for (const auto line : base::split(text, '\n')) {
         if (line.empty()) {
             continue;
         }
         const auto equals = line.find('=');
-        if (equals == std::string_view::npos) {
+        const auto* key = std::find_if(std::begin(keys), std::end(keys), [&](const auto& known) {
+            return known.first == line.substr(0, equals);
+        });
+        if (equals == std::string_view::npos || key == std::end(keys) || !key->second->empty()) {
             return bad_answer();
         }
-        const auto key = line.substr(0, equals);
-        auto& target = key == "path" ? staged.path : staged.pinned;
-        if ((key != "path" && key != "pinned") || !target.empty()) {
-            return bad_answer();
-        }
-        target = line.substr(equals + 1);
+        *key->second = line.substr(equals + 1);
     }
     Options pinned;
     pinned.take(OptionId::image, std::string_view(staged.pinned));
-    if (!check_image_path(staged.path) || !pinned.settings()) {
+    const bool located = staged.image_id.empty() ? check_image_path(staged.path).has_value()
+                                                 : launcher::is_image_id(staged.image_id);
+    if (!located || !pinned.settings()) {
         return bad_answer();
+    }
+    if (!staged.image_id.empty()) {
+        staged.path.clear(); // the node finds it itself
     }
     return staged;
 }
 
 Result<Staged> run_stage_client(const std::string& program, const std::string& config,
                                 const std::string& reference, Staging how) {
-    if (::access(program.c_str(), X_OK) != 0) {
-        return no_client(program, reference);
-    }
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    const UniqueFd reader(ends[0]);
-    UniqueFd writer(ends[1]);
     std::vector<std::string> words{stage_client};
     if (!config.empty()) {
         words.insert(words.end(), {"--config", config});
@@ -126,29 +194,30 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
     }
     words.push_back(reference);
     const auto argv = base::argv_pointers(words);
-    TRY_ASSIGN(auto child, base::Child::fork([&] {
-                   return exec_client(program.c_str(), argv.data(), writer.get());
-               }));
-    writer.reset();
-    if (!wait_for_answer(reader.get())) {
+    TRY_ASSIGN(auto output, make_pipe());
+    TRY_ASSIGN(auto exec, make_pipe());
+    const ClientCall call{program.c_str(), argv.data(), output.writer.get(), exec.writer.get(),
+                          ::getpid()};
+    TRY_ASSIGN(auto child, base::Child::fork([&] { return exec_client(call); }));
+    output.writer.reset();
+    exec.writer.reset();
+    if (const int err = exec_error(exec.reader.get())) {
+        TRY(child.wait());
+        return cannot_run(err, program, reference);
+    }
+    if (!wait_for_answer(output.reader.get())) {
         child.signal(SIGTERM);
         TRY(child.wait()); // it takes back what it has begun
-        return base::fail(Code::interrupted, "");
+        return interrupted(reference);
     }
-    auto answer = base::read_to_end(reader.get(), max_answer);
+    auto answer = base::read_to_end(output.reader.get(), max_answer);
     if (!answer) {
         child.signal(SIGTERM);
         return bad_answer();
     }
     TRY_ASSIGN(const int status, child.wait());
-    const int code = base::exit_code_of(status);
-    if (code == exit_not_run) {
-        return no_client(program, reference);
-    }
-    if (code != 0) {
-        // The client has said on stderr what went wrong; an empty message adds nothing to that.
-        return base::fail(Code::not_staged,
-                          WIFSIGNALED(status) ? "the staging client was killed" : "");
+    if (status != 0) {
+        return failed_client(status, program, reference);
     }
     return parse_stage_answer(*answer);
 }

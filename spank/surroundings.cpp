@@ -49,7 +49,7 @@ class RealSurroundings final : public Surroundings {
         return ::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode);
     }
 
-    void tell(const std::string& line) override {
+    void report(const std::string& line) override {
         const auto text = "slipway: " + base::printable(line) + "\n";
         // Nothing is left to do when even stderr cannot be written.
         (void)base::write_all(STDERR_FILENO, text);

@@ -12,8 +12,9 @@ namespace slipway::spank {
 
 /// What staging says about a reference: where its image is, and what to call it from now on.
 struct Staged {
-    std::string path;   ///< absolute path of the finished image
-    std::string pinned; ///< reference with digest; what sruns inside and requeued jobs use
+    std::string image_id; ///< of an image in the site's store, which the node looks up there
+    std::string path;     ///< absolute path of any other image
+    std::string pinned;   ///< reference with digest; what sruns inside and requeued jobs use
 };
 
 /// sbatch does not wait for the image: it is enough to know what it will be.
@@ -29,7 +30,7 @@ class Surroundings {
     virtual void set_env(const std::string& name, const std::string& value) = 0;
     virtual void unset_env(const std::string& name) = 0;
     /// Runs the staging client and waits for it; its progress goes to stderr. Code::not_staged with
-    /// the message already told when it has failed and said why itself.
+    /// an empty message when it has failed and said why itself.
     virtual base::Result<Staged> stage(const Arguments& arguments, const std::string& reference,
                                        Staging how) = 0;
     /// This process hands a job in and ends (sbatch), rather than waiting for it (srun, salloc).
@@ -38,7 +39,7 @@ class Surroundings {
     [[nodiscard]] virtual std::string current_directory() const = 0; ///< empty when there is none
     [[nodiscard]] virtual bool is_regular_file(const std::string& path) const = 0;
     /// "slipway: <line>" on stderr, in one write.
-    virtual void tell(const std::string& line) = 0;
+    virtual void report(const std::string& line) = 0;
     /// Ends this process at once, without the exit handlers of the program that the plugin is in.
     [[noreturn]] virtual void leave(int exit_code) = 0;
 
@@ -67,13 +68,14 @@ Surroundings& real_surroundings() noexcept;
 /// Name of the staging client, next to the launcher.
 inline constexpr const char* stage_client = "slipway-stagec";
 
-/// What the staging client prints: lines `path=…` and `pinned=…`. Checks both as options.
+/// What the staging client prints: lines `id=…` or `path=…` (id= counts where both are there), and
+/// `pinned=…`. All are checked.
 base::Result<Staged> parse_stage_answer(std::string_view text);
 
 /// Runs `program [--config FILE] [--detach] REFERENCE` with this process's environment, stdin from
 /// /dev/null and stderr passed through. The client gets SIGTERM when this process dies, and the
 /// terminal's signals by itself, because it stays in the same process group. An empty config is not
-/// passed on.
+/// passed on. Code::interrupted when a signal has ended the client, or waits for this process.
 base::Result<Staged> run_stage_client(const std::string& program, const std::string& config,
                                       const std::string& reference, Staging how);
 

@@ -18,7 +18,7 @@ using base::Result;
 constexpr int lock_margin_ms = 10000;
 
 /// srun --multi-prog: the arguments are the configuration file's name and its text, and every task
-/// has a command of its own that Slurm does not tell.
+/// has a command of its own that Slurm does not name.
 bool is_multi_prog(const std::vector<std::string>& arguments) {
     return arguments.size() >= 2 && arguments[1].find('\n') != std::string::npos;
 }
@@ -97,6 +97,7 @@ Result<launcher::Request> Plugin::make_request(const SpankApi& api) const {
     const auto& settings = step_->settings;
     launcher::Request request;
     request.image = settings.path;
+    request.image_id = settings.image_id;
     request.reference = settings.image;
     if (!settings.mounts.empty()) {
         request.mounts.push_back({launcher::MountSyntax::pyxis, settings.mounts});
@@ -106,7 +107,12 @@ Result<launcher::Request> Plugin::make_request(const SpankApi& api) const {
     request.mount_home = settings.mount_home;
     request.writable = settings.writable;
     request.keep_environment = settings.environment;
-    request.environment = api.environment();
+    auto environment = api.environment();
+    if (!environment) {
+        return base::fail(Code::system, "Slurm does not say what is in the task's environment",
+                          "see the log of slurmd");
+    }
+    request.environment = std::move(*environment);
     request.hostname_text = around_.node_name();
     request.job_id = step_->job_id;
     request.step_id = step_->step_id;
@@ -114,7 +120,7 @@ Result<launcher::Request> Plugin::make_request(const SpankApi& api) const {
         const auto arguments = api.arguments();
         if (arguments.empty() || !arguments.front().starts_with('/')) {
             return base::fail(Code::system, "Slurm does not say where the batch script is",
-                              "leave --container-batch away and use srun in the script");
+                              "leave --container-batch out and use srun in the script");
         }
         request.required_files.push_back(arguments.front());
     }
@@ -142,11 +148,11 @@ Result<void> Plugin::enter_container(SpankApi& api) {
         return base::fail(Code::internal, "the task has no container to enter");
     }
     for (const auto& warning : warnings_) {
-        around_.tell("warning: " + warning);
+        around_.report("warning: " + warning);
     }
     TRY(around_.enter(*handles_, [this](std::string_view text) {
         if (state_->claim_warning()) {
-            around_.tell("warning: " + std::string(text));
+            around_.report("warning: " + std::string(text));
         }
     }));
     for (const auto& change : handles_->record.environment) {
@@ -196,7 +202,7 @@ void Plugin::explain_missing_command(const SpankApi& api) {
                                 base::in_quotes(command), base::in_quotes(image),
                                 base::printable(path.substr(0, 400))),
                     "check the spelling, or mount the program's directory with --container-mounts"};
-    around_.tell("error: " + error.one_line());
+    around_.report("error: " + error.one_line());
 }
 
 /// Exits instead of returning -1: Slurm would run the command on the host where plugstack.conf says
@@ -204,7 +210,7 @@ void Plugin::explain_missing_command(const SpankApi& api) {
 void Plugin::fail_task(const SpankApi& api) {
     const auto line = failure_->one_line();
     if (!state_ || state_->claim_message()) {
-        around_.tell("error: " + line);
+        around_.report("error: " + line);
         api.log("slipway: " + line);
     }
     around_.leave(set_up_failed);

@@ -17,11 +17,15 @@ void check_carrier(std::string_view text) {
         return;
     }
     // What was accepted must be usable, and must say the same after another way around.
-    if (!settings->wants_container() || !settings->path.starts_with('/')) {
+    const bool located =
+        settings->image_id.empty()
+            ? settings->path.starts_with('/')
+            : settings->path.empty() && slipway::launcher::is_image_id(settings->image_id);
+    if (!settings->wants_container() || !located) {
         std::abort();
     }
     const auto again = decode_settings(encode_settings(*settings));
-    if (!again || encode_settings(*again) != encode_settings(*settings)) {
+    if (!again || *again != *settings) {
         std::abort();
     }
 }
@@ -42,8 +46,16 @@ void check_options(std::string_view text) {
         return;
     }
     settings->path = "/image";
-    if (!decode_settings(encode_settings(*settings))) {
+    const auto again = decode_settings(encode_settings(*settings));
+    if (!again || *again != *settings) {
         std::abort();
+    }
+}
+
+void check_answer(std::string_view text) {
+    const auto staged = parse_stage_answer(text);
+    if (staged && staged->path.empty() == staged->image_id.empty()) {
+        std::abort(); // one place for an image, and never two
     }
 }
 
@@ -62,7 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_options(text);
         break;
     default:
-        (void)parse_stage_answer(text);
+        check_answer(text);
         break;
     }
     return 0;

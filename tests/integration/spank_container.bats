@@ -62,7 +62,7 @@ teardown() { nothing_left; }
     done
 }
 
-@test "an image that only its owner can read works for him and for nobody else" {
+@test "an image that only its owner can read works for them and for nobody else" {
     local dir
     dir=$(work_dir)
     cp "$(image busybox)" "$dir/private.sif"

@@ -107,7 +107,12 @@ refused() {
     local sif
     sif=$(image busybox)
     refused option-invalid --container-image=
-    refused option-invalid --container-image="$sif" --container-mounts=nonsense,,
+    refused mount-invalid --container-image="$sif" --container-mounts=nonsense,,
+    refused option-invalid --container-image="$sif" --container-mounts=
+    refused option-invalid --container-image="$sif" --container-env=
+    refused option-invalid --container-image="$sif" --container-workdir=
+    refused option-conflict --container-image="$sif" --container-writable --container-readonly
+    refused option-conflict --container-image="$sif" --container-mount-home --no-container-mount-home
     refused option-invalid --container-image="$sif" --container-workdir=relative
     refused option-invalid --container-image="$sif" --container-mount-home=perhaps
     refused option-invalid --container-image="$sif" --container-env=A=B
@@ -117,14 +122,69 @@ refused() {
 }
 
 @test "sbatch and salloc refuse them before anything is queued" {
-    local command
+    local command option
     for command in "sbatch --wrap=true" "salloc true"; do
         # shellcheck disable=SC2086
         run alice ${command%% *} --container-image= ${command#* }
         expect_status 1
         expect_one_error option-invalid
     done
+    for option in --container-mounts=./d:relative --container-mounts=/a:/proc --container-mounts=/a:/b:r0 \
+        --container-mounts=d:/d --container-mounts= --container-workdir= --container-env= \
+        '--container-readonly --container-writable'; do
+        # shellcheck disable=SC2086
+        run alice sbatch --container-image=/x.sif $option --wrap=true
+        expect_status 1
+        expect_one_error '(option|mount)-[a-z-]+'
+    done
+    run alice sbatch --container-batch --wrap=true
+    expect_status 1
+    expect_one_error option-conflict
     [ -z "$(squeue -h)" ]
+}
+
+@test "a relative mount source counts from where sbatch is called, and alone it is its own target" {
+    local dir sif
+    dir=$(work_dir)
+    sif=$(image busybox)
+    mkdir "$dir/d" && echo content >"$dir/d/file"
+    cat >"$dir/job" <<END
+#!/bin/sh
+#SBATCH --container-image=$sif
+#SBATCH --container-mounts=./d,./d:/mnt:ro
+cd /
+srun -n1 cat /mnt/file $dir/d/file
+END
+    run alice sh -c "cd $dir && sbatch --wait --chdir=/ -o $dir/out job"
+    expect_status 0
+    run cat "$dir/out"
+    expect_lines 2 '^content$'
+}
+
+@test "container options without an image never run on the host" {
+    local dir name=_SLURM_SPANK_OPTION_slipway_container_mounts
+    dir=$(work_dir)
+    refused option-conflict --container-mounts=/tmp:/mnt
+    run alice env "$name=/tmp:/mnt" srun -n1 echo RAN
+    expect_status 1
+    expect_one_error option-conflict
+    # --export sets it behind the back of srun, so the node has to find it.
+    run alice srun -N2 -n4 --export="ALL,$name=/tmp:/mnt" echo RAN
+    expect_status 1
+    expect_lines 2 '^slipway: error: option-conflict: '
+    refuse_output RAN
+    # What users have in their profile says only what containers look like if there are any.
+    run alice env SLIPWAY_CONTAINER_MOUNTS=/tmp:/mnt PYXIS_CONTAINER_WRITABLE=1 srun -n1 echo fine
+    expect_status 0
+    expect_lines 1 '^fine$'
+    # And so does sbatch without an image: its sruns may name one.
+    run alice sh -c "cd $dir && sbatch --wait -o out --container-mounts=/tmp:/mnt --wrap 'srun -n1 echo plain; srun -n1 --container-image=$(image busybox) ls -d /mnt/.; srun -n1 --container-image=none echo none'"
+    expect_status 0
+    run cat "$dir/out"
+    expect_lines 1 '^plain$'
+    expect_lines 1 '^/mnt/\.$'
+    expect_lines 1 '^none$'
+    [ "$(sinfo -h -t drain,down | wc -l)" -eq 0 ]
 }
 
 @test "a value of a megabyte is refused where it is read" {

@@ -76,7 +76,7 @@ launcher_pids() { pgrep -f -- "^slipway-launch step .*--config $SLIPWAY_CONFIG" 
 @test "the time limit ends everything" {
     local dir
     dir=$(work_dir)
-    # Limits are whole minutes; the controller is told to see this one as over.
+    # Limits are whole minutes; the controller is made to see this one as over.
     local job
     job=$(container_job 300 --time=1)
     scontrol update job="$job" TimeLimit=0 2>/dev/null || true
@@ -95,7 +95,7 @@ launcher_pids() { pgrep -f -- "^slipway-launch step .*--config $SLIPWAY_CONFIG" 
         kill -"$signal" "$pid"
         [ "$signal" != INT ] || { sleep 0.1; kill -INT "$pid" || true; }
         wait_for 10 sh -c "! kill -0 $pid 2>/dev/null"
-        # A killed srun cannot tell; Slurm notices by itself in time.
+        # A killed srun cannot report it; Slurm notices by itself in time.
         [ "$signal" != KILL ] || scancel --name="signal$signal"
         wait_for 20 cluster_idle
     done

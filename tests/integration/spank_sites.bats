@@ -65,7 +65,7 @@ own_inside() { (. "$OWN" && nsenter -m -t "$(cat "$CLUSTER_DIR/run/slurmctld.pid
     expect_one_error image-not-found
 }
 
-@test "a slip in plugstack.conf stops containers with a clear line, and no other job" {
+@test "a mistake in plugstack.conf stops containers with a clear line, and no other job" {
     plugstack 's/config=/confg=/'
     run alice srun -N2 -n2 echo fine
     expect_status 0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A core that tells the test program which calls reached it.
+// A core that reports to the test program which calls reached it.
 #include "spank/core.hpp"
 
 #ifndef FAKE_INTERFACE

@@ -39,7 +39,11 @@ class FakeSlurm final : public SpankApi {
     [[nodiscard]] std::optional<gid_t> gid() const override { return group; }
     [[nodiscard]] std::vector<gid_t> supplementary_groups() const override { return groups; }
     [[nodiscard]] std::vector<std::string> arguments() const override { return argv; }
-    [[nodiscard]] std::vector<std::string> environment() const override {
+    bool environment_unreadable = false;
+    [[nodiscard]] std::optional<std::vector<std::string>> environment() const override {
+        if (environment_unreadable) {
+            return std::nullopt;
+        }
         std::vector<std::string> list;
         for (const auto& [name, value] : job_env) {
             std::string entry = name;
@@ -49,7 +53,8 @@ class FakeSlurm final : public SpankApi {
     }
     [[nodiscard]] std::optional<std::string> get_env(const std::string& name) const override {
         const auto found = job_env.find(name);
-        return found == job_env.end() ? std::nullopt : std::optional(found->second);
+        return environment_unreadable || found == job_env.end() ? std::nullopt
+                                                                : std::optional(found->second);
     }
     bool set_env(const std::string& name, const std::string& value) override {
         job_env[name] = value;
@@ -73,7 +78,7 @@ class FakeSurroundings final : public Surroundings {
     std::map<std::string, int> programs; ///< what can_run() says; missing: ENOENT
     base::Result<Staged> staging = base::fail(base::Code::not_staged, "no client", "use a path");
     std::vector<std::string> staged;
-    std::vector<std::string> told;
+    std::vector<std::string> reported;
     std::optional<base::Error> launcher_missing;
     std::optional<base::Error> start_error;
     std::optional<base::Error> enter_error;
@@ -104,7 +109,7 @@ class FakeSurroundings final : public Surroundings {
     [[nodiscard]] bool is_regular_file(const std::string& path) const override {
         return std::find(files.begin(), files.end(), path) != files.end();
     }
-    void tell(const std::string& line) override { told.push_back(line); }
+    void report(const std::string& line) override { reported.push_back(line); }
     void leave(int exit_code) override { throw Left{exit_code}; }
     [[nodiscard]] std::string node_name() const override { return "node1"; }
     base::Result<std::string> launcher_path(const Arguments&) const override {

@@ -33,6 +33,7 @@ struct Slurm {
     std::uint32_t step = 0;
     int task = 0;
     std::vector<std::string> job_env;
+    bool environment_unreadable = false;
     std::vector<std::string> registered;
     std::vector<std::string> notes; ///< calls that reached the core
     spank_opt_cb_f callback = nullptr;
@@ -69,6 +70,9 @@ EXPORTED spank_err_t spank_get_item(spank_t, spank_item_t item, ...) {
     va_end(arguments);
     if (slurm.context != S_CTX_REMOTE) {
         return ESPANK_NOT_REMOTE;
+    }
+    if (item == S_JOB_ENV && slurm.environment_unreadable) {
+        return ESPANK_ENV_NOEXIST;
     }
     if (item == S_JOB_STEPID) {
         *static_cast<std::uint32_t*>(target) = slurm.step;
@@ -186,7 +190,7 @@ TEST_CASE("options are registered in srun, sbatch, salloc and slurmstepd only", 
         {S_CTX_REMOTE, option_count},
         {S_CTX_SLURMD, 0},
         {S_CTX_JOB_SCRIPT, 0},
-        {S_CTX_ERROR, 0},
+        {S_CTX_ERROR, option_count}, // it may be slurmstepd
     }));
     Loaded front;
     slurm.context = context;
@@ -260,6 +264,21 @@ TEST_CASE("variables bring the core", "[front]") {
     const Variable variable(context == S_CTX_REMOTE ? "UNRELATED" : name, "x");
     front.init();
     CHECK(front.post_opt() == 0);
+    CHECK(slurm.notes == Names{"init_post_opt"});
+}
+
+TEST_CASE("what cannot be found out counts as a trace", "[front]") {
+    const bool known = GENERATE(true, false);
+    Loaded front(nullptr);
+    slurm.context = known ? S_CTX_REMOTE : S_CTX_ERROR;
+    slurm.environment_unreadable = true;
+    CHECK(front.init() == 0);
+    CHECK(front.post_opt() == 0);
+    CHECK(front.ends("slurm_spank_task_init").first == set_up_failed);
+    Loaded whole;
+    slurm.context = known ? S_CTX_REMOTE : S_CTX_ERROR;
+    slurm.environment_unreadable = true;
+    CHECK(whole.post_opt() == 0);
     CHECK(slurm.notes == Names{"init_post_opt"});
 }
 

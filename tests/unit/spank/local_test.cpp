@@ -60,7 +60,7 @@ TEST_CASE("a job without a container is left alone", "[spank]") {
     Submission one;
     one.around.env[carrier_variable] = "left over";
     CHECK_FALSE(one.submit());
-    CHECK(one.around.told.empty());
+    CHECK(one.around.reported.empty());
     CHECK(one.slurm.control.empty());
     CHECK(one.around.env.empty());
     CHECK(one.around.staged.empty());
@@ -90,7 +90,7 @@ TEST_CASE("a relative path without a directory is an error", "[spank]") {
     one.around.cwd.clear();
     one.with(OptionId::image, "./a.sif");
     CHECK(one.submit() == 1);
-    CHECK(mentions(one.around.told, "image-not-found"));
+    CHECK(mentions(one.around.reported, "image-not-found"));
 }
 
 TEST_CASE("a path that grows too long is refused", "[spank]") {
@@ -98,25 +98,103 @@ TEST_CASE("a path that grows too long is refused", "[spank]") {
     one.around.cwd = "/" + std::string(200, 'd');
     one.with(OptionId::image, ("./" + std::string(4000, 'a')).c_str());
     CHECK(one.submit() == 1);
-    CHECK(mentions(one.around.told, "option-too-long"));
+    CHECK(mentions(one.around.reported, "option-too-long"));
 }
 
 TEST_CASE("a reference is staged, and what was staged is handed on", "[spank]") {
     Submission one;
-    one.around.staging = Staged{"/store/images/x.sif", "docker://debian@sha256:12"};
+    one.around.staging = Staged{"", "/store/images/x.sif", "docker://debian@sha256:12"};
     one.with(OptionId::image, "docker://debian");
     CHECK_FALSE(one.submit());
     CHECK(one.around.staged == std::vector<std::string>{"docker://debian"});
     CHECK(one.carried().path == "/store/images/x.sif");
+    CHECK(one.carried().image_id.empty());
     CHECK(one.carried().image == "docker://debian@sha256:12");
     CHECK(one.handed_on("container-image") == "docker://debian@sha256:12");
+}
+
+TEST_CASE("an image of the site's store is handed on by its id, and by no path", "[spank]") {
+    Submission one;
+    const std::string id(64, 'd');
+    one.around.staging = Staged{id, "", "docker://debian:12@sha256:12"};
+    one.with(OptionId::image, "docker://debian:12");
+    CHECK_FALSE(one.submit());
+    CHECK(one.carried().image_id == id);
+    CHECK(one.carried().path.empty());
+    CHECK(one.handed_on("container-image") == "docker://debian:12@sha256:12");
+}
+
+TEST_CASE("mounts become absolute where srun is called", "[spank]") {
+    Submission one;
+    one.with(OptionId::image, "/a").with(OptionId::mounts, "./d,../e:/f:ro,/g:/h");
+    CHECK_FALSE(one.submit());
+    const auto* const absolute = "/home/u/./d:/home/u/d,/home/u/../e:/f:ro,/g:/h";
+    CHECK(one.carried().mounts == absolute);
+    CHECK(one.handed_on("container-mounts") == absolute);
+
+    Submission nowhere;
+    nowhere.around.cwd.clear();
+    nowhere.with(OptionId::image, "/a").with(OptionId::mounts, "./d:/d");
+    CHECK(nowhere.submit() == 1);
+    CHECK(mentions(nowhere.around.reported, "mount-invalid: --container-mounts"));
+
+    Submission grown;
+    grown.around.cwd = "/" + std::string(200, 'd');
+    grown.with(OptionId::image, "/a")
+        .with(OptionId::mounts, ("./" + std::string(4000, 'a')).c_str());
+    CHECK(grown.submit() == 1);
+    CHECK(mentions(grown.around.reported, "option-too-long"));
+}
+
+TEST_CASE("options that contradict each other are refused, but not what a job hands down",
+          "[spank]") {
+    const auto context = GENERATE(Context::local, Context::allocator);
+    const auto [first, second] =
+        GENERATE(table<OptionId, OptionId>({{OptionId::readonly, OptionId::writable},
+                                            {OptionId::mount_home, OptionId::no_mount_home}}));
+    Submission typed({}, context);
+    typed.with(OptionId::image, "/a").with(first, "on").with(second, nullptr);
+    CHECK(typed.submit() == 1);
+    CHECK(mentions(typed.around.reported, "option-conflict"));
+
+    Submission inherited({}, context);
+    inherited.around.env[inherited_variable(row_of(first).name)] = "on";
+    inherited.with(OptionId::image, "/a").with(first, "on").with(second, nullptr);
+    CHECK_FALSE(inherited.submit());
+
+    Submission taken_back({}, context);
+    taken_back.with(OptionId::image, "/a").with(first, "off").with(second, "on");
+    CHECK_FALSE(taken_back.submit());
+}
+
+TEST_CASE("no credentials go to the nodes", "[spank]") {
+    const auto submit = [](Context context) {
+        Submission one({}, context);
+        one.around.env = {{"SLIPWAY_DOCKER_USERNAME", "u"},
+                          {"SLIPWAY_DOCKER_PASSWORD", "p"},
+                          {"SINGULARITY_DOCKER_USERNAME", "u"},
+                          {"SINGULARITY_DOCKER_PASSWORD", "p"},
+                          {"APPTAINER_DOCKER_USERNAME", "u"},
+                          {"APPTAINER_DOCKER_PASSWORD", "p"},
+                          {"DOCKER_USERNAME", "u"},
+                          {"DOCKER_PASSWORD", "p"},
+                          {"REGISTRY_AUTH_FILE", "/f"}};
+        one.with(OptionId::image, "/a");
+        CHECK_FALSE(one.submit());
+        CHECK(one.around.get_env("REGISTRY_AUTH_FILE")); // a path
+        return std::count_if(one.around.env.begin(), one.around.env.end(), [](const auto& entry) {
+            return entry.first.find("DOCKER_") != std::string::npos;
+        });
+    };
+    CHECK(submit(Context::local) == 0);
+    CHECK(submit(Context::allocator) == 8); // its sruns may stage more
 }
 
 TEST_CASE("sbatch begins the staging and goes on, unless its script needs the image", "[spank]") {
     const auto how = [](bool sbatch, const char* batch) {
         Submission one;
         one.around.is_sbatch = sbatch;
-        one.around.staging = Staged{"/store/images/x.sif", "docker://debian@sha256:12"};
+        one.around.staging = Staged{"", "/store/images/x.sif", "docker://debian@sha256:12"};
         one.with(OptionId::image, "docker://debian");
         if (batch != nullptr) {
             one.with(OptionId::batch, batch);
@@ -134,14 +212,14 @@ TEST_CASE("a failed staging ends the submission", "[spank]") {
     Submission one;
     one.with(OptionId::image, "docker://debian");
     CHECK(one.submit() == 1);
-    CHECK(one.around.told ==
+    CHECK(one.around.reported ==
           std::vector<std::string>{"error: not-staged: no client (hint: use a path)"});
     CHECK(one.slurm.control.empty());
     Submission silent;
     silent.around.staging = base::fail(base::Code::not_staged, "");
     silent.with(OptionId::image, "docker://debian");
     CHECK(silent.submit() == 1);
-    CHECK(silent.around.told.empty()); // the client has spoken
+    CHECK(silent.around.reported.empty()); // the client has spoken
 }
 
 TEST_CASE("SLURM_EXIT_ERROR is honoured as Slurm does", "[spank]") {
@@ -155,9 +233,9 @@ TEST_CASE("one clear line for every bad option, and nothing submitted", "[spank]
     Submission one;
     one.with(OptionId::image, "/a.sif").with(OptionId::workdir, "relative");
     CHECK(one.submit() == 1);
-    REQUIRE(one.around.told.size() == 1);
-    CHECK(one.around.told[0].starts_with("error: option-invalid: --container-workdir"));
-    CHECK(one.around.told[0].find("(hint: ") != std::string::npos);
+    REQUIRE(one.around.reported.size() == 1);
+    CHECK(one.around.reported[0].starts_with("error: option-invalid: --container-workdir"));
+    CHECK(one.around.reported[0].find("(hint: ") != std::string::npos);
     CHECK_FALSE(one.around.get_env(carrier_variable));
 }
 
@@ -218,6 +296,7 @@ TEST_CASE("beside pyxis its variables are not ours, and options carry the prefix
 TEST_CASE("the later of two opposites is the only one handed on", "[spank]") {
     Submission one;
     one.slurm.control[slurm_option_variable("no-container-mount-home")] = "on"; // as Slurm did it
+    one.around.env[inherited_variable("no-container-mount-home")] = "on";
     one.with(OptionId::image, "/a").with(OptionId::no_mount_home, "on");
     one.with(OptionId::mount_home, "on");
     CHECK_FALSE(one.submit());
@@ -230,23 +309,47 @@ TEST_CASE("none takes a step out of the job's container", "[spank]") {
     one.around.env["SLIPWAY_CONTAINER_IMAGE"] = "/job.sif";
     one.with(OptionId::image, "/inherited.sif").with(OptionId::image, "none");
     CHECK_FALSE(one.submit());
-    CHECK_FALSE(one.around.get_env(carrier_variable));
+    CHECK(one.around.get_env(carrier_variable) == carrier_no_container);
 }
 
-TEST_CASE("a container option without an image is a slip in srun", "[spank]") {
+TEST_CASE("a container option without an image is a mistake in srun", "[spank]") {
     Submission typed;
     typed.with(OptionId::mounts, "/a:/b");
     CHECK(typed.submit() == 1);
-    CHECK(mentions(typed.around.told, "--container-mounts is given without an image"));
+    CHECK(mentions(typed.around.reported, "--container-mounts is given without an image"));
 
     Submission inherited;
     inherited.around.env["SLURM_SPANK_" + slurm_option_variable("container-mounts")] = "/a:/b";
     inherited.with(OptionId::mounts, "/a:/b");
     CHECK_FALSE(inherited.submit());
+    CHECK(inherited.around.get_env(carrier_variable) == carrier_no_container);
 
     Submission variable;
     variable.around.env["PYXIS_CONTAINER_MOUNTS"] = "/a:/b";
     CHECK_FALSE(variable.submit());
+    CHECK_FALSE(variable.around.get_env(carrier_variable));
+
+    Submission by_hand; // behind the back of srun, which does not call the plugin for it
+    by_hand.around.env[slurm_option_variable("container-mounts")] = "/a:/b";
+    CHECK(by_hand.submit() == 1);
+    CHECK(mentions(by_hand.around.reported, "option-conflict: the variable "));
+
+    Submission salloc; // exports both forms
+    salloc.around.env[slurm_option_variable("container-mounts")] = "/a:/b";
+    salloc.around.env[inherited_variable("container-mounts")] = "/a:/b";
+    salloc.with(OptionId::mounts, "/a:/b");
+    CHECK_FALSE(salloc.submit());
+
+    Submission image_by_hand; // the node checks it
+    image_by_hand.around.env[slurm_option_variable("container-mounts")] = "/a:/b";
+    image_by_hand.around.env[slurm_option_variable("container-image")] = "/a";
+    CHECK_FALSE(image_by_hand.submit());
+    CHECK_FALSE(image_by_hand.around.get_env(carrier_variable));
+
+    Submission script({}, Context::allocator); // asks for its own script to run in no image
+    script.with(OptionId::batch, "on");
+    CHECK(script.submit() == 1);
+    CHECK(mentions(script.around.reported, "--container-batch is given without an image"));
 
     Submission batch({}, Context::allocator); // the sruns inside may name images
     batch.with(OptionId::mounts, "/a:/b");
@@ -263,7 +366,7 @@ TEST_CASE("components of a heterogeneous job must agree", "[spank]") {
     CHECK_FALSE(differ.submit());
     differ.with(OptionId::image, "/b");
     CHECK(differ.submit() == 1);
-    CHECK(mentions(differ.around.told, "option-conflict"));
+    CHECK(mentions(differ.around.reported, "option-conflict"));
     Submission second_only;
     CHECK_FALSE(second_only.submit());
     second_only.with(OptionId::image, "/b");
@@ -275,26 +378,26 @@ TEST_CASE("a component without a container must agree with the later ones, too",
     one.plugin.plain_component();
     one.with(OptionId::image, "/a");
     CHECK(one.submit() == 1);
-    CHECK(mentions(one.around.told, "option-conflict"));
+    CHECK(mentions(one.around.reported, "option-conflict"));
 }
 
 TEST_CASE("one reference is staged once for all components", "[spank]") {
     Submission one({}, Context::allocator);
-    one.around.staging = Staged{"/store/x.sif", "docker://d@sha256:1"};
+    one.around.staging = Staged{"", "/store/x.sif", "docker://d@sha256:1"};
     one.with(OptionId::image, "docker://d");
     CHECK_FALSE(one.submit());
     CHECK_FALSE(one.submit());
     CHECK(one.around.staged.size() == 1);
 }
 
-TEST_CASE("a slip in plugstack.conf stops containers, not jobs", "[spank]") {
+TEST_CASE("a mistake in plugstack.conf stops containers, not jobs", "[spank]") {
     std::string word = "confg=/etc/x";
     Submission plain({word});
     CHECK_FALSE(plain.submit());
     Submission container({word});
     container.with(OptionId::image, "/a");
     CHECK(container.submit() == 1);
-    CHECK(mentions(container.around.told, "plugin-misconfigured"));
+    CHECK(mentions(container.around.reported, "plugin-misconfigured"));
 }
 
 TEST_CASE("numbers that are no option are ignored", "[spank]") {

@@ -25,6 +25,24 @@ base::Code error_of(OptionId id, std::string_view value) {
     return settings ? base::Code::internal : settings.error().code;
 }
 
+/// Every member filled, and filled differently from what it is without any option. One more member
+/// does not compile here.
+Settings full_settings() {
+    Settings settings;
+    auto& [image, image_id, path, mounts, workdir, environment, mount_home, writable, batch] =
+        settings;
+    image = "docker://debian:12@sha256:00ff";
+    image_id = "";
+    path = "/images/with blank;and=signs%/é.sif";
+    mounts = "/a b:/c,/d:/e:ro";
+    workdir = "/w";
+    environment = {"A", "B"};
+    mount_home = Switch::off;
+    writable = Switch::on;
+    batch = Switch::off;
+    return settings;
+}
+
 } // namespace
 
 TEST_CASE("the option table keeps Slurm's rules", "[spank]") {
@@ -43,6 +61,44 @@ TEST_CASE("the option table keeps Slurm's rules", "[spank]") {
         CHECK(row_named(name) == &row);
     }
     CHECK(row_named("container-imag") == nullptr);
+}
+
+TEST_CASE("every option fills its member, and no other option does", "[spank]") {
+    std::set<std::string> encoded;
+    for (const auto& row : option_table) {
+        CAPTURE(row.name);
+        const auto* value = row.kind == ValueKind::on_off   ? "on"
+                            : row.kind == ValueKind::mounts ? "/a:/b"
+                            : row.kind == ValueKind::names  ? "A"
+                                                            : "/x";
+        auto got = settings_of({{row.id, value}});
+        REQUIRE(got);
+        CHECK(*got != Settings{});
+        got->image = "/i";
+        got->path = "/i";
+        if (row.id != OptionId::image) {
+            CHECK(encoded.insert(encode_settings(*got)).second);
+        }
+        const auto again = decode_settings(encode_settings(*got));
+        REQUIRE(again);
+        CHECK(*again == *got);
+    }
+}
+
+TEST_CASE("options that say the opposite of each other are found", "[spank]") {
+    const auto found = [](std::initializer_list<std::pair<OptionId, const char*>> values) {
+        Options options;
+        for (const auto& [id, value] : values) {
+            options.take(id, value);
+        }
+        return options.contradiction().has_value();
+    };
+    CHECK(found({{OptionId::readonly, nullptr}, {OptionId::writable, nullptr}}));
+    CHECK(found({{OptionId::mount_home, "1"}, {OptionId::no_mount_home, "yes"}}));
+    CHECK(found({{OptionId::mount_home, "off"}, {OptionId::no_mount_home, "off"}}));
+    CHECK_FALSE(found({{OptionId::readonly, "off"}, {OptionId::writable, "on"}}));
+    CHECK_FALSE(found({{OptionId::readonly, "on"}, {OptionId::mount_home, "on"}}));
+    CHECK_FALSE(found({{OptionId::batch, "on"}}));
 }
 
 TEST_CASE("the last value wins, and the later of two opposites", "[spank]") {
@@ -100,13 +156,20 @@ TEST_CASE("values are checked strictly", "[spank]") {
     CHECK(error_of(OptionId::image, std::string(4097, 'a')) == Code::option_too_long);
     CHECK(error_of(OptionId::image, std::string(1 << 20, 'a')) == Code::option_too_long);
     CHECK(error_of(OptionId::mounts, "/a:/b,/c:/d:ro+rbind") == Code::internal);
-    CHECK(error_of(OptionId::mounts, "") == Code::internal);
-    CHECK(error_of(OptionId::mounts, "/a:/b,,/c:/d") == Code::option_invalid);
-    CHECK(error_of(OptionId::mounts, "/a:") == Code::option_invalid);
-    CHECK(error_of(OptionId::mounts, ":/b") == Code::option_invalid);
-    CHECK(error_of(OptionId::mounts, "/a:/b:ro:x") == Code::option_invalid);
+    CHECK(error_of(OptionId::mounts, "./d,../e:/f") == Code::internal);
+    CHECK(error_of(OptionId::mounts, "") == Code::option_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:/b,,/c:/d") == Code::mount_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:") == Code::mount_target_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:b") == Code::mount_target_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:/proc") == Code::mount_target_invalid);
+    CHECK(error_of(OptionId::mounts, ":/b") == Code::mount_invalid);
+    CHECK(error_of(OptionId::mounts, "a:/b") == Code::mount_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:/b:r0") == Code::mount_invalid);
+    CHECK(error_of(OptionId::mounts, "/a:/b:ro:x") == Code::mount_invalid);
     CHECK(error_of(OptionId::workdir, "/w") == Code::internal);
     CHECK(error_of(OptionId::workdir, "w") == Code::option_invalid);
+    CHECK(error_of(OptionId::workdir, "") == Code::option_invalid);
+    CHECK(error_of(OptionId::environment, "") == Code::option_invalid);
     CHECK(error_of(OptionId::environment, "A,B_2,_c") == Code::internal);
     CHECK(error_of(OptionId::environment, "A=1") == Code::option_invalid);
     CHECK(error_of(OptionId::environment, "2A") == Code::option_invalid);
@@ -126,7 +189,7 @@ TEST_CASE("errors name the option, never repeat a long value, and say what to do
     CHECK(line.size() < 300);
 }
 
-TEST_CASE("the first of several errors is the one that is told", "[spank]") {
+TEST_CASE("the first of several errors is the one that is reported", "[spank]") {
     Options options;
     options.take(OptionId::workdir, std::string_view("nowhere"));
     options.take(OptionId::image, std::string_view(""));
@@ -148,29 +211,19 @@ TEST_CASE("switches understand what people write", "[spank]") {
 }
 
 TEST_CASE("settings survive the way to the node", "[spank]") {
-    Settings settings;
-    settings.image = "docker://debian:12@sha256:00ff";
-    settings.path = "/images/with blank;and=signs%/é.sif";
-    settings.mounts = "/a b:/c,/d:/e:ro";
-    settings.workdir = "/w";
-    settings.environment = {"A", "B"};
-    settings.mount_home = Switch::off;
-    settings.writable = Switch::on;
-    settings.batch = Switch::off;
+    auto settings = full_settings();
     const auto text = encode_settings(settings);
     for (const char c : text) {
         REQUIRE((c > 0x20 && c < 0x7f));
     }
-    const auto got = decode_settings(text);
+    auto got = decode_settings(text);
     REQUIRE(got);
-    CHECK(encode_settings(*got) == text);
-    CHECK(got->image == settings.image);
-    CHECK(got->path == settings.path);
-    CHECK(got->mounts == settings.mounts);
-    CHECK(got->environment == settings.environment);
-    CHECK(got->mount_home == Switch::off);
-    CHECK(got->writable == Switch::on);
-    CHECK(got->batch == Switch::off);
+    CHECK(*got == settings);
+    settings.path.clear();
+    settings.image_id = std::string(64, 'a');
+    got = decode_settings(encode_settings(settings));
+    REQUIRE(got);
+    CHECK(*got == settings);
 }
 
 TEST_CASE("a carrier that was written by hand is checked like options", "[spank]") {
@@ -184,6 +237,14 @@ TEST_CASE("a carrier that was written by hand is checked like options", "[spank]
           "path=/a%zz;container-image=x", "path=/a%0a;container-image=x",
           "path=/a b;container-image=x", "path=/a%2;container-image=x",
           "path=/a;container-image=x;", "path=/a%00;container-image=x"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(decode_settings(bad));
+    }
+    const std::string id(64, 'a');
+    CHECK(decode_settings("id=" + id + ";container-image=x"));
+    for (const auto& bad :
+         {"id=" + id + "a;container-image=x", std::string("id=..;container-image=x"),
+          "id=" + id + ";path=/a;container-image=x", "path=/a;id=" + id + ";container-image=x"}) {
         CAPTURE(bad);
         CHECK_FALSE(decode_settings(bad));
     }

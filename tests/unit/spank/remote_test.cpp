@@ -45,8 +45,8 @@ struct Node {
         CHECK((code || result == 0));
         return code;
     }
-    [[nodiscard]] bool told(const std::string& text) const {
-        return std::any_of(around.told.begin(), around.told.end(),
+    [[nodiscard]] bool reported(const std::string& text) const {
+        return std::any_of(around.reported.begin(), around.reported.end(),
                            [&](const auto& line) { return line.find(text) != std::string::npos; });
     }
 
@@ -107,7 +107,85 @@ TEST_CASE("the carrier makes the container", "[spank]") {
     CHECK(facts.config_path.empty());
     CHECK(node.around.entered == 1);
     CHECK(node.slurm.job_env == std::map<std::string, std::string>{{"PATH", "/usr/bin"}});
-    CHECK(node.around.told.empty());
+    CHECK(node.around.reported.empty());
+}
+
+TEST_CASE("an image of the site's store goes to the launcher by its id alone", "[spank]") {
+    Node node;
+    const std::string id(64, '1');
+    Settings settings;
+    settings.image = "docker://debian:12@sha256:1";
+    settings.image_id = id;
+    node.carried(encode_settings(settings));
+    node.begin();
+    CHECK_FALSE(node.task());
+    CHECK(node.around.starts.at(0).image_id == id);
+    CHECK(node.around.starts.at(0).image.empty());
+}
+
+TEST_CASE("what cannot be found out counts as a container that was asked for", "[spank]") {
+    Node blind;
+    blind.slurm.environment_unreadable = true;
+    blind.begin();
+    CHECK(blind.task() == 1);
+    CHECK(blind.reported("job's environment"));
+
+    Node later; // readable in slurmstepd, not in the task
+    later.carried(carrier());
+    later.begin();
+    later.slurm.environment_unreadable = true;
+    CHECK(later.task() == 1);
+    CHECK(later.reported("task's environment"));
+
+    Node stepless;
+    stepless.slurm.step.reset();
+    stepless.carried(carrier());
+    stepless.begin();
+    CHECK(stepless.task() == 1);
+    CHECK(stepless.reported("which step"));
+
+    Node plain; // with nothing that asks for a container, the step does not matter
+    plain.slurm.step.reset();
+    plain.begin();
+    CHECK_FALSE(plain.task());
+
+    Node unknown;
+    unknown.slurm.where = Context::error;
+    unknown.carried("rubbish");
+    unknown.begin();
+    CHECK(unknown.task() == 1);
+}
+
+TEST_CASE("options without an image that no srun has seen end the task", "[spank]") {
+    Node by_hand;
+    by_hand.with(OptionId::mounts, "/a:/b");
+    by_hand.begin();
+    CHECK(by_hand.task() == 1);
+    CHECK(by_hand.task() == 1);
+    CHECK(by_hand.around.reported.size() == 1);
+    CHECK(by_hand.reported("option-conflict"));
+
+    Node seen; // srun has found that there is no container
+    seen.with(OptionId::mounts, "/a:/b").carried(carrier_no_container);
+    seen.begin();
+    CHECK_FALSE(seen.task());
+    CHECK(seen.around.starts.empty());
+    CHECK(seen.slurm.job_env.empty());
+
+    Node none;
+    none.with(OptionId::mounts, "/a:/b").with(OptionId::image, "none");
+    none.begin();
+    CHECK_FALSE(none.task());
+
+    Node script(batch_step); // stays on the host anyway
+    script.with(OptionId::mounts, "/a:/b");
+    script.begin();
+    CHECK_FALSE(script.task());
+
+    Node inside(batch_step);
+    inside.with(OptionId::mounts, "/a:/b").with(OptionId::batch, "on");
+    inside.begin();
+    CHECK(inside.task() == 1);
 }
 
 TEST_CASE("the first task starts, the others join, the last one to end stops", "[spank]") {
@@ -161,7 +239,7 @@ TEST_CASE("whatever fails on the node, no callback says so and no command runs",
     CAPTURE(what);
     std::string expected;
     std::vector<char*> arguments;
-    std::string slip = "confg=/x";
+    std::string mistake = "confg=/x";
     if (what == 0) {
         node.carried("path=relative;container-image=x");
         expected = "option-invalid";
@@ -179,10 +257,10 @@ TEST_CASE("whatever fails on the node, no callback says so and no command runs",
         expected = "option-too-long";
     } else if (what == 5) {
         node.with(OptionId::image, "/a").with(OptionId::mounts, "::");
-        expected = "option-invalid";
+        expected = "mount-invalid";
     } else if (what == 6) {
         node.carried(carrier());
-        arguments.push_back(slip.data());
+        arguments.push_back(mistake.data());
         expected = "plugin-misconfigured";
     } else if (what == 7) {
         node.carried(carrier());
@@ -205,13 +283,13 @@ TEST_CASE("whatever fails on the node, no callback says so and no command runs",
     node.begin(arguments);
     CHECK(node.task() == 1);
     CHECK(node.around.entered == 0);
-    REQUIRE(node.around.told.size() == 1);
-    CHECK(node.told(expected));
-    CHECK(node.told("error: "));
+    REQUIRE(node.around.reported.size() == 1);
+    CHECK(node.reported(expected));
+    CHECK(node.reported("error: "));
     CHECK(node.slurm.logged.size() == 1);
 }
 
-TEST_CASE("a failed start is told once, and no task tries again", "[spank]") {
+TEST_CASE("a failed start is reported once, and no task tries again", "[spank]") {
     Node node;
     node.carried(carrier());
     node.around.start_error = base::Error{base::Code::image_corrupt, 0, "bad", "hint"};
@@ -220,7 +298,7 @@ TEST_CASE("a failed start is told once, and no task tries again", "[spank]") {
         CHECK(node.task() == 1);
     }
     CHECK(node.around.starts.size() == 1);
-    CHECK(node.around.told.size() == 1);
+    CHECK(node.around.reported.size() == 1);
 }
 
 TEST_CASE("a task whose privileged half never ran does not run on the host", "[spank]") {
@@ -228,7 +306,7 @@ TEST_CASE("a task whose privileged half never ran does not run on the host", "[s
     node.carried(carrier());
     node.begin();
     CHECK(exit_code_of([&] { node.plugin.task_init(node.slurm); }) == 1);
-    CHECK(node.told("internal"));
+    CHECK(node.reported("internal"));
 }
 
 TEST_CASE("a variable that cannot be set ends the task", "[spank]") {
@@ -238,7 +316,7 @@ TEST_CASE("a variable that cannot be set ends the task", "[spank]") {
     node.around.changes = {{"PATH", "/usr/bin"}};
     node.slurm.refuses_variables = true;
     CHECK(node.task() == 1);
-    CHECK(node.told("PATH"));
+    CHECK(node.reported("PATH"));
 }
 
 TEST_CASE("an exception ends the task, not the rule", "[spank]") {
@@ -247,7 +325,7 @@ TEST_CASE("an exception ends the task, not the rule", "[spank]") {
     node.begin();
     node.plugin.remember({base::Code::internal, 0, "in the plugin: bad_alloc", ""});
     CHECK(node.task() == 1);
-    CHECK(node.told("bad_alloc"));
+    CHECK(node.reported("bad_alloc"));
 }
 
 TEST_CASE("an absolute path set by hand is accepted: it is opened as the user", "[spank]") {
@@ -337,7 +415,7 @@ TEST_CASE("warnings of the launcher reach the user before the command", "[spank]
     node.around.programs["/bin/true"] = 0;
     node.begin();
     CHECK_FALSE(node.task());
-    CHECK(node.around.told == std::vector<std::string>{"warning: a mount was skipped"});
+    CHECK(node.around.reported == std::vector<std::string>{"warning: a mount was skipped"});
 }
 
 TEST_CASE("a missing command is explained, once, and left to Slurm", "[spank]") {
@@ -348,9 +426,10 @@ TEST_CASE("a missing command is explained, once, and left to Slurm", "[spank]") 
     node.begin();
     CHECK_FALSE(node.task());
     CHECK_FALSE(node.task());
-    REQUIRE(node.around.told.size() == 1);
-    CHECK(node.told("error: command-not-found: there is no 'nosuch' in the container 'debian.sif' "
-                    "(PATH there: /usr/bin:/bin) (hint: "));
+    REQUIRE(node.around.reported.size() == 1);
+    CHECK(node.reported(
+        "error: command-not-found: there is no 'nosuch' in the container 'debian.sif' "
+        "(PATH there: /usr/bin:/bin) (hint: "));
 }
 
 TEST_CASE("commands are looked up as Slurm does", "[spank]") {
@@ -372,15 +451,15 @@ TEST_CASE("commands are looked up as Slurm does", "[spank]") {
     node.around.programs[exists] = result;
     node.begin();
     CHECK_FALSE(node.task());
-    CHECK(node.told("command-not-found") == complains);
-    CHECK(node.told("cannot be executed") == (result == EACCES));
+    CHECK(node.reported("command-not-found") == complains);
+    CHECK(node.reported("cannot be executed") == (result == EACCES));
 }
 
-TEST_CASE("srun --multi-prog has a command per task that nobody tells", "[spank]") {
+TEST_CASE("srun --multi-prog has a command per task that nobody names", "[spank]") {
     Node node;
     node.carried(carrier());
     node.slurm.argv = {"tasks.conf", "0 hostname\n1 date\n"};
     node.begin();
     CHECK_FALSE(node.task());
-    CHECK(node.around.told.empty());
+    CHECK(node.around.reported.empty());
 }

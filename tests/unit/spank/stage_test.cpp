@@ -5,11 +5,12 @@
 #include "spank/surroundings.hpp"
 
 #include <catch2/catch.hpp>
-#include <csignal>
-#include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <ctime>
 
 using namespace slipway;
 using namespace slipway::spank;
@@ -42,8 +43,9 @@ TEST_CASE("the staging client's answer is taken when it is whole", "[spank]") {
     CHECK(staged->pinned == "docker://a b@sha256:1");
 }
 
-TEST_CASE("sbatch's client is told not to wait", "[spank]") {
-    const Client client("echo path=/store/x.sif; echo pinned=x@sha256:1; [ \"$*\" = '--detach x' ]");
+TEST_CASE("sbatch's client is reported not to wait", "[spank]") {
+    const Client client(
+        "echo path=/store/x.sif; echo pinned=x@sha256:1; [ \"$*\" = '--detach x' ]");
     CHECK(run_stage_client(client.path, "", "x", Staging::begin));
 }
 
@@ -60,14 +62,22 @@ TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]")
     const Client killed("kill -9 $$");
     staged = run_stage_client(killed.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
-    CHECK(staged.error().message.find("killed") != std::string::npos);
+    CHECK(staged.error().message.find("killed by signal 9") != std::string::npos);
+    for (const char* signal : {"INT", "TERM", "HUP"}) { // as from the terminal, to both
+        const Client interrupted("kill -" + std::string(signal) + " $$; sleep 5");
+        staged = run_stage_client(interrupted.path, "", "docker://x", Staging::wait);
+        REQUIRE_FALSE(staged);
+        CHECK(staged.error().code == base::Code::interrupted);
+        CHECK(staged.error().message.find("docker://x' was interrupted") != std::string::npos);
+    }
     const Client endless("exec cat /dev/zero");
     staged = run_stage_client(endless.path, "", "x", Staging::wait);
     REQUIRE_FALSE(staged);
     CHECK_FALSE(staged.error().message.empty());
 }
 
-TEST_CASE("a signal that srun holds back ends the client, one that is ignored does not", "[spank]") {
+TEST_CASE("a signal that srun holds back ends the client, one that is ignored does not",
+          "[spank]") {
     sigset_t held;
     sigset_t before;
     sigemptyset(&held);
@@ -88,6 +98,7 @@ TEST_CASE("a signal that srun holds back ends the client, one that is ignored do
     ::sigprocmask(SIG_SETMASK, &before, nullptr);
     REQUIRE_FALSE(staged);
     CHECK(staged.error().code == base::Code::interrupted);
+    CHECK_FALSE(staged.error().message.empty());
     CHECK(::access((slow.path + ".swept").c_str(), F_OK) == 0); // it was asked, not killed
 }
 
@@ -99,11 +110,36 @@ TEST_CASE("without a client the hint is to use a path", "[spank]") {
     CHECK(staged.error().hint.find("path") != std::string::npos);
 }
 
+TEST_CASE("a client that cannot start is not called missing", "[spank]") {
+    const Client broken("exit 127"); // as the loader does when a library does not fit
+    auto staged = run_stage_client(broken.path, "", "docker://debian", Staging::wait);
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().code == base::Code::not_staged);
+    CHECK(staged.error().message.find("cannot start") != std::string::npos);
+    CHECK(staged.error().message.find("there is no") == std::string::npos);
+    CHECK(staged.error().hint.find("LD_LIBRARY_PATH") != std::string::npos);
+
+    const Client closed("exit 0");
+    REQUIRE(::chmod(closed.path.c_str(), 0644) == 0);
+    staged = run_stage_client(closed.path, "", "docker://debian", Staging::wait);
+    REQUIRE_FALSE(staged);
+    CHECK(staged.error().sys_errno == EACCES);
+    CHECK(staged.error().message.find("there is no") == std::string::npos);
+}
+
 TEST_CASE("stage answers are validated", "[spank]") {
     CHECK(parse_stage_answer("path=/a\npinned=docker://x@sha256:1\n"));
+    const std::string id(64, '0');
+    auto staged = parse_stage_answer("id=" + id + "\npinned=docker://x:1@sha256:1\n");
+    REQUIRE(staged);
+    CHECK(staged->image_id == id);
+    staged = parse_stage_answer("id=" + id + "\npath=/a\npinned=x\n");
+    REQUIRE(staged);
+    CHECK(staged->path.empty()); // the node does not want to believe it
     for (const auto* bad :
          {"", "path=/a\n", "pinned=x\n", "path=a\npinned=x\n", "path=/a\npath=/b\npinned=x\n",
-          "path=/a\npinned=x\nmore=1\n", "rubbish", "path=/a\tb\npinned=x\n"}) {
+          "path=/a\npinned=x\nmore=1\n", "id=ab\npinned=x\n", "id=\npinned=x\n", "rubbish",
+          "path=/a\tb\npinned=x\n"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_stage_answer(bad));
     }

@@ -1,4 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-#include "spank/version.hpp"
-
-SLIPWAY_FOR_SLURM(24, 11)
