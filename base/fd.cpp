@@ -254,6 +254,16 @@ Result<void> send_packet(int socket, std::string_view body, std::span<const int>
     return {};
 }
 
+namespace {
+
+/// Nothing was received: the other side has closed, or has sent a packet without a byte.
+bool has_hung_up(int socket) noexcept {
+    pollfd look{socket, 0, 0};
+    return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+} // namespace
+
 Result<Packet> recv_packet(int socket, std::size_t max_body, int timeout_ms) {
     TRY(wait_readable(socket, timeout_ms));
     Packet packet;
@@ -275,7 +285,7 @@ Result<Packet> recv_packet(int socket, std::size_t max_body, int timeout_ms) {
         return fail(Code::limit_exceeded, fmt::format("a message is longer than {} bytes", max_body));
     }
     packet.body.resize(static_cast<std::size_t>(got));
-    packet.end_of_stream = got == 0;
+    packet.end_of_stream = got == 0 && has_hung_up(socket);
     return packet;
 }
 

@@ -86,9 +86,6 @@ class RealSurroundings final : public Surroundings {
     Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) override {
         return launcher::stop_process(launcher, start_time, timeout_ms);
     }
-    Result<std::uint64_t> start_time(pid_t pid) override {
-        return launcher::process_start_time(pid);
-    }
 
     int can_run(const std::string& path) const override {
         struct stat about {};

@@ -57,7 +57,6 @@ class Surroundings {
     virtual base::Result<void> enter(const launcher::JoinHandles& handles,
                                      const std::function<void(std::string_view)>& warn) = 0;
     virtual base::Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) = 0;
-    virtual base::Result<std::uint64_t> start_time(pid_t pid) = 0;
     /// 0 when this file can be run; ENOENT when it is not to be seen, EACCES when it is no program.
     [[nodiscard]] virtual int can_run(const std::string& path) const = 0;
 };

@@ -85,10 +85,8 @@ Result<void> Plugin::obtain_container(SpankApi& api) {
 Result<launcher::JoinHandles> Plugin::start_container(SpankApi& api) {
     TRY_ASSIGN(const auto request, make_request(api));
     const auto warn = [this](std::string_view text) { warnings_.emplace_back(text); };
-    const auto started = [this](pid_t pid) {
-        // Without a start time stop() finds another one and leaves the process alone; the launcher
-        // then ends by itself when slurmstepd does.
-        state_->set_launcher(pid, around_.start_time(pid).value_or(0));
+    const auto started = [this](pid_t pid, std::uint64_t start_time) {
+        state_->set_launcher(pid, start_time);
     };
     return around_.start(step_->facts, request, warn, started);
 }

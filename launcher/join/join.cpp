@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/join/join.hpp"
 
+#include "base/capabilities.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -60,48 +59,6 @@ Result<void> change_directory(const JoinRecord& record,
     return {};
 }
 
-Result<void> clear_capabilities() {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    const __user_cap_data_struct none[2]{};
-    if (::syscall(SYS_capset, &header, none) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot drop capabilities");
-    }
-    __user_cap_data_struct left[2]{};
-    if (::syscall(SYS_capget, &header, left) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot read capabilities back");
-    }
-    for (const auto& set : left) {
-        if ((set.effective | set.permitted | set.inheritable) != 0) {
-            return base::fail(Code::system, "capabilities are left after dropping them");
-        }
-    }
-    return {};
-}
-
-/// Bounding set: a set-uid-root or capability-carrying file of an image must find nothing to
-/// regain, even if no_new_privs were not there. EPERM: the process never had CAP_SETPCAP, and so
-/// nothing to give away. EINVAL: past the last capability of this kernel.
-void clear_bounding_set() {
-    for (unsigned long capability = 0; capability < 64; ++capability) {
-        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-            return;
-        }
-    }
-}
-
-Result<void> verify_ambient_empty() {
-    for (unsigned long capability = 0; capability < 64; ++capability) {
-        const int set = ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0);
-        if (set < 0) {
-            return {}; // past the last capability of this kernel
-        }
-        if (set != 0) {
-            return base::fail(Code::system, "ambient capabilities are left after dropping them");
-        }
-    }
-    return {};
-}
-
 } // namespace
 
 Result<JoinHandles> take_handles(Message&& ready) {
@@ -132,12 +89,10 @@ Result<void> enter(const JoinHandles& handles, const std::function<void(std::str
 }
 
 Result<void> drop_privileges_for_good() {
-    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot clear ambient capabilities");
-    }
-    clear_bounding_set();
-    TRY(clear_capabilities());
-    TRY(verify_ambient_empty());
+    // Bounding set: a set-uid-root or capability-carrying file of an image must find nothing to
+    // regain, even if no_new_privs were not there.
+    base::drop_bounding_set();
+    TRY(base::drop_all_capabilities());
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
         return base::fail_errno(Code::system, errno, "cannot set no_new_privs");

@@ -21,7 +21,8 @@ base::Result<JoinHandles> take_handles(Message&& ready);
 /// process must be single-threaded and run as the user. System calls on prepared data only. The
 /// environment is the caller's to apply (spank_setenv or its own environ).
 /// `warn` gets one line when the working directory had to be replaced.
-base::Result<void> enter(const JoinHandles& handles, const std::function<void(std::string_view)>& warn);
+base::Result<void> enter(const JoinHandles& handles,
+                         const std::function<void(std::string_view)>& warn);
 
 /// Drops every capability set including ambient, sets no_new_privs, and verifies both by reading
 /// them back; Code::system when anything is left.

@@ -67,6 +67,9 @@ Result<Message> recv_message(int socket, int timeout_ms) {
         if (packet.error().sys_errno == ECONNRESET) {
             return lost();
         }
+        if (packet.error().code == Code::limit_exceeded) {
+            return malformed();
+        }
         return base::Unexpected(std::move(packet).error());
     }
     if (packet->end_of_stream) {

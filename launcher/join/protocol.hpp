@@ -12,8 +12,8 @@ namespace slipway::launcher {
 // The step socket: a SOCK_SEQPACKET pair made by the plugin in slurmstepd. One end is shared by all
 // task children of that slurmstepd, the other belongs to slipway-launch. Who says what, in order:
 //
-//   launcher -> first task   unshared            (kernel-checked pid: SO_PASSCRED on the tasks' end)
-//   first task -> launcher   mapped              (setgroups, uid_map and gid_map are written)
+//   launcher -> first task   unshared            (kernel-checked pid: SO_PASSCRED on the tasks'
+//   end) first task -> launcher   mapped              (setgroups, uid_map and gid_map are written)
 //   first task -> launcher   request + memfd     (encoded Request; sealed)
 //   launcher -> first task   need_fuse           (only where the user may not open /dev/fuse)
 //   first task -> launcher   fuse + fd           (opened by root inside the launcher's namespace)
@@ -51,7 +51,9 @@ struct Message {
 
 base::Result<void> send_message(int socket, MessageType type, std::string_view body = {},
                                 std::span<const int> fds = {});
-/// Code::launcher_lost when the other side has closed, Code::timed_out after timeout_ms (< 0: never).
+/// Code::launcher_lost when the other side has closed, Code::timed_out after timeout_ms (< 0:
+/// never). Code::launcher_failed for a message that makes no sense: it is taken from the socket,
+/// which is as good as before, so that whoever sent it harms nobody but themselves.
 base::Result<Message> recv_message(int socket, int timeout_ms);
 
 /// Error <-> body of `failed` (code name, errno, message, hint; each cut to 2 KiB).

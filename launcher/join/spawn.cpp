@@ -165,21 +165,7 @@ void run_children(Spawning& spawning) noexcept {
 
 } // namespace
 
-Deadline::Deadline(int timeout_ms) noexcept {
-    ::clock_gettime(CLOCK_MONOTONIC, &until_);
-    until_.tv_sec += timeout_ms / 1000;
-    until_.tv_nsec += static_cast<long>(timeout_ms % 1000) * 1000000;
-}
-
-int Deadline::remaining_ms() const noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto left =
-        (until_.tv_sec - now.tv_sec) * 1000 + (until_.tv_nsec - now.tv_nsec) / 1000000;
-    return left > 0 ? static_cast<int>(left) : 0;
-}
-
-Result<bool> wait_for_either(int socket, int pidfd, const Deadline& deadline) {
+Result<bool> wait_for_either(int socket, int pidfd, const base::Deadline& deadline) {
     for (;;) {
         std::array<pollfd, 2> waiting{pollfd{socket, POLLIN, 0}, pollfd{pidfd, POLLIN, 0}};
         const int left = deadline.remaining_ms();

@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/deadline.hpp"
 #include "launcher/join/start.hpp"
-
-#include <time.h>
 
 namespace slipway::launcher {
 
-/// A point in time; what is left until then, for a series of bounded waits.
-class Deadline {
-  public:
-    explicit Deadline(int timeout_ms) noexcept;
-    [[nodiscard]] int remaining_ms() const noexcept; ///< 0 when it has passed
-
-  private:
-    timespec until_{};
-};
-
 /// Waits until the socket can be read (true) or the process has ended (false; what it said before
 /// is read first). A socket of -1 waits for the process alone. Code::timed_out.
-base::Result<bool> wait_for_either(int socket, int pidfd, const Deadline& deadline);
+base::Result<bool> wait_for_either(int socket, int pidfd, const base::Deadline& deadline);
 
 struct Spawned {
     pid_t pid = -1;

@@ -3,6 +3,7 @@
 
 #include "base/child.hpp"
 #include "base/format.hpp"
+#include "base/process.hpp"
 #include "base/text.hpp"
 #include "launcher/join/spawn.hpp"
 
@@ -19,6 +20,7 @@ namespace slipway::launcher {
 namespace {
 
 using base::Code;
+using base::Deadline;
 using base::Result;
 using base::UniqueFd;
 
@@ -33,11 +35,25 @@ base::Unexpected protocol_error(std::string_view what) {
                       "install plugin and launcher from the same release");
 }
 
-/// Next message, or the news that the launcher has died. Both sides of the socket are open in many
-/// processes, so only the pidfd tells.
-Result<Message> next_message(int socket, int pidfd, const Deadline& deadline) {
-    TRY_ASSIGN(const bool readable, wait_for_either(socket, pidfd, deadline));
-    if (!readable) {
+/// How long a step waits for its launcher, for the message when it was too long.
+struct TimeLimit {
+    explicit TimeLimit(int timeout) noexcept : timeout_ms(timeout), deadline(timeout) {}
+    int timeout_ms;
+    Deadline deadline;
+};
+
+/// Next message, or an error when the launcher has died. Both sides of the socket are open in many
+/// processes, so only the pidfd shows that.
+Result<Message> next_message(int socket, int pidfd, const TimeLimit& limit) {
+    auto readable = wait_for_either(socket, pidfd, limit.deadline);
+    if (!readable && readable.error().code == Code::timed_out) {
+        return base::fail(
+            Code::timed_out,
+            fmt::format("the container was not ready within {} s", limit.timeout_ms / 1000),
+            "try again; the file system that holds the image may be slow");
+    }
+    TRY(readable);
+    if (!*readable) {
         return base::fail(Code::launcher_lost, "the container's launcher has ended unexpectedly",
                           "try again; the system log of the node may say more (out of memory?)");
     }
@@ -88,8 +104,16 @@ Result<void> send_fuse(int process_dir, int task_socket) {
                    const int fds[] = {fuse.get()};
                    return send_message(task_socket, MessageType::fuse, {}, fds) ? 0 : EPIPE;
                }));
-    TRY_ASSIGN(const int status, child.wait_for(10000));
-    const int err = base::exit_code_of(status);
+    constexpr int open_timeout_ms = 10000;
+    const auto status = child.wait_for(open_timeout_ms);
+    if (!status && status.error().code == Code::timed_out) {
+        return base::fail(
+            Code::fuse_unavailable,
+            fmt::format("opening /dev/fuse took longer than {} s", open_timeout_ms / 1000),
+            "ask the administrator to look at the node's kernel log");
+    }
+    TRY(status);
+    const int err = base::exit_code_of(*status);
     if (err != 0) {
         return base::fail_errno(Code::fuse_unavailable, err, "cannot open /dev/fuse on this node",
                                 "ask the administrator to load the fuse kernel module");
@@ -100,9 +124,9 @@ Result<void> send_fuse(int process_dir, int task_socket) {
 /// Everything after the launcher has begun to run.
 class Conversation {
   public:
-    Conversation(const StartFacts& facts, const Spawned& launcher, const Deadline& deadline,
+    Conversation(const StartFacts& facts, const Spawned& launcher, const TimeLimit& limit,
                  const std::function<void(std::string_view)>& warn)
-        : facts_(facts), launcher_(launcher), deadline_(deadline), warn_(warn) {}
+        : facts_(facts), launcher_(launcher), limit_(limit), warn_(warn) {}
 
     Result<JoinHandles> run(std::string_view request);
 
@@ -113,14 +137,13 @@ class Conversation {
 
     const StartFacts& facts_;
     const Spawned& launcher_;
-    const Deadline& deadline_;
+    const TimeLimit& limit_;
     const std::function<void(std::string_view)>& warn_;
     UniqueFd process_dir_;
 };
 
 Result<void> Conversation::map_ids() {
-    TRY_ASSIGN(const auto message,
-               next_message(facts_.task_socket, launcher_.pidfd.get(), deadline_));
+    TRY_ASSIGN(const auto message, next_message(facts_.task_socket, launcher_.pidfd.get(), limit_));
     if (message.type == MessageType::failed) {
         return base::Unexpected(decode_error(message.body));
     }
@@ -151,8 +174,7 @@ Result<Message> Conversation::answer() {
     bool fuse_sent = false;
     int warnings = 0;
     for (;;) {
-        TRY_ASSIGN(auto message,
-                   next_message(facts_.task_socket, launcher_.pidfd.get(), deadline_));
+        TRY_ASSIGN(auto message, next_message(facts_.task_socket, launcher_.pidfd.get(), limit_));
         switch (message.type) {
         case MessageType::need_fuse:
             if (std::exchange(fuse_sent, true)) {
@@ -188,13 +210,11 @@ void kill_and_wait(const Spawned& launcher) {
     (void)wait_for_either(-1, launcher.pidfd.get(), Deadline(2000));
 }
 
-base::Error in_time(base::Error error, int timeout_ms) {
-    if (error.code != Code::timed_out) {
-        return error;
-    }
-    return {Code::timed_out, 0,
-            fmt::format("the container was not ready within {} s", timeout_ms / 1000),
-            "try again; the file system that holds the image may be slow"};
+/// Start time of a process that is surely still the one behind the pidfd: read before the pidfd is
+/// asked whether that has ended. 0, which no process has, when it has.
+std::uint64_t start_time_of(const Spawned& launcher) {
+    const auto since = base::process_start_time(launcher.pid);
+    return since && base::signal_pidfd(launcher.pidfd.get(), 0) ? *since : 0;
 }
 
 } // namespace
@@ -210,13 +230,12 @@ Result<JoinHandles> start_launcher(const StartFacts& facts, const Request& reque
                                       bytes.size(), max_request_bytes),
                           "make the job's environment smaller (--export)");
     }
-    const Deadline deadline(facts.timeout_ms);
+    const TimeLimit limit(facts.timeout_ms);
     TRY_ASSIGN(const auto launcher, spawn_launcher(facts));
-    started(launcher.pid);
-    auto handles = Conversation(facts, launcher, deadline, warn).run(bytes);
+    started(launcher.pid, start_time_of(launcher));
+    auto handles = Conversation(facts, launcher, limit, warn).run(bytes);
     if (!handles) {
         kill_and_wait(launcher);
-        return base::Unexpected(in_time(std::move(handles).error(), facts.timeout_ms));
     }
     return handles;
 }
@@ -231,7 +250,7 @@ Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout
     while (recv_message(task_socket, 0)) {
     }
     TRY(send_message(task_socket, MessageType::join));
-    TRY_ASSIGN(auto message, next_message(task_socket, pidfd->get(), Deadline(timeout_ms)));
+    TRY_ASSIGN(auto message, next_message(task_socket, pidfd->get(), TimeLimit(timeout_ms)));
     if (message.type == MessageType::failed) {
         return base::Unexpected(decode_error(message.body));
     }
@@ -241,27 +260,12 @@ Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout
     return take_handles(std::move(message));
 }
 
-Result<std::uint64_t> process_start_time(pid_t pid) {
-    TRY_ASSIGN(const auto text, base::read_file(fmt::format("/proc/{}/stat", pid), 4096));
-    // The second field is the command in parentheses and may hold blanks and parentheses itself.
-    const auto end_of_name = text.rfind(')');
-    const auto fields = end_of_name == std::string::npos
-                            ? std::vector<std::string_view>{}
-                            : base::split(std::string_view(text).substr(end_of_name + 1), ' ');
-    constexpr std::size_t start_time_field =
-        20; // 22nd of all, counted from the one before the state
-    if (fields.size() <= start_time_field) {
-        return base::fail(Code::system, fmt::format("/proc/{}/stat is not as expected", pid));
-    }
-    return base::parse_u64(fields[start_time_field]);
-}
-
 Result<void> stop_process(pid_t pid, std::uint64_t start_time, int timeout_ms) {
     const auto pidfd = base::open_pidfd(pid);
     if (!pidfd) {
         return {};
     }
-    const auto now = process_start_time(pid);
+    const auto now = base::process_start_time(pid);
     if (!now || *now != start_time) {
         return {};
     }

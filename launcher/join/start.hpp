@@ -21,9 +21,10 @@ struct StartFacts {
     int timeout_ms = 60000;    ///< for the whole start
 };
 
-/// Told once, as soon as the launcher's pid is known and long before it is ready: whoever waits for
-/// the step must be able to end a launcher whose starter was killed half-way.
-using LauncherStarted = std::function<void(pid_t pid)>;
+/// Called once, as soon as the launcher is known (by pid and start time, see base/process.hpp) and
+/// long before it is ready: whoever waits for the step must be able to end a launcher whose starter
+/// was killed half-way. A start time of 0: it has ended already.
+using LauncherStarted = std::function<void(pid_t pid, std::uint64_t start_time)>;
 
 /// Called by the first task of a step on a node, as root (task_init_privileged), holding the step's
 /// mutex. Double-forks `slipway-launch step --uid U --gid G --step-fd 3 --parent-fd 4 --config
@@ -44,10 +45,6 @@ base::Result<JoinHandles> start_launcher(const StartFacts& facts, const Request&
 /// that the launcher has died: slurmstepd and all tasks hold both ends of the socket, so it never
 /// closes.
 base::Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout_ms);
-
-/// Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it
-/// names a process for good.
-base::Result<std::uint64_t> process_start_time(pid_t pid);
 
 /// SIGTERM, and SIGKILL when half of the time is over; returns when the process is gone. A pid that
 /// is gone, or has another start time by now, is success. Code::timed_out when it survives even

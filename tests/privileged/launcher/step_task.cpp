@@ -50,7 +50,9 @@ void warn(std::string_view line) {
     }
     auto handles =
         first ? start_launcher(setting.facts, setting.request, warn,
-                               [&](pid_t pid) { (void)!::write(report, &pid, sizeof pid); })
+                               [&](pid_t pid, std::uint64_t) {
+                                   (void)!::write(report, &pid, sizeof pid);
+                               })
               : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
     if (!handles) {
         give_up(handles.error());

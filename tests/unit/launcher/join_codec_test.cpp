@@ -155,6 +155,21 @@ TEST_CASE("messages travel with type, body and descriptors", "[join]") {
     REQUIRE_FALSE(strange);
     CHECK(strange.error().code == base::Code::launcher_failed);
 
+    // One bad message of any kind, and the next good one arrives.
+    const std::string bad[] = {"", "x", std::string(8, '\0'), std::string("SPWY\1\0\x7f\0", 8),
+                               std::string(max_message_bytes + 1, 'x')};
+    for (const auto& bytes : bad) {
+        CAPTURE(bytes.size());
+        REQUIRE(base::send_packet(ends->first.get(), bytes));
+        REQUIRE(send_message(ends->first.get(), MessageType::join));
+        const auto refused = recv_message(ends->second.get(), 1000);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == base::Code::launcher_failed);
+        const auto good = recv_message(ends->second.get(), 1000);
+        REQUIRE(good);
+        CHECK(good->type == MessageType::join);
+    }
+
     ends->first.reset();
     const auto closed = recv_message(ends->second.get(), 1000);
     REQUIRE_FALSE(closed);

@@ -151,6 +151,9 @@ int main(int argc, char** argv) {
     if (mode_is("fails")) {
         give_up({base::Code::image_not_found, ENOENT, "no " + request.image, "look again"});
     }
+    if (mode_is("times-out")) {
+        give_up({base::Code::timed_out, 0, "the script took longer than 10 s", ""});
+    }
     if (mode_is("dies")) {
         return 0;
     }

@@ -3,6 +3,8 @@
 
 #include "spank/plugin.hpp"
 
+#include <catch2/catch.hpp>
+
 #include <algorithm>
 #include <map>
 #include <string>
@@ -125,7 +127,7 @@ class FakeSurroundings final : public Surroundings {
                                               const launcher::LauncherStarted& started) override {
         starts.push_back(request);
         facts.push_back(start_facts);
-        started(4711);
+        started(4711, 12345);
         for (const auto& text : start_warnings) {
             warn(text);
         }
@@ -146,11 +148,11 @@ class FakeSurroundings final : public Surroundings {
         ++entered;
         return {};
     }
-    base::Result<void> stop(pid_t pid, std::uint64_t, int) override {
+    base::Result<void> stop(pid_t pid, std::uint64_t start_time, int) override {
+        CHECK(start_time == 12345);
         stopped.push_back(pid);
         return {};
     }
-    base::Result<std::uint64_t> start_time(pid_t) override { return std::uint64_t{12345}; }
     [[nodiscard]] int can_run(const std::string& path) const override {
         const auto found = programs.find(path);
         return found == programs.end() ? ENOENT : found->second;
