@@ -3,14 +3,14 @@
 
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/trusted_path.hpp"
 #include "spank/option_table.hpp"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <string_view>
 
 namespace slipway::spank {
@@ -103,36 +103,21 @@ std::string find_program(const Arguments& arguments, const std::string& name) {
 }
 
 Result<void> check_root_program(const std::string& path) {
-    if (!path.starts_with('/')) {
-        return misconfigured("the launcher's path " + base::in_quotes(path) + " is not absolute");
+    auto file = base::open_trusted(path, O_PATH, 0, Code::plugin_misconfigured);
+    if (!file && file.error().code == Code::plugin_misconfigured) {
+        return base::Unexpected(std::move(file).error().context("the launcher will not be run"));
     }
-    struct stat about {};
-    if (::stat(path.c_str(), &about) != 0) {
-        return base::fail_errno(Code::plugin_misconfigured, errno,
+    if (!file) {
+        return base::fail_errno(Code::plugin_misconfigured, file.error().sys_errno,
                                 "there is no launcher " + base::in_quotes(path),
                                 "ask the administrator to install it or to correct launcher= in "
                                 "plugstack.conf");
     }
-    constexpr mode_t others = S_IWGRP | S_IWOTH;
-    if (!S_ISREG(about.st_mode) || about.st_uid != 0 || (about.st_mode & others) != 0) {
-        return misconfigured(base::in_quotes(path) +
-                             " is not a file that only root can change; it will not be run");
+    struct stat about {};
+    if (::fstat(file->get(), &about) != 0 || !S_ISREG(about.st_mode)) {
+        return misconfigured("the launcher " + base::in_quotes(path) + " is not a file");
     }
-    auto directory = std::string(base::dir_name(path));
-    for (;;) {
-        const bool safe = ::stat(directory.c_str(), &about) == 0 && about.st_uid == 0 &&
-                          ((about.st_mode & others) == 0 || (about.st_mode & S_ISVTX) != 0);
-        if (!safe) {
-            return misconfigured(
-                base::in_quotes(directory) +
-                " is not a directory that only root can change; the launcher in it "
-                "will not be run");
-        }
-        if (directory == "/") {
-            return {};
-        }
-        directory = std::string(base::dir_name(directory));
-    }
+    return {};
 }
 
 } // namespace slipway::spank

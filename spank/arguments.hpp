@@ -25,8 +25,9 @@ base::Result<Arguments> parse_arguments(std::span<char* const> arguments);
 /// that this plugin is in (recognised by lib/slurm), else the place where it was installed.
 std::string find_program(const Arguments& arguments, const std::string& name);
 
-/// A file that root is about to run: it and every directory above it must belong to root and be
-/// writable by nobody else (directories: or be sticky). Code::plugin_misconfigured.
+/// A file that root is about to run: it, every directory on the way to it and every symlink there
+/// must be root's and writable by nobody else (base/trusted_path.hpp), so that its path means the
+/// same when it is run. Code::plugin_misconfigured.
 base::Result<void> check_root_program(const std::string& path);
 
 } // namespace slipway::spank

@@ -72,6 +72,11 @@ TEST_CASE("root runs only what nobody else can change", "[spank]") {
     const auto file = base::open_file(path, O_CREAT | O_WRONLY, 0755);
     REQUIRE(file);
     CHECK(check_root_program(path)); // /tmp is sticky
+    const auto link = directory->path() + "/link"; // the program is root's, the way to it is not
+    REQUIRE(::symlink(path.c_str(), link.c_str()) == 0);
+    CHECK(check_root_program(link));
+    REQUIRE(::lchown(link.c_str(), 1000, 1000) == 0);
+    CHECK_FALSE(check_root_program(link));
     REQUIRE(::fchmod(file->get(), 0775) == 0);
     CHECK_FALSE(check_root_program(path));
     REQUIRE(::fchmod(file->get(), 0755) == 0);
