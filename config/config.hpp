@@ -28,6 +28,7 @@ struct StoreConfig {
     std::string user_path;   ///< pattern with ~ and ${USER}; "" when the site says nothing
     std::uint64_t quota = 0; ///< bytes; 0: no quota
     std::uint64_t max_job_time = 7 * 24 * 3600; ///< seconds
+    unsigned user_share = 25; ///< percent of the quota that one user's grants hold
 };
 
 struct ServiceConfig {

@@ -78,6 +78,12 @@ constexpr std::array key_table{
         "store", "max_job_time",
         "An image is not removed for this long after it was last asked for. Set it to the longest "
         "time that a job may wait and run."),
+    key<Percent, &Config::store, &StoreConfig::user_share>(
+        "store", "user_share",
+        "How much of the shared store the images of one user can hold on to for max_job_time, and "
+        "how much of what others no longer use a new image of theirs may replace. What a user has "
+        "beyond it is removed when others need the room, the oldest first. Make it larger than the "
+        "largest image."),
 
     key<Listeners, &Config::service, &ServiceConfig::listen>(
         "service", "listen", "The Unix socket that the service listens on."),

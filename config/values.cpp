@@ -230,6 +230,21 @@ Result<std::string> read_text(const Node& node) {
     return std::string(text);
 }
 
+std::string Percent::type() {
+    return "a percentage from 1% to 100%";
+}
+
+Result<unsigned> Percent::read(const Node& node) {
+    TRY_ASSIGN(const auto text, number_text(node, type()));
+    const auto value = text.ends_with('%') ? base::parse_u64(text.substr(0, text.size() - 1), 100)
+                                           : fail(Code::config_invalid, "the % is missing");
+    if (!value || *value == 0) {
+        return fail(Code::config_invalid, in_quotes(text) + " is no percentage",
+                    "write " + type());
+    }
+    return static_cast<unsigned>(*value);
+}
+
 std::string BlockSize::type() {
     return "a power of two from 4KiB to 1MiB";
 }

@@ -96,6 +96,13 @@ struct SizeOrAuto {
     static std::string write(Value value) { return value == 0 ? "auto" : write_size(value); }
 };
 
+struct Percent {
+    using Value = unsigned;
+    static std::string type();
+    static base::Result<Value> read(const Node& node);
+    static std::string write(Value value) { return std::to_string(value) + "%"; }
+};
+
 struct BlockSize {
     using Value = std::uint64_t;
     static std::string type();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Room: what may be removed for whom, and how an image is removed.
+#include "base/directory.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
-#include "base/temp_dir.hpp"
 #include "base/text.hpp"
 #include "store/files.hpp"
 #include "store/process_id.hpp"
@@ -13,42 +14,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <ctime>
+#include <map>
+#include <set>
 
 namespace slipway::store {
 namespace {
-
-/// Newest change of anything directly in a work directory.
-std::int64_t last_change(const std::string& path) {
-    struct stat st {};
-    std::int64_t newest = ::stat(path.c_str(), &st) == 0 ? st.st_mtime : 0;
-    if (const auto names = list_directory(path)) {
-        for (const auto& name : *names) {
-            if (::lstat((path + "/" + name).c_str(), &st) == 0) {
-                newest = std::max<std::int64_t>(newest, st.st_mtime);
-            }
-        }
-    }
-    return newest;
-}
-
-/// Whose a work directory is. A process killed between making it and naming itself inside has left
-/// only its directory's name, "<host>.<pid>.<n>".
-Liveness owner_state(const std::string& path, std::string_view name) {
-    if (const auto owner = base::read_file(path + "/owner", 1024)) {
-        return liveness(ProcessId::parse(*owner));
-    }
-    const auto parts = base::split(name, '.');
-    auto self = ProcessId::self();
-    if (parts.size() < 3 || !name.starts_with(self.host + ".")) {
-        return Liveness::unknown;
-    }
-    const auto pid = base::parse_u64(parts[parts.size() - 2], INT32_MAX);
-    return pid && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH ? Liveness::dead
-                                                                             : Liveness::unknown;
-}
 
 /// When an image was last wanted: a grant lasts max_job_time from the moment it was given.
 std::int64_t last_wanted(const StoredImage& image, std::uint64_t grant_seconds) {
@@ -58,67 +31,218 @@ std::int64_t last_wanted(const StoredImage& image, std::uint64_t grant_seconds) 
                         : image.granted_until - static_cast<std::int64_t>(grant_seconds));
 }
 
-} // namespace
+struct Disk {
+    std::uint64_t size = 0;
+    std::uint64_t free = UINT64_MAX;
+};
 
-base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
-    const auto dir = directory("grants") + "/" + id;
-    const auto until = ::time(nullptr) + static_cast<std::int64_t>(options_.max_job_time);
-    TRY(step("grant-dir"));
-    if (::mkdir(dir.c_str(), dir_mode()) != 0 && errno != EEXIST) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot grant an image");
+Disk disk_of(int dir) {
+    struct statvfs facts {};
+    if (::fstatvfs(dir, &facts) != 0) {
+        return {};
     }
-    TRY_ASSIGN(const auto names, list_directory(dir));
-    const auto mine = fmt::format("{}.", uid);
-    const auto wanted = fmt::format("{}.{}", uid, until);
-    TRY(step("grant-write"));
-    const auto file = base::open_file(dir + "/" + wanted, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644);
-    if (!file) {
-        return base::Unexpected(base::Error{base::Code::store_unusable,
-                                            file.error().sys_errno,
-                                            "cannot grant an image: " + file.error().message,
-                                            {}});
-    }
-    // The new grant is there; only now the older ones of this user go.
-    for (const auto& name : names) {
-        if (name.starts_with(mine) && name != wanted) {
-            ::unlink((dir + "/" + name).c_str());
+    return {static_cast<std::uint64_t>(facts.f_blocks) * facts.f_frsize,
+            static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize};
+}
+
+/// Images that a live grant protects: of each user the newest grants, up to `share` bytes.
+std::set<ImageId> within_shares(const std::vector<StoredImage>& images, std::uint64_t share,
+                                std::int64_t now) {
+    struct Granted {
+        std::int64_t until;
+        const StoredImage* image;
+    };
+    std::map<std::uint32_t, std::vector<Granted>> by_user;
+    for (const auto& image : images) {
+        std::map<std::uint32_t, std::int64_t> latest;
+        for (const auto& grant : image.grants) {
+            latest[grant.uid] = std::max(latest[grant.uid], grant.until);
+        }
+        for (const auto& [uid, until] : latest) {
+            if (until > now) {
+                by_user[uid].push_back({until, &image});
+            }
         }
     }
+    std::set<ImageId> kept;
+    for (auto& [uid, granted] : by_user) {
+        std::sort(granted.begin(), granted.end(), [](const Granted& a, const Granted& b) {
+            return std::pair(a.until, a.image->published) > std::pair(b.until, b.image->published);
+        });
+        std::uint64_t sum = 0;
+        for (const auto& each : granted) {
+            sum += each.image->disk_bytes;
+            if (sum <= share) {
+                kept.insert(each.image->id);
+            }
+        }
+    }
+    return kept;
+}
+
+bool granted_to(const StoredImage& image, std::uint32_t uid, std::int64_t now) {
+    return std::any_of(image.grants.begin(), image.grants.end(), [&](const GrantName& grant) {
+        return grant.uid == uid && grant.until > now;
+    });
+}
+
+/// Whether it can be collected now: looked at again, it may have been granted since the plan.
+bool same_protection(const StoredImage& then, const std::optional<StoredImage>& again) {
+    return again && !again->pinned && again->granted_until <= then.granted_until;
+}
+
+} // namespace
+
+/// What may go for one user, in this order, and what room that gives.
+struct Store::Collection {
+    struct Candidate {
+        StoredImage image;
+        bool own = false; ///< only the user's own grants beyond their share protect it
+    };
+    std::vector<Candidate> candidates;
+    std::uint64_t used = 0;   ///< of the quota
+    std::uint64_t share = 0;  ///< bytes; of others' images at most so much goes
+    std::uint64_t own = 0;    ///< bytes of the user's own candidates
+    std::uint64_t others = 0; ///< bytes of the rest
+    Disk disk;
+
+    [[nodiscard]] std::uint64_t collectable() const { return own + std::min(others, share); }
+};
+
+base::Result<Store::Collection> Store::plan(std::uint64_t bytes, std::uint64_t unfinished,
+                                            std::uint64_t on_disk, std::uint32_t uid) const {
+    TRY_ASSIGN(const auto root, root_.directory(O_RDONLY));
+    TRY_ASSIGN(auto images, list());
+    Collection found;
+    found.disk = disk_of(root.get());
+    const bool shared = options_.access == Access::shared;
+    const auto whole = options_.quota != 0 ? options_.quota : found.disk.size;
+    found.share = shared ? whole / 100 * options_.user_share : UINT64_MAX;
+    const auto now = ::time(nullptr);
+    const auto kept = within_shares(images, found.share, now);
+    for (auto& image : images) {
+        found.used += image.disk_bytes;
+        if (image.pinned || kept.count(image.id) != 0) {
+            continue;
+        }
+        const bool own = shared && granted_to(image, uid, now);
+        (own ? found.own : found.others) += image.disk_bytes;
+        found.candidates.push_back({std::move(image), own});
+    }
+    std::sort(found.candidates.begin(), found.candidates.end(), [&](const auto& a, const auto& b) {
+        return std::pair(!a.own, last_wanted(a.image, options_.max_job_time)) <
+               std::pair(!b.own, last_wanted(b.image, options_.max_job_time));
+    });
+    const auto free_quota = [&]() -> std::uint64_t {
+        const auto taken = found.used - std::min(found.used, found.collectable()) + unfinished;
+        return options_.quota - std::min(options_.quota, taken);
+    };
+    if (options_.quota != 0 && bytes > free_quota()) {
+        return base::fail(base::Code::quota_exceeded,
+                          fmt::format("the store's quota of {} is reached: {} in use, {} needed, "
+                                      "and what is left is granted to jobs, pinned, or more than "
+                                      "one user may have removed",
+                                      base::size_text(options_.quota),
+                                      base::size_text(found.used + unfinished),
+                                      base::size_text(bytes)),
+                          "wait for jobs to end, unpin images, or raise store.quota");
+    }
+    if (on_disk > found.disk.free && on_disk - found.disk.free > found.collectable()) {
+        return base::fail(base::Code::out_of_space,
+                          fmt::format("the store {} has {} free, {} needed",
+                                      base::in_quotes(options_.path),
+                                      base::size_text(found.disk.free), base::size_text(on_disk)),
+                          "free space there, or set store.path to a larger file system");
+    }
+    return found;
+}
+
+base::Result<void> Store::reserve(std::uint64_t bytes, std::uint32_t uid) const {
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
+    TRY(plan(bytes, tree_bytes(tmp.get()), bytes, uid));
     return {};
 }
 
-base::Result<void> Store::pin(const ImageId& id) const {
-    if (!find(id)) {
-        return base::fail(base::Code::not_staged,
-                          "image " + base::in_quotes(id) + " is not staged");
-    }
-    TRY_ASSIGN(auto file,
-               base::open_file(directory("pins") + "/" + id, O_WRONLY | O_CREAT, file_mode()));
-    return file.close();
+base::Result<std::vector<ImageId>> Store::make_room(std::uint64_t bytes, std::uint32_t uid) const {
+    return collect(bytes, bytes, uid);
 }
 
-base::Result<void> Store::unpin(const ImageId& id) const {
-    if (::unlink((directory("pins") + "/" + id).c_str()) != 0 && errno != ENOENT) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot unpin an image");
+base::Result<std::vector<ImageId>> Store::collect(std::uint64_t bytes, std::uint64_t on_disk,
+                                                  std::uint32_t uid) const {
+    TRY_ASSIGN(const auto found, plan(bytes, 0, on_disk, uid));
+    TRY_ASSIGN(const auto root, root_.directory(O_RDONLY));
+    std::vector<ImageId> collected;
+    auto used = found.used;
+    std::uint64_t from_others = 0;
+    const auto fits = [&] {
+        return (options_.quota == 0 || used + bytes <= options_.quota) &&
+               disk_of(root.get()).free >= on_disk;
+    };
+    for (const auto& [image, own] : found.candidates) {
+        if (fits()) {
+            return collected;
+        }
+        if ((!own && image.disk_bytes > found.share - std::min(found.share, from_others)) ||
+            !same_protection(image, find(image.id))) {
+            continue;
+        }
+        TRY(drop(image.id));
+        base::log(base::LogLevel::info,
+                  fmt::format("image {} was removed to make room, uid {}", image.id, uid));
+        used -= std::min(used, image.disk_bytes);
+        from_others += own ? 0 : image.disk_bytes;
+        collected.push_back(image.id);
     }
-    return {};
+    if (!fits()) {
+        TRY(plan(bytes, 0, on_disk, uid)); // says what is missing
+        return base::fail(base::Code::quota_exceeded,
+                          "the store is full, and images that could have gone are in use now",
+                          "try again, or raise store.quota");
+    }
+    return collected;
 }
 
 base::Result<void> Store::drop(const ImageId& id) const {
-    // The commit goes first: from here on nobody finds the image, and the rest is litter that fsck
-    // knows how to remove. Jobs that have it open keep it.
+    // Grants and pins protect nothing any more; a new publisher's own come after its commit, and
+    // must not be taken for old ones.
+    TRY(step("drop-grants"));
+    (void)drop_grants(id);
+    (void)unpin(id);
+    // The commit goes next: from here on nobody finds the image, and the rest is a leftover that
+    // fsck knows how to remove. Jobs that have it open keep it.
     TRY(step("drop-image"));
-    if (::unlink(image_path(id).c_str()) != 0 && errno != ENOENT) {
+    TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
+    if (!remove_plain(images.get(), id + ".sif", root_.owner()) && errno != ENOENT) {
         return base::fail_errno(base::Code::store_unusable, errno, "cannot remove an image");
     }
+    return drop_provenance(id, images.get());
+}
+
+/// Removes the provenance of an image that is gone. It may be published again at any moment: a
+/// publisher links provenance, then the image, then provenance again where it is missing. So it is
+/// moved aside first and put back when there is an image then; whatever the order, an image keeps
+/// its provenance. Who ends in between leaves it aside, and restore_provenance() looks again.
+base::Result<void> Store::drop_provenance(const ImageId& id, int images) const {
+    static std::atomic<unsigned> counter{0};
+    const auto name = id + ".json";
+    const auto aside = fmt::format("{}.removed.{}.{}", name, ::getpid(), counter.fetch_add(1));
     TRY(step("drop-provenance"));
-    if (find(id)) {
-        return {}; // published again meanwhile: the rest belongs to the new one
+    struct stat facts {};
+    if (::fstatat(images, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(facts.st_mode) || facts.st_uid != root_.owner()) {
+        return {};
     }
-    ::unlink((directory("images") + "/" + id + ".json").c_str());
-    TRY(step("drop-grants"));
-    (void)base::remove_tree(directory("grants") + "/" + id);
-    ::unlink((directory("pins") + "/" + id).c_str());
+    if (::renameat(images, name.c_str(), images, aside.c_str()) != 0) {
+        return errno == ENOENT ? base::Result<void>()
+                               : base::fail_errno(base::Code::store_unusable, errno,
+                                                  "cannot remove provenance");
+    }
+    TRY(step("drop-look"));
+    if (find_again(id)) {
+        (void)!::linkat(images, aside.c_str(), images, name.c_str(), 0);
+    }
+    TRY(step("drop-aside"));
+    (void)remove_plain(images, aside, root_.owner());
     return {};
 }
 
@@ -137,82 +261,9 @@ base::Result<void> Store::remove(const ImageId& id, bool force) const {
 }
 
 base::Result<std::uint64_t> Store::usage() const {
-    return tree_bytes(directory("images")) + tree_bytes(directory("tmp"));
-}
-
-base::Result<std::vector<ImageId>> Store::make_room(std::uint64_t bytes) const {
-    TRY_ASSIGN(auto images, list());
-    std::sort(images.begin(), images.end(), [&](const auto& a, const auto& b) {
-        return last_wanted(a, options_.max_job_time) < last_wanted(b, options_.max_job_time);
-    });
-    TRY_ASSIGN(std::uint64_t used, usage());
-    std::vector<ImageId> collected;
-    const auto now = ::time(nullptr);
-    auto disk_free = [&]() -> std::uint64_t {
-        struct statvfs vfs {};
-        return ::statvfs(options_.path.c_str(), &vfs) == 0
-                   ? static_cast<std::uint64_t>(vfs.f_bavail) * vfs.f_frsize
-                   : UINT64_MAX;
-    };
-    auto fits = [&] {
-        return (options_.quota == 0 || used + bytes <= options_.quota) && disk_free() >= bytes;
-    };
-    for (const auto& image : images) {
-        if (fits()) {
-            break;
-        }
-        // Looked at again: it may have been granted since the list was made.
-        const auto again = find(image.id);
-        if (!again || again->pinned || again->granted_until > now) {
-            continue;
-        }
-        TRY(drop(image.id));
-        used -= std::min(used, image.size);
-        collected.push_back(image.id);
-    }
-    if (options_.quota != 0 && used + bytes > options_.quota) {
-        return base::fail(base::Code::quota_exceeded,
-                          fmt::format("the store's quota of {} is reached: {} in use, {} needed, "
-                                      "and what is left is granted to jobs or pinned",
-                                      base::size_text(options_.quota), base::size_text(used),
-                                      base::size_text(bytes)),
-                          "wait for jobs to end, unpin images, or raise store.quota");
-    }
-    if (disk_free() < bytes) {
-        return base::fail(base::Code::out_of_space,
-                          fmt::format("the store {} has {} free, {} needed",
-                                      base::in_quotes(options_.path), base::size_text(disk_free()),
-                                      base::size_text(bytes)),
-                          "free space there, or set store.path to a larger file system");
-    }
-    return collected;
-}
-
-base::Result<std::size_t> Store::sweep() const {
-    TRY_ASSIGN(const auto names, list_directory(directory("tmp")));
-    const auto now = server_now(directory("tmp"));
-    std::size_t removed = 0;
-    for (const auto& name : names) {
-        const auto path = directory("tmp") + "/" + name;
-        auto state = owner_state(path, name);
-        if (state == Liveness::unknown && now != 0 &&
-            now - last_change(path) > static_cast<std::int64_t>(options_.foreign_tmp_stale_s)) {
-            state = Liveness::dead;
-        }
-        if (state == Liveness::dead && base::remove_tree(path)) {
-            ++removed;
-        }
-    }
-    // A holder killed behind its commit leaves a lease that nobody will ask for again.
-    for (const auto& name : list_directory(directory("leases")).value_or(std::vector<std::string>())) {
-        const auto path = directory("leases") + "/" + name;
-        const auto holder = base::read_file(path, 1024);
-        if (holder && liveness(ProcessId::parse(*holder)) == Liveness::dead &&
-            ::unlink(path.c_str()) == 0) {
-            ++removed;
-        }
-    }
-    return removed;
+    TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
+    return tree_bytes(images.get()) + tree_bytes(tmp.get());
 }
 
 } // namespace slipway::store

@@ -1,114 +1,201 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/files.hpp"
 
-#include "base/fd.hpp"
+#include "base/directory.hpp"
+#include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <filesystem>
-#include <memory>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace slipway::store {
+namespace {
 
-base::Result<std::vector<std::string>> list_directory(const std::string& path) {
-    struct CloseDir {
-        void operator()(DIR* dir) const noexcept { ::closedir(dir); }
-    };
-    const std::unique_ptr<DIR, CloseDir> dir(::opendir(path.c_str()));
-    if (!dir) {
-        return base::fail_errno(base::Code::io, errno, "cannot list " + base::in_quotes(path));
+constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK;
+
+/// Directories in directories that a walk goes down: more cannot be ours.
+constexpr int max_depth = 32;
+
+base::Result<void> remove_entries(int dir, dev_t device, uid_t owner, int depth);
+
+base::Result<void> remove_directory(int dir, const std::string& name, dev_t device, uid_t owner,
+                                    int depth) {
+    TRY_ASSIGN(const auto inner, base::open_at(dir, name, directory_flags));
+    struct stat facts {};
+    if (::fstat(inner.get(), &facts) != 0 || facts.st_uid != owner || facts.st_dev != device ||
+        depth > max_depth) {
+        return base::fail(base::Code::io, base::in_quotes(name) + " was left alone: it is not ours");
     }
-    std::vector<std::string> names;
-    for (const dirent* entry = ::readdir(dir.get()); entry != nullptr;
-         entry = ::readdir(dir.get())) {
-        const std::string_view name = entry->d_name;
-        if (name != "." && name != "..") {
-            names.emplace_back(name);
-        }
-    }
-    return names;
-}
-
-std::int64_t server_now(const std::string& directory) {
-    const auto probe = fmt::format("{}/.clock.{}", directory, ::getpid());
-    struct stat st {};
-    const auto file = base::open_file(probe, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    const bool known = file && ::fstat(file->get(), &st) == 0;
-    ::unlink(probe.c_str());
-    return known ? st.st_mtime : 0;
-}
-
-base::Result<void> write_new_file(const std::string& path, std::string_view content, mode_t mode) {
-    static std::atomic<unsigned> counter{0};
-    const auto own = fmt::format("{}.new.{}.{}", path, ::getpid(), counter.fetch_add(1));
-    auto write = [&]() -> base::Result<void> {
-        TRY_ASSIGN(auto file,
-                   base::open_file(own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
-        TRY(base::write_all(file.get(), content));
-        if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) {
-            return base::fail_errno(errno == ENOSPC ? base::Code::out_of_space : base::Code::io,
-                                    errno, "cannot save " + base::in_quotes(path));
-        }
-        TRY(file.close());
-        if (::link(own.c_str(), path.c_str()) != 0) {
-            return base::fail_errno(base::Code::io, errno, "cannot publish " + base::in_quotes(path));
-        }
-        return {};
-    };
-    auto result = write();
-    ::unlink(own.c_str());
-    return result;
-}
-
-base::Result<void> sync_path(const std::string& path, bool directory) {
-    TRY_ASSIGN(const auto file,
-               base::open_file(path, O_RDONLY | (directory ? O_DIRECTORY : O_NOFOLLOW)));
-    // Some network file systems cannot sync a directory; what matters there is the server.
-    if (::fsync(file.get()) != 0 && !(directory && errno == EINVAL)) {
-        return base::fail_errno(errno == ENOSPC || errno == EDQUOT ? base::Code::out_of_space
-                                                                   : base::Code::io,
-                                errno, "cannot sync " + base::in_quotes(path));
+    TRY(remove_entries(inner.get(), device, owner, depth));
+    if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+        return base::fail_errno(base::Code::io, errno, "cannot remove " + base::in_quotes(name));
     }
     return {};
 }
 
-std::int64_t granted_until(const std::string& grant_dir) {
-    const auto names = list_directory(grant_dir);
-    std::int64_t latest = 0;
-    if (names) {
-        for (const auto& name : *names) {
-            const auto dot = name.rfind('.');
-            if (dot != std::string::npos) {
-                const auto until = base::parse_u64(std::string_view(name).substr(dot + 1), INT64_MAX);
-                latest = std::max(latest, static_cast<std::int64_t>(until.value_or(0)));
+base::Result<void> remove_entries(int dir, dev_t device, uid_t owner, int depth) {
+    TRY_ASSIGN(const auto listed, entries(dir));
+    base::Result<void> result;
+    for (const auto& entry : listed) {
+        base::Result<void> done;
+        if (S_ISDIR(entry.facts.st_mode)) {
+            done = remove_directory(dir, entry.name, device, owner, depth + 1);
+        } else if (entry.facts.st_uid != owner) {
+            done = base::fail(base::Code::io,
+                              base::in_quotes(entry.name) + " was left alone: it is not ours");
+        } else if (::unlinkat(dir, entry.name.c_str(), 0) != 0 && errno != ENOENT) {
+            done = base::fail_errno(base::Code::io, errno,
+                                    "cannot remove " + base::in_quotes(entry.name));
+        }
+        if (!done) {
+            result = std::move(done);
+        }
+    }
+    return result;
+}
+
+} // namespace
+
+base::Result<std::vector<Entry>> entries(int dir) {
+    TRY_ASSIGN(const auto listed, base::list_directory(dir));
+    std::vector<Entry> found;
+    found.reserve(listed.size());
+    for (const auto& each : listed) {
+        Entry entry{each.name, {}};
+        if (!each.name.starts_with(".nfs") &&
+            ::fstatat(dir, each.name.c_str(), &entry.facts, AT_SYMLINK_NOFOLLOW) == 0) {
+            found.push_back(std::move(entry));
+        }
+    }
+    return found;
+}
+
+std::int64_t server_now(int dir) {
+    const auto probe = fmt::format(".clock.{}", ::getpid());
+    struct stat facts {};
+    const auto file = base::open_at(dir, probe, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    const bool known = file && ::fstat(file->get(), &facts) == 0;
+    if (file) {
+        ::unlinkat(dir, probe.c_str(), 0);
+    }
+    return known ? facts.st_mtime : 0;
+}
+
+base::Result<base::UniqueFd> open_plain(int dir, const std::string& name, uid_t owner) {
+    struct stat facts {};
+    if (::fstatat(dir, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) {
+        return base::fail_errno(base::Code::io, errno, "cannot open " + base::in_quotes(name));
+    }
+    const auto is_plain = [&] { return S_ISREG(facts.st_mode) && facts.st_uid == owner; };
+    const auto foreign = [&] {
+        return base::fail(base::Code::store_unusable,
+                          base::in_quotes(name) + " is no plain file of the store's owner");
+    };
+    if (!is_plain()) {
+        return foreign();
+    }
+    // O_NONBLOCK: something else may have the name by now.
+    TRY_ASSIGN(auto file, base::open_at(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    if (::fstat(file.get(), &facts) != 0 || !is_plain()) {
+        return foreign();
+    }
+    return file;
+}
+
+base::Result<std::string> read_plain(int dir, const std::string& name, std::size_t max,
+                                     uid_t owner) {
+    TRY_ASSIGN(const auto file, open_plain(dir, name, owner));
+    return base::read_to_end(file.get(), max);
+}
+
+base::Result<void> write_new_file(int dir, const std::string& name, std::string_view content,
+                                  mode_t mode, const Unfinished& unfinished) {
+    auto write = [&]() -> base::Result<void> {
+        TRY_ASSIGN(auto file, base::open_at(unfinished.dir, unfinished.name,
+                                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+        TRY(base::write_all(file.get(), content));
+        if (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0) {
+            return base::fail_write(errno, "cannot save " + base::in_quotes(name));
+        }
+        struct stat ours {};
+        struct stat there {};
+        (void)!::fstat(file.get(), &ours);
+        TRY(file.close());
+        if (::linkat(unfinished.dir, unfinished.name.c_str(), dir, name.c_str(), 0) == 0) {
+            return {};
+        }
+        const int err = errno;
+        // NFS may have done it and lost the reply.
+        const bool done = err == EEXIST &&
+                          ::fstatat(dir, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+        return done ? base::Result<void>()
+                    : base::fail_write(err, "cannot publish " + base::in_quotes(name));
+    };
+    auto result = write();
+    ::unlinkat(unfinished.dir, unfinished.name.c_str(), 0);
+    return result;
+}
+
+base::Result<void> sync_fd(int fd, const std::string& path) {
+    if (::fsync(fd) != 0 && errno != EINVAL) {
+        return base::fail_write(errno, "cannot sync " + base::in_quotes(path));
+    }
+    return {};
+}
+
+bool remove_plain(int dir, const std::string& name, uid_t owner) {
+    struct stat facts {};
+    if (::fstatat(dir, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) {
+        return false;
+    }
+    if (!S_ISREG(facts.st_mode) || facts.st_uid != owner) {
+        errno = EPERM;
+        return false;
+    }
+    return ::unlinkat(dir, name.c_str(), 0) == 0;
+}
+
+base::Result<void> remove_tree(int dir, const std::string& name, uid_t owner) {
+    struct stat facts {};
+    if (::fstat(dir, &facts) != 0) {
+        return base::fail_errno(base::Code::io, errno, "cannot remove " + base::in_quotes(name));
+    }
+    auto removed = remove_directory(dir, name, facts.st_dev, owner, 0);
+    if (!removed && removed.error().sys_errno == ENOENT) {
+        return {};
+    }
+    return removed;
+}
+
+namespace {
+
+std::uint64_t bytes_below(int dir, int depth) {
+    std::uint64_t sum = 0;
+    const auto listed = entries(dir);
+    if (!listed || depth > max_depth) {
+        return 0;
+    }
+    for (const auto& entry : *listed) {
+        if (S_ISREG(entry.facts.st_mode)) {
+            // Blocks, not length: a sparse or just created file takes what it takes.
+            sum += static_cast<std::uint64_t>(entry.facts.st_blocks) * 512;
+        } else if (S_ISDIR(entry.facts.st_mode)) {
+            if (const auto inner = base::open_at(dir, entry.name, directory_flags)) {
+                sum += bytes_below(inner->get(), depth + 1);
             }
         }
     }
-    return latest;
+    return sum;
 }
 
-std::uint64_t tree_bytes(const std::string& path) {
-    std::uint64_t sum = 0;
-    std::error_code error;
-    auto walk = std::filesystem::recursive_directory_iterator(
-        path, std::filesystem::directory_options::skip_permission_denied, error);
-    while (!error && walk != std::filesystem::recursive_directory_iterator()) {
-        struct stat st {};
-        if (::lstat(walk->path().c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
-            // Blocks, not length: a sparse or just created file takes what it takes.
-            sum += static_cast<std::uint64_t>(st.st_blocks) * 512;
-        }
-        walk.increment(error);
-    }
-    return sum;
+} // namespace
+
+std::uint64_t tree_bytes(int dir) {
+    return bytes_below(dir, 0);
 }
 
 } // namespace slipway::store

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 
 #include <cstdint>
@@ -8,29 +9,57 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
-// Small file operations that several files of this room share.
+// Small file operations that several files of this room share. All of them work beneath an open
+// directory and follow no links.
 namespace slipway::store {
 
-/// Names in a directory without "." and "..". A missing directory is an error with ENOENT.
-base::Result<std::vector<std::string>> list_directory(const std::string& path);
+/// A name and what lstat(2) says of it.
+struct Entry {
+    std::string name;
+    struct stat facts {};
+};
 
-/// "Now" as the file server sees it: the mtime that it gives to a file made now in `directory`; 0
-/// when that cannot be known. Clocks of hosts differ; times of files on one server can be compared.
-std::int64_t server_now(const std::string& directory);
+/// What is in a directory, without names that vanish meanwhile and without ".nfs…": those are
+/// removed files that somebody has open, and the NFS client's own affair.
+base::Result<std::vector<Entry>> entries(int dir);
+
+/// "Now" as the file server sees it: the mtime that it gives to a file made now in `dir`; 0 when
+/// that cannot be known. Clocks of hosts differ; times of files on one server can be compared.
+std::int64_t server_now(int dir);
+
+/// A regular file of `owner`, opened for reading. FIFOs and devices are not even opened.
+base::Result<base::UniqueFd> open_plain(int dir, const std::string& name, uid_t owner);
+
+/// Content of a regular file of `owner`, at most `max` bytes.
+base::Result<std::string> read_plain(int dir, const std::string& name, std::size_t max,
+                                     uid_t owner);
+
+/// Where a file is written before it gets its name.
+struct Unfinished {
+    int dir;
+    std::string name;
+};
 
 /// Writes a file that must not exist yet, whole or not at all as far as readers can see it: written
-/// under a name of ours in the same directory, synced, linked, the first name removed.
-base::Result<void> write_new_file(const std::string& path, std::string_view content, mode_t mode);
+/// as `unfinished`, synced, linked to its name, the first name removed.
+base::Result<void> write_new_file(int dir, const std::string& name, std::string_view content,
+                                  mode_t mode, const Unfinished& unfinished);
 
-/// fsync of a file or a directory by path.
-base::Result<void> sync_path(const std::string& path, bool directory);
+/// fsync of an open file or directory. Network file systems that cannot sync a directory are fine.
+base::Result<void> sync_fd(int fd, const std::string& path);
 
-/// Latest expiry among the grants in a grant directory; 0 when there is none.
-std::int64_t granted_until(const std::string& grant_dir);
+/// Removes a regular file of `owner`. False when it cannot be removed, with errno; EPERM when
+/// something else has the name.
+bool remove_plain(int dir, const std::string& name, uid_t owner);
 
-/// Bytes of all regular files below a directory (0 when it is missing).
-std::uint64_t tree_bytes(const std::string& path);
+/// Removes a directory of `owner` with all that is in it. What belongs to somebody else, or is on
+/// another file system, stays, and with it the directory. A missing one is success.
+base::Result<void> remove_tree(int dir, const std::string& name, uid_t owner);
+
+/// Bytes on disk of all regular files below a directory.
+std::uint64_t tree_bytes(int dir);
 
 } // namespace slipway::store

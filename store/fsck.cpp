@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
-#include "base/temp_dir.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "image/digest.hpp"
 #include "store/files.hpp"
@@ -16,11 +16,7 @@
 namespace slipway::store {
 namespace {
 
-base::Result<std::string> file_digest(const StoredImage& image) {
-    TRY_ASSIGN(const auto file, base::open_file(image.path, O_RDONLY | O_NOFOLLOW));
-    TRY_ASSIGN(const auto digest, image::sha256_of_file(file.get(), 0, image.size));
-    return digest.text();
-}
+constexpr const char* foreign = "does not belong to the store and is left alone";
 
 struct Fault {
     std::string what;     ///< empty when the image is what its provenance says
@@ -41,7 +37,14 @@ base::Result<Provenance> patient_provenance(const Store& store, const ImageId& i
     }
 }
 
-Fault image_fault(const Store& store, const StoredImage& image, bool read_all_bytes) {
+base::Result<std::string> file_digest(int images, const StoredImage& image, uid_t owner) {
+    TRY_ASSIGN(const auto file, open_plain(images, image.id + ".sif", owner));
+    TRY_ASSIGN(const auto digest, image::sha256_of_file(file.get(), 0, image.size));
+    return digest.text();
+}
+
+Fault image_fault(const Store& store, int images, uid_t owner, const StoredImage& image,
+                  bool read_all_bytes) {
     const auto provenance = patient_provenance(store, image.id);
     if (!provenance) {
         const auto& error = provenance.error();
@@ -57,7 +60,7 @@ Fault image_fault(const Store& store, const StoredImage& image, bool read_all_by
                 true};
     }
     if (read_all_bytes) {
-        const auto digest = file_digest(image);
+        const auto digest = file_digest(images, image, owner);
         if (!digest) {
             return {digest.error().message, false};
         }
@@ -75,12 +78,14 @@ Fault image_fault(const Store& store, const StoredImage& image, bool read_all_by
 void Store::check_images(bool repair, bool read_all_bytes,
                          std::vector<FsckProblem>& problems) const {
     const auto images = list();
-    if (!images) {
-        problems.push_back({directory("images"), images.error().message, false});
+    const auto dir = root_.part(Part::images, O_RDONLY);
+    if (!images || !dir) {
+        problems.push_back({directory("images"), (images ? dir.error() : images.error()).message,
+                            false});
         return;
     }
     for (const auto& image : *images) {
-        auto fault = image_fault(*this, image, read_all_bytes);
+        auto fault = image_fault(*this, dir->get(), root_.owner(), image, read_all_bytes);
         if (!fault.what.empty()) {
             const bool gone = repair && fault.certain && bool(drop(image.id));
             problems.push_back({image.path, std::move(fault.what), gone});
@@ -89,35 +94,87 @@ void Store::check_images(bool repair, bool read_all_bytes,
 }
 
 void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const {
-    auto litter = [&](const std::string& path, std::string what) {
-        const bool gone = repair && bool(base::remove_tree(path));
-        problems.push_back({path, std::move(what), gone});
-    };
     // A publisher links provenance moments before the image: young files are left alone.
     constexpr std::int64_t young_s = 3600;
-    const auto server = repair ? server_now(directory("tmp")) : 0;
+    const auto tmp = root_.part(Part::tmp, O_RDONLY);
+    const auto server = repair && tmp ? server_now(tmp->get()) : 0;
     const auto now = server != 0 ? server : ::time(nullptr);
-    for (const auto& name :
-         list_directory(directory("images")).value_or(std::vector<std::string>())) {
-        if (name.starts_with(".nfs")) {
-            continue; // removed, but a job on this host has it open: the NFS client sees to it
+    for (const auto part : {Part::images, Part::pins}) {
+        const auto dir = root_.part(part, O_RDONLY);
+        const auto listed = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
+        if (!dir || !listed) {
+            continue; // check_images() has said it
         }
-        const auto path = directory("images") + "/" + name;
-        struct stat st {};
-        const bool old = ::lstat(path.c_str(), &st) == 0 && now - st.st_mtime > young_s;
-        const bool image = name.ends_with(".sif") && is_image_id(name.substr(0, name.size() - 4));
-        const bool json = name.ends_with(".json") && is_image_id(name.substr(0, name.size() - 5));
-        if (!image && !json) {
-            litter(path, "does not belong into a store");
-        } else if (json && old && !find(name.substr(0, name.size() - 5))) {
-            litter(path, "provenance without an image");
+        for (const auto& entry : *listed) {
+            const auto path = directory(name_of(part)) + "/" + entry.name;
+            const auto id = entry.name.substr(0, entry.name.find('.'));
+            if (entry.facts.st_uid != root_.owner() ||
+                !is_written_name(part, entry.name, entry.facts.st_mode)) {
+                problems.push_back({path, foreign, false});
+            } else if (part == Part::pins && !find(id)) {
+                problems.push_back({path, "belongs to no image",
+                                    repair && remove_plain(dir->get(), id, root_.owner())});
+            } else if (entry.name.ends_with(".json") && now - entry.facts.st_mtime > young_s &&
+                       !find(id)) {
+                problems.push_back({path, "provenance without an image",
+                                    repair && bool(drop_provenance(id, dir->get()))});
+            }
         }
     }
-    for (const auto* part : {"grants", "pins"}) {
-        for (const auto& name :
-             list_directory(directory(part)).value_or(std::vector<std::string>())) {
-            if (!find(name)) {
-                litter(directory(part) + "/" + name, "belongs to no image");
+}
+
+void Store::check_grants(bool repair, std::vector<FsckProblem>& problems) const {
+    const auto grants = root_.part(Part::grants, O_RDONLY);
+    const auto listed = grants ? entries(grants->get()) : base::Result<std::vector<Entry>>();
+    if (!grants || !listed) {
+        return;
+    }
+    for (const auto& entry : *listed) {
+        const auto path = directory("grants") + "/" + entry.name;
+        const auto dir = root_.inner(grants->get(), entry.name, O_RDONLY);
+        const auto inside = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
+        if (!dir || !inside || !is_image_id(entry.name)) {
+            problems.push_back({path, foreign, false});
+            continue;
+        }
+        for (const auto& grant : *inside) {
+            if (!S_ISREG(grant.facts.st_mode) || grant.facts.st_uid != root_.owner() ||
+                !parse_grant_name(grant.name)) {
+                problems.push_back({path + "/" + grant.name, foreign, false});
+            }
+        }
+        if (!find(entry.name)) {
+            problems.push_back({path, "belongs to no image", repair && drop_grants(entry.name)});
+        }
+    }
+}
+
+void Store::check_refs(bool repair, std::vector<FsckProblem>& problems) const {
+    constexpr std::int64_t young_s = 3600;
+    const auto refs = root_.part(Part::refs, O_RDONLY);
+    const auto listed = refs ? entries(refs->get()) : base::Result<std::vector<Entry>>();
+    if (!refs || !listed) {
+        return;
+    }
+    for (const auto& entry : *listed) {
+        const auto path = directory("refs") + "/" + entry.name;
+        const auto dir = root_.inner(refs->get(), entry.name, O_RDONLY);
+        const auto inside = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
+        if (!dir || !inside || !is_image_id(entry.name)) {
+            problems.push_back({path, foreign, false});
+            continue;
+        }
+        for (const auto& record : *inside) {
+            const bool plain = S_ISREG(record.facts.st_mode) &&
+                               record.facts.st_uid == root_.owner();
+            if (plain && is_unfinished(record.name)) {
+                if (::time(nullptr) - record.facts.st_mtime > young_s) {
+                    problems.push_back({path + "/" + record.name, "was never finished",
+                                        repair && remove_plain(dir->get(), record.name,
+                                                               root_.owner())});
+                }
+            } else if (!plain || !is_ref_record(record.name)) {
+                problems.push_back({path + "/" + record.name, foreign, false});
             }
         }
     }
@@ -125,14 +182,22 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
 
 base::Result<std::vector<FsckProblem>> Store::fsck(bool repair, bool read_all_bytes) const {
     std::vector<FsckProblem> problems;
+    // Grants without images are counted one by one below, so they are looked at first.
+    check_grants(repair, problems);
+    // Sweeping puts back provenance that a killed process had moved aside.
+    TRY_ASSIGN(const auto swept, repair ? sweep() : sweep_parts(false));
     check_images(repair, read_all_bytes, problems);
     check_orphans(repair, problems);
-    if (repair) {
-        TRY_ASSIGN(const auto swept, sweep());
-        if (swept != 0) {
-            problems.push_back({directory("tmp"),
-                                fmt::format("{} unfinished works of dead processes", swept), true});
+    check_refs(repair, problems);
+    for (const auto& path : swept.left) {
+        if (!base::is_beneath(path, directory("grants"))) {
+            problems.push_back({path, foreign, false});
         }
+    }
+    if (swept.removed != 0) {
+        problems.push_back({directory("tmp"),
+                            fmt::format("{} leftovers of processes that are gone", swept.removed),
+                            true});
     }
     return problems;
 }

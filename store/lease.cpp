@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/lease.hpp"
 
+#include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "store/files.hpp"
@@ -28,14 +29,22 @@ std::int64_t monotonic_ms() {
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-std::string lease_text(std::uint64_t beat) {
-    return fmt::format("{} {}\n", ProcessId::self().text(), beat);
+std::string lease_text(std::uint64_t heartbeat) {
+    return fmt::format("{} {}\n", ProcessId::self().text(), heartbeat);
+}
+
+base::Result<std::string> read_lease(const Root& root, const std::string& name) {
+    TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+    return read_plain(leases.get(), name, max_lease_bytes, root.owner());
 }
 
 } // namespace
 
-struct Lease::Beat {
-    std::string path;
+struct Lease::Heartbeat {
+    Heartbeat(Root store, std::string lease) : root(std::move(store)), name(std::move(lease)) {}
+
+    Root root;
+    std::string name;
     std::uint64_t interval_ms = 0;
     std::uint64_t stale_ms = 0;
     std::string last;    ///< what the file says for certain when it is ours
@@ -51,39 +60,45 @@ struct Lease::Beat {
 
     /// False when there is nothing left to keep alive: somebody who thought us dead has taken over.
     /// A file server that does not answer just now is no reason to give up.
-    bool beat_once(std::uint64_t beat, std::int64_t& last_success_ms) {
-        const auto now = base::read_file(path, max_lease_bytes);
+    bool rewrite(std::uint64_t count, std::int64_t& last_success_ms) {
+        const auto now = read_lease(root, name);
         if (!now) {
             return now.error().sys_errno != ENOENT;
         }
         if (!ours(*now)) {
             return false;
         }
-        attempt = lease_text(beat);
-        // Not truncated first: the text never gets shorter, so a reader always finds a whole one.
-        auto file = base::open_file(path, O_WRONLY | O_NOFOLLOW);
-        if (file && base::write_all(file->get(), attempt) && file->close()) {
+        attempt = lease_text(count);
+        if (write_over()) {
             last = std::exchange(attempt, {});
             last_success_ms = monotonic_ms();
         }
         return true;
     }
 
+    /// Not truncated first: the text never gets shorter, so a reader always finds a whole one.
+    [[nodiscard]] base::Result<void> write_over() const {
+        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+        TRY_ASSIGN(auto file, base::open_at(leases.get(), name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
+        TRY(base::write_all(file.get(), attempt));
+        return file.close();
+    }
+
     void run() {
         std::unique_lock lock(mutex);
         auto last_success_ms = monotonic_ms();
-        for (std::uint64_t beat = 1; !stop; ++beat) {
+        for (std::uint64_t count = 1; !stop; ++count) {
             wake.wait_for(lock, std::chrono::milliseconds(interval_ms), [&] { return stop; });
             // Unchanged for so long, everybody else calls it dead: it is theirs to take.
             const auto silent_ms = monotonic_ms() - last_success_ms;
             if (stop || silent_ms > static_cast<std::int64_t>(stale_ms) ||
-                !beat_once(beat, last_success_ms)) {
+                !rewrite(count, last_success_ms)) {
                 return;
             }
         }
     }
 
-    ~Beat() {
+    ~Heartbeat() {
         {
             const std::lock_guard lock(mutex);
             stop = true;
@@ -92,69 +107,72 @@ struct Lease::Beat {
         if (thread.joinable()) {
             thread.join();
         }
-        const auto now = base::read_file(path, max_lease_bytes);
-        if (now && ours(*now)) {
-            ::unlink(path.c_str());
+        const auto now = read_lease(root, name);
+        const auto leases = root.part(Part::leases, O_PATH);
+        if (now && ours(*now) && leases) {
+            (void)remove_plain(leases->get(), name, root.owner());
         }
     }
 };
 
-Lease::Lease(std::unique_ptr<Beat> beat) : beat_(std::move(beat)) {}
+Lease::Lease(std::unique_ptr<Heartbeat> heartbeat) : heartbeat_(std::move(heartbeat)) {}
 Lease::Lease(Lease&&) noexcept = default;
 Lease& Lease::operator=(Lease&&) noexcept = default;
 Lease::~Lease() = default;
 
 Acquisition::Acquisition(const Store& store, ImageId id)
-    : store_(store), id_(std::move(id)), path_(store.directory("leases") + "/" + id_) {}
+    : store_(store), id_(std::move(id)) {}
 
-base::Result<Turn> Acquisition::poll() {
+base::Result<Claim> Acquisition::poll() {
     // What an NFS client remembers would keep us waiting long after the image is there, and the lease
     // gone: ask the server.
     if (auto image = store_.find_again(id_)) {
-        return Turn(std::move(*image));
+        return Claim(std::move(*image));
     }
     base::ask_server_about(store_.directory("leases"));
     TRY_ASSIGN(auto lease, try_take());
     if (!lease) {
         const auto holder = ProcessId::parse(last_seen_);
-        return Turn(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
+        return Claim(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
     }
     // Whoever held it before may have published between our look and our lease.
     if (auto image = store_.find_again(id_)) {
-        return Turn(std::move(*image));
+        return Claim(std::move(*image));
     }
-    return Turn(std::move(*lease));
+    return Claim(std::move(*lease));
 }
 
 base::Result<std::optional<Lease>> Acquisition::try_take() {
+    const auto& root = store_.root_;
     for (int tries = 0; tries < 16; ++tries) {
-        const int fd =
-            ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-        if (fd >= 0) {
-            base::UniqueFd file(fd);
-            auto beat = std::make_unique<Lease::Beat>();
-            beat->path = path_;
-            beat->interval_ms = store_.options().lease_beat_ms;
-            beat->stale_ms = store_.options().lease_stale_ms;
-            beat->last = lease_text(0);
-            auto written = base::write_all(file.get(), beat->last);
+        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+        auto file = base::open_at(leases.get(), id_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+        if (file) {
+            auto heartbeat = std::make_unique<Lease::Heartbeat>(root, id_);
+            heartbeat->interval_ms = store_.options().heartbeat_ms;
+            heartbeat->stale_ms = store_.options().lease_stale_ms;
+            heartbeat->last = lease_text(0);
+            auto written = base::write_all(file->get(), heartbeat->last);
             if (written) {
-                written = file.close();
+                written = file->close();
             }
             if (!written) {
-                ::unlink(path_.c_str()); // an empty lease would make others wait for nobody
-                return base::Unexpected(std::move(written.error()).context("writing a lease in the store"));
+                // An empty lease would make others wait for nobody.
+                (void)remove_plain(leases.get(), id_, root.owner());
+                return base::Unexpected(
+                    std::move(written.error()).context("writing a lease in the store"));
             }
-            auto* raw = beat.get();
-            beat->thread = std::thread([raw] { raw->run(); });
-            return std::optional<Lease>(Lease(std::move(beat)));
+            auto* raw = heartbeat.get();
+            heartbeat->thread = std::thread([raw] { raw->run(); });
+            return std::optional<Lease>(Lease(std::move(heartbeat)));
         }
-        if (errno != EEXIST) {
-            return base::fail_errno(base::Code::store_unusable, errno,
+        if (file.error().sys_errno != EEXIST) {
+            const int err = file.error().sys_errno;
+            return base::fail_errno(base::code_of_errno(err, base::Code::store_unusable), err,
                                     "cannot write a lease in the store",
                                     "check that the store's file system is writable");
         }
-        auto content = base::read_file(path_, max_lease_bytes);
+        auto content = read_plain(leases.get(), id_, max_lease_bytes, root.owner());
         if (!content &&
             (content.error().sys_errno == ENOENT || content.error().sys_errno == ESTALE)) {
             continue; // it was given back just now; ESTALE: on another NFS client, as we read it
@@ -165,7 +183,7 @@ base::Result<std::optional<Lease>> Acquisition::try_take() {
         if (!holder_is_dead(*content)) {
             return std::optional<Lease>();
         }
-        TRY(break_lease(*content));
+        TRY(break_lease(leases.get(), *content));
     }
     return std::optional<Lease>();
 }
@@ -189,34 +207,36 @@ bool Acquisition::holder_is_dead(const std::string& content) {
 
 /// Moves the lease away under a name of ours before removing it: of two observers only one succeeds
 /// for the same file, and the other finds the winner's new lease.
-base::Result<void> Acquisition::break_lease(const std::string& seen) {
-    const auto aside = fmt::format("{}.broken.{}.{}", path_, ::getpid(), monotonic_ms());
-    if (::rename(path_.c_str(), aside.c_str()) != 0) {
+base::Result<void> Acquisition::break_lease(int leases, const std::string& seen) const {
+    const auto aside = fmt::format("{}.broken.{}.{}", id_, ::getpid(), monotonic_ms());
+    if (::renameat(leases, id_.c_str(), leases, aside.c_str()) != 0) {
         if (errno == ENOENT) {
             return {};
         }
         return base::fail_errno(base::Code::store_unusable, errno, "cannot break a dead lease");
     }
-    const auto moved = base::read_file(aside, max_lease_bytes);
-    if (moved && *moved != seen && ::link(aside.c_str(), path_.c_str()) != 0 && errno != EEXIST) {
+    const auto owner = store_.root_.owner();
+    const auto moved = read_plain(leases, aside, max_lease_bytes, owner);
+    if (moved && *moved != seen && ::linkat(leases, aside.c_str(), leases, id_.c_str(), 0) != 0 &&
+        errno != EEXIST) {
         base::log(base::LogLevel::warning, "a lease was broken that had just been renewed");
     }
-    ::unlink(aside.c_str());
+    (void)remove_plain(leases, aside, owner);
     return {};
 }
 
-base::Result<Turn> Acquisition::wait(const std::function<void(const Wait&)>& waiting,
+base::Result<Claim> Acquisition::wait(const std::function<void(const Wait&)>& waiting,
                                      std::stop_token stop, unsigned interval_ms) {
     for (;;) {
         if (stop.stop_requested()) {
             return base::fail(base::Code::interrupted, "interrupted while waiting for an image");
         }
-        TRY_ASSIGN(auto turn, poll());
-        if (!std::holds_alternative<Wait>(turn)) {
-            return turn;
+        TRY_ASSIGN(auto claim, poll());
+        if (!std::holds_alternative<Wait>(claim)) {
+            return claim;
         }
         if (waiting) {
-            waiting(std::get<Wait>(turn));
+            waiting(std::get<Wait>(claim));
         }
         ::poll(nullptr, 0, static_cast<int>(interval_ms));
     }

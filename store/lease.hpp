@@ -22,16 +22,16 @@ class Lease {
 
   private:
     friend class Acquisition;
-    struct Beat;
-    explicit Lease(std::unique_ptr<Beat> beat);
-    std::unique_ptr<Beat> beat_;
+    struct Heartbeat;
+    explicit Lease(std::unique_ptr<Heartbeat> heartbeat);
+    std::unique_ptr<Heartbeat> heartbeat_;
 };
 
 /// What to do about an image that may be missing.
 struct Wait {
     std::string holder; ///< "host pid" of whoever works on it, for messages
 };
-using Turn = std::variant<StoredImage, Lease, Wait>;
+using Claim = std::variant<StoredImage, Lease, Wait>;
 
 /// One process's way to an image: ask poll() until it gives the image (somebody has finished it) or
 /// the lease (do the work now). Keeps what it saw of the other holder's lease, so that a holder that
@@ -40,20 +40,19 @@ using Turn = std::variant<StoredImage, Lease, Wait>;
 class Acquisition {
   public:
     Acquisition(const Store& store, ImageId id);
-    base::Result<Turn> poll();
-    /// poll() until it is our turn; calls `waiting` about every `interval_ms`; Code::interrupted
+    base::Result<Claim> poll();
+    /// poll() until it gives the image or the lease; calls `waiting` about every `interval_ms`; Code::interrupted
     /// when `stop` is requested.
-    base::Result<Turn> wait(const std::function<void(const Wait&)>& waiting,
+    base::Result<Claim> wait(const std::function<void(const Wait&)>& waiting,
                             std::stop_token stop = {}, unsigned interval_ms = 200);
 
   private:
     base::Result<std::optional<Lease>> try_take();
     bool holder_is_dead(const std::string& content);
-    base::Result<void> break_lease(const std::string& seen);
+    base::Result<void> break_lease(int leases, const std::string& seen) const;
 
     const Store& store_;
     ImageId id_;
-    std::string path_;
     std::string last_seen_;
     std::int64_t last_change_ms_ = 0; ///< our monotonic clock
 };

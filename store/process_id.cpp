@@ -3,9 +3,11 @@
 
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "base/process.hpp"
 #include "base/text.hpp"
 
 #include <array>
+#include <atomic>
 
 #include <unistd.h>
 
@@ -22,23 +24,10 @@ std::string boot_id() {
     return text ? text->substr(0, text->find('\n')) : "unknown";
 }
 
-/// 0 when there is no such process.
+/// 0 when there is no such process, or only what is left of it.
 std::uint64_t start_time(pid_t pid) {
-    const auto stat = base::read_file(fmt::format("/proc/{}/stat", pid), 4096);
-    if (!stat) {
-        return 0;
-    }
-    // The command name may hold blanks and parentheses: count fields after the last ')'.
-    const auto end = stat->rfind(')');
-    if (end == std::string::npos || end + 2 > stat->size()) {
-        return 0;
-    }
-    const auto fields = base::split(std::string_view(*stat).substr(end + 2), ' ');
-    constexpr std::size_t start_field = 22 - 3; // the first one here is field 3
-    if (fields.size() <= start_field || fields[0] == "Z") {
-        return 0;
-    }
-    return base::parse_u64(fields[start_field]).value_or(0);
+    const auto facts = base::process_facts(pid);
+    return facts && facts->alive() ? facts->start_time : 0;
 }
 
 } // namespace
@@ -62,6 +51,11 @@ ProcessId ProcessId::parse(std::string_view text) {
         return {};
     }
     return {std::string(fields[0]), std::string(fields[1]), static_cast<pid_t>(*pid), *start};
+}
+
+std::string new_work_name() {
+    static std::atomic<unsigned> counter{0};
+    return fmt::format("{}.{}.{}", host_name(), ::getpid(), counter.fetch_add(1));
 }
 
 Liveness liveness(const ProcessId& process) {

@@ -23,6 +23,9 @@ struct ProcessId {
     static ProcessId parse(std::string_view text);
 };
 
+/// "<host>.<pid>.<n>", never the same twice in this process.
+std::string new_work_name();
+
 enum class Liveness { alive, dead, unknown }; ///< unknown: it is on another host
 Liveness liveness(const ProcessId& process);
 

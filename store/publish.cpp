@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/path.hpp"
-#include "base/temp_dir.hpp"
 #include "base/text.hpp"
 #include "store/files.hpp"
 #include "store/process_id.hpp"
@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 
 namespace slipway::store {
 namespace {
+
+constexpr const char* provenance_file = "provenance.json";
 
 bool same_file(const struct stat& a, const struct stat& b) noexcept {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
@@ -25,9 +26,17 @@ bool same_file(const struct stat& a, const struct stat& b) noexcept {
 
 } // namespace
 
-WorkDir::WorkDir(WorkDir&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+WorkDir::WorkDir(Root root, std::string name)
+    : root_(std::move(root)), name_(std::move(name)),
+      path_(base::join_path(root_->path(), name_of(Part::tmp)) + "/" + name_) {}
+
+WorkDir::WorkDir(WorkDir&& other) noexcept
+    : root_(std::exchange(other.root_, std::nullopt)), name_(std::exchange(other.name_, {})),
+      path_(std::exchange(other.path_, {})) {}
 
 WorkDir& WorkDir::operator=(WorkDir&& other) noexcept {
+    std::swap(root_, other.root_);
+    std::swap(name_, other.name_);
     std::swap(path_, other.path_);
     return *this;
 }
@@ -36,28 +45,29 @@ WorkDir::~WorkDir() {
     // A file server that has just come back may refuse a handle that was good before it went.
     constexpr int attempts = 5;
     constexpr int pause_ms = 200;
-    for (int attempt = 0; !path_.empty() && attempt < attempts; ++attempt) {
-        if (base::remove_tree(path_)) {
+    for (int attempt = 0; root_ && attempt < attempts; ++attempt) {
+        const auto tmp = root_->part(Part::tmp, O_RDONLY); // asks the server
+        if (tmp && remove_tree(tmp->get(), name_, root_->owner())) {
             return;
         }
-        base::ask_server_about(std::string(base::dir_name(path_)));
         ::poll(nullptr, 0, pause_ms);
     }
     // Who works in the store next sweeps what is left now: its owner has ended.
 }
 
 base::Result<WorkDir> Store::make_work_dir() const {
-    static std::atomic<unsigned> counter{0};
     const auto self = ProcessId::self();
     for (;;) {
-        const auto path =
-            fmt::format("{}/{}.{}.{}", directory("tmp"), self.host, self.pid, counter.fetch_add(1));
+        auto name = new_work_name();
         TRY(step("work-dir"));
-        if (::mkdir(path.c_str(), 0700) == 0) {
-            WorkDir work(path);
+        TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
+        if (::mkdirat(tmp.get(), name.c_str(), 0700) == 0) {
+            WorkDir work(root_, name);
             // Says whose it is, so that others can tell when that process is gone.
             TRY(step("work-owner"));
-            auto named = write_new_file(path + "/owner", self.text() + "\n", 0600);
+            TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), name, O_PATH));
+            auto named = write_new_file(dir.get(), "owner", self.text() + "\n", 0600,
+                                        {dir.get(), "owner.new"});
             if (!named) {
                 return base::Unexpected(
                     std::move(named.error())
@@ -66,26 +76,32 @@ base::Result<WorkDir> Store::make_work_dir() const {
             return work;
         }
         if (errno != EEXIST) { // a pid used again after a crash: take the next number
-            return base::fail_errno(errno == ENOSPC || errno == EDQUOT ? base::Code::out_of_space
-                                                                       : base::Code::store_unusable,
-                                    errno, "cannot create a work directory in the store",
+            return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
+                                    "cannot create a work directory in the store",
                                     "check that the store's file system is writable and not full");
         }
     }
 }
 
-base::Result<void> Store::publish_provenance(const ImageId& id, const WorkDir& work,
+base::Result<void> Store::publish_provenance(const ImageId& id, int work, int images,
                                              const Provenance& what) const {
-    const auto target = directory("images") + "/" + id + ".json";
-    const auto source = work.path() + "/provenance.json";
+    const auto target = id + ".json";
+    const auto link = [&]() -> base::Result<void> {
+        if (::linkat(work, provenance_file, images, target.c_str(), 0) != 0 && errno != EEXIST) {
+            return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
+                                    "cannot publish provenance");
+        }
+        return {};
+    };
     TRY(step("provenance-write"));
-    TRY(write_new_file(source, to_json(what), file_mode()));
+    TRY(write_new_file(work, provenance_file, to_json(what), root_.file_mode(),
+                       {work, std::string(provenance_file) + ".new"}));
     TRY(step("provenance-link"));
-    if (::link(source.c_str(), target.c_str()) == 0) {
+    if (::linkat(work, provenance_file, images, target.c_str(), 0) == 0) {
         return {};
     }
     if (errno != EEXIST) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot publish provenance");
+        return link();
     }
     if (find(id)) {
         return {}; // somebody was faster with the whole image; theirs describes it
@@ -93,62 +109,81 @@ base::Result<void> Store::publish_provenance(const ImageId& id, const WorkDir& w
     if (const auto there = provenance(id); there && there->id == id &&
                                            there->output_digest == what.output_digest &&
                                            there->output_size == what.output_size) {
-        // It tells the same of the same bytes: its publisher may be about to commit, and must not
+        // It says the same of the same bytes: its publisher may be about to commit, and must not
         // find it gone.
         return {};
     }
     // Left behind by a publisher that died before the commit. Nobody reads provenance without an
     // image, so it may be replaced; not by rename, which hurts readers on NFS.
     TRY(step("provenance-replace"));
-    ::unlink(target.c_str());
-    if (::link(source.c_str(), target.c_str()) != 0 && errno != EEXIST) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot publish provenance");
-    }
-    return {};
+    (void)remove_plain(images, target, root_.owner());
+    return link();
 }
 
-base::Result<void> Store::commit_link(const std::string& from, const std::string& to) const {
+base::Result<void> Store::commit(const ImageId& id, int work, const std::string& name,
+                                 int images) const {
+    const auto target = id + ".sif";
     TRY(step("commit"));
-    if (::link(from.c_str(), to.c_str()) == 0) {
+    if (::linkat(work, name.c_str(), images, target.c_str(), 0) == 0) {
         return {};
     }
     const int err = errno;
     // NFS may have done it and lost the reply; or another publisher was faster. Both are success.
     struct stat ours {};
     struct stat there {};
-    if (::stat(from.c_str(), &ours) == 0 && ::stat(to.c_str(), &there) == 0) {
-        if (same_file(ours, there) || ours.st_size == there.st_size) {
-            return {};
+    if (::fstatat(work, name.c_str(), &ours, AT_SYMLINK_NOFOLLOW) == 0 &&
+        ::fstatat(images, target.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(there.st_mode) && there.st_uid == root_.owner()) {
+        if (!same_file(ours, there) && ours.st_size != there.st_size) {
+            base::log(base::LogLevel::warning,
+                      "another publisher's image of another size was kept: " + image_path(id));
         }
-        base::log(base::LogLevel::warning,
-                  "another publisher's image of another size was kept: " + to);
         return {};
     }
-    return base::fail_errno(base::Code::store_unusable, err, "cannot publish an image",
+    return base::fail_errno(base::code_of_errno(err, base::Code::store_unusable), err,
+                            "cannot publish an image",
                             "the store's file system must support hard links");
 }
 
 base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
                                          const std::string& sif, const Provenance& what) const {
-    TRY(step("image-mode"));
-    // Images in the shared store can be read and mounted, never changed, by everybody.
-    if (::chmod(sif.c_str(), options_.access == Access::private_user ? 0500 : 0555) != 0) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot set an image's mode");
+    if (base::dir_name(sif) != work.path()) {
+        return base::fail(base::Code::internal, "an image is published from its work directory");
     }
-    TRY(step("image-sync"));
-    TRY(sync_path(sif, false));
-    TRY(publish_provenance(id, work, what));
+    const std::string name(base::base_name(sif));
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
+    TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), work.name_, O_PATH));
+    TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
+    {
+        TRY_ASSIGN(const auto file, open_plain(dir.get(), name, root_.owner()));
+        TRY(step("image-mode"));
+        // Images in the shared store can be read and mounted, never changed, by everybody.
+        if (::fchmod(file.get(), options_.access == Access::private_user ? 0500 : 0555) != 0) {
+            return base::fail_errno(base::Code::store_unusable, errno,
+                                    "cannot set an image's mode");
+        }
+        TRY(step("image-sync"));
+        TRY(sync_fd(file.get(), sif));
+        struct stat facts {};
+        if (::fstat(file.get(), &facts) == 0 && !find(id)) {
+            // The bytes are on the disk already; what others have must go only now.
+            TRY(collect(static_cast<std::uint64_t>(facts.st_blocks) * 512, 0, what.uid));
+        }
+    }
+    TRY(publish_provenance(id, dir.get(), images.get(), what));
     TRY(step("provenance-sync"));
-    TRY(sync_path(directory("images"), true));
-    TRY(commit_link(sif, image_path(id)));
+    TRY(sync_fd(images.get(), directory("images")));
+    TRY(commit(id, dir.get(), name, images.get()));
     // Whoever removed an older image of this id meanwhile took our provenance with it.
-    const auto provenance = directory("images") + "/" + id + ".json";
-    if (::link((work.path() + "/provenance.json").c_str(), provenance.c_str()) != 0 &&
+    TRY(step("provenance-again"));
+    const auto provenance = id + ".json";
+    if (::linkat(dir.get(), provenance_file, images.get(), provenance.c_str(), 0) != 0 &&
         errno != EEXIST) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot publish provenance");
+        return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
+                                "cannot publish provenance");
     }
     TRY(step("commit-sync"));
-    TRY(sync_path(directory("images"), true));
+    TRY(sync_fd(images.get(), directory("images")));
     return expect(id);
 }
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store.hpp"
 
+#include "base/directory.hpp"
+#include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "image/digest.hpp"
 #include "store/files.hpp"
+#include "store/process_id.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -19,36 +22,7 @@
 namespace slipway::store {
 namespace {
 
-constexpr const char* parts[] = {"images", "refs", "grants", "pins", "leases", "tmp"};
 constexpr std::size_t max_json_bytes = 4U << 20U;
-
-base::Result<void> check_directory(const StoreOptions& options) {
-    struct stat st {};
-    if (::stat(options.path.c_str(), &st) != 0) {
-        return base::fail_errno(base::Code::store_unusable, errno,
-                                "the store " + base::in_quotes(options.path) + " is not there",
-                                "create it, or set store.path in the site configuration");
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        return base::fail(base::Code::store_unusable,
-                          "the store " + base::in_quotes(options.path) + " is not a directory");
-    }
-    if (options.access == Access::read_only) {
-        return {};
-    }
-    if (st.st_uid != ::geteuid()) {
-        return base::fail(base::Code::store_unusable,
-                          fmt::format("the store {} belongs to uid {}, not to uid {}",
-                                      base::in_quotes(options.path), st.st_uid, ::geteuid()),
-                          "stage as the store's owner, through the service, or use your own store");
-    }
-    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return base::fail(base::Code::store_unusable,
-                          "others may write to the store " + base::in_quotes(options.path),
-                          "run `chmod go-w` on it");
-    }
-    return {};
-}
 
 } // namespace
 
@@ -68,44 +42,13 @@ bool is_image_id(std::string_view text) noexcept {
            });
 }
 
-mode_t Store::dir_mode() const noexcept {
-    return options_.access == Access::private_user ? 0700 : 0755;
-}
-
-mode_t Store::file_mode() const noexcept {
-    return options_.access == Access::private_user ? 0600 : 0644;
-}
-
 base::Result<void> Store::step(std::string_view name) const {
     return options_.before_step ? options_.before_step(name) : base::Result<void>();
 }
 
 base::Result<Store> Store::open(StoreOptions options) {
-    Store store(std::move(options));
-    if (store.options_.access != Access::read_only) {
-        auto made = base::make_directories(store.options_.path, store.dir_mode());
-        if (!made) {
-            return base::Unexpected(base::Error{base::Code::store_unusable, made.error().sys_errno,
-                                                made.error().message,
-                                                "set store.path to a place that you may write to"});
-        }
-    }
-    TRY(check_directory(store.options_));
-    for (const auto* part : parts) {
-        const auto path = store.directory(part);
-        if (store.options_.access == Access::read_only) {
-            break;
-        }
-        if (::mkdir(path.c_str(), store.dir_mode()) == 0) {
-            // The caller's umask does not decide who may read a shared store.
-            (void)!::chmod(path.c_str(), store.dir_mode());
-        } else if (errno != EEXIST) {
-            return base::fail_errno(base::Code::store_unusable, errno,
-                                    "cannot create " + base::in_quotes(path),
-                                    "check that the store's file system is writable and not full");
-        }
-    }
-    return store;
+    TRY_ASSIGN(auto root, Root::open(options.path, options.access));
+    return Store(std::move(options), std::move(root));
 }
 
 std::string Store::directory(std::string_view part) const {
@@ -116,17 +59,48 @@ std::string Store::image_path(const ImageId& id) const {
     return directory("images") + "/" + id + ".sif";
 }
 
-std::optional<StoredImage> Store::find(const ImageId& id) const {
-    struct stat st {};
-    StoredImage image{id, image_path(id), 0, 0, false, 0};
-    if (!is_image_id(id) || ::stat(image.path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) {
+struct Store::View {
+    base::UniqueFd images;
+    base::UniqueFd pins;
+    base::UniqueFd grants;
+};
+
+base::Result<Store::View> Store::view() const {
+    TRY_ASSIGN(const auto root, root_.directory(O_PATH));
+    View view;
+    TRY_ASSIGN(view.images, root_.inner(root.get(), name_of(Part::images), O_PATH));
+    TRY_ASSIGN(view.pins, root_.inner(root.get(), name_of(Part::pins), O_PATH));
+    TRY_ASSIGN(view.grants, root_.inner(root.get(), name_of(Part::grants), O_PATH));
+    return view;
+}
+
+std::optional<StoredImage> Store::look(const ImageId& id, const View& view) const {
+    struct stat facts {};
+    const auto name = id + ".sif";
+    const auto is_ours = [&] { return S_ISREG(facts.st_mode) && facts.st_uid == root_.owner(); };
+    if (!is_image_id(id) ||
+        ::fstatat(view.images.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !is_ours()) {
         return std::nullopt;
     }
-    image.size = static_cast<std::uint64_t>(st.st_size);
-    image.published = st.st_mtime;
-    image.pinned = ::access((directory("pins") + "/" + id).c_str(), F_OK) == 0;
-    image.granted_until = granted_until(directory("grants") + "/" + id);
+    StoredImage image;
+    image.id = id;
+    image.path = image_path(id);
+    image.size = static_cast<std::uint64_t>(facts.st_size);
+    image.disk_bytes = static_cast<std::uint64_t>(facts.st_blocks) * 512;
+    image.published = facts.st_mtime;
+    image.pinned = ::fstatat(view.pins.get(), id.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   is_ours();
+    image.grants = grants_in(view.grants.get(), id);
+    for (const auto& grant : image.grants) {
+        image.granted_until = std::max(image.granted_until, grant.until);
+    }
     return image;
+}
+
+std::optional<StoredImage> Store::find(const ImageId& id) const {
+    const auto directories = view();
+    return directories ? look(id, *directories) : std::nullopt;
 }
 
 std::optional<StoredImage> Store::find_again(const ImageId& id) const {
@@ -155,21 +129,27 @@ base::Result<StoredImage> Store::expect(const ImageId& id) const {
 }
 
 base::Result<Provenance> Store::provenance(const ImageId& id) const {
+    TRY_ASSIGN(const auto images, root_.part(Part::images, O_PATH));
     TRY_ASSIGN(const auto text,
-               base::read_file(directory("images") + "/" + id + ".json", max_json_bytes));
+               read_plain(images.get(), id + ".json", max_json_bytes, root_.owner()));
     return provenance_from_json(text);
 }
 
 base::Result<std::vector<StoredImage>> Store::list() const {
     std::vector<StoredImage> images;
-    auto listed = list_directory(directory("images"));
-    if (!listed && listed.error().sys_errno == ENOENT) {
+    const auto directories = view();
+    if (!directories && directories.error().sys_errno == ENOENT) {
         return images; // a store that nobody has written to yet
     }
-    TRY_ASSIGN(const auto names, std::move(listed));
-    for (const auto& name : names) {
-        if (name.ends_with(".sif")) {
-            if (auto image = find(name.substr(0, name.size() - 4))) {
+    if (!directories) {
+        return base::Unexpected(directories.error());
+    }
+    TRY_ASSIGN(const auto names, base::list_directory(directories->images.get()));
+    constexpr std::string_view ending = ".sif";
+    for (const auto& entry : names) {
+        if (entry.name.ends_with(ending)) {
+            if (auto image = look(entry.name.substr(0, entry.name.size() - ending.size()),
+                                  *directories)) {
                 images.push_back(std::move(*image));
             }
         }
@@ -178,41 +158,60 @@ base::Result<std::vector<StoredImage>> Store::list() const {
 }
 
 base::Result<void> Store::record_ref(const RefRecord& record) const {
-    const auto dir = directory("refs") + "/" + image::sha256_hex(record.reference);
+    const auto key = image::sha256_hex(record.reference);
+    TRY_ASSIGN(const auto refs, root_.part(Part::refs, O_PATH));
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
     TRY(step("ref-dir"));
-    if (::mkdir(dir.c_str(), dir_mode()) != 0 && errno != EEXIST) {
-        return base::fail_errno(base::Code::store_unusable, errno, "cannot record a reference");
+    if (::mkdirat(refs.get(), key.c_str(), root_.dir_mode()) != 0 && errno != EEXIST) {
+        return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
+                                "cannot record a reference");
     }
+    TRY_ASSIGN(const auto dir, root_.inner(refs.get(), key, O_RDONLY));
     // The time comes first in the name and has a fixed width: the newest name decides. Files are
     // never rewritten, so a tag that moves back to an old digest gets a new record.
     timespec now{};
     clock_gettime(CLOCK_REALTIME, &now);
     const auto name = fmt::format("{:012}{:09}-{}.json", now.tv_sec, now.tv_nsec, record.digest);
     TRY(step("ref-write"));
-    TRY(write_new_file(dir + "/" + name, to_json(record), file_mode()));
+    TRY(write_new_file(dir.get(), name, to_json(record), root_.file_mode(),
+                       {tmp.get(), new_work_name() + ".new"}));
     constexpr std::size_t kept = 16;
-    TRY_ASSIGN(auto names, list_directory(dir));
+    TRY_ASSIGN(const auto listed, base::list_directory(dir.get()));
+    std::vector<std::string> names;
+    for (const auto& entry : listed) {
+        if (is_ref_record(entry.name)) {
+            names.push_back(entry.name);
+        }
+    }
     std::sort(names.begin(), names.end());
     for (std::size_t i = 0; i + kept < names.size(); ++i) {
-        ::unlink((dir + "/" + names[i]).c_str());
+        (void)remove_plain(dir.get(), names[i], root_.owner());
     }
     return {};
 }
 
 std::optional<RefRecord> Store::latest_ref(std::string_view reference,
                                            std::string_view platform) const {
-    const auto dir = directory("refs") + "/" + image::sha256_hex(reference);
-    auto names = list_directory(dir);
-    if (!names) {
-        base::ask_server_about(directory("refs"));
-        names = list_directory(dir);
+    const auto key = image::sha256_hex(reference);
+    const auto open_records = [&](int flags) -> base::Result<base::UniqueFd> {
+        TRY_ASSIGN(const auto refs, root_.part(Part::refs, flags));
+        return root_.inner(refs.get(), key, O_RDONLY);
+    };
+    auto dir = open_records(O_PATH);
+    if (!dir) {
+        dir = open_records(O_RDONLY); // asks the server
     }
-    if (!names) {
+    auto listed = dir ? base::list_directory(dir->get())
+                      : base::Result<std::vector<base::DirectoryEntry>>();
+    if (!dir || !listed) {
         return std::nullopt;
     }
-    std::sort(names->rbegin(), names->rend());
-    for (const auto& name : *names) {
-        const auto text = base::read_file(dir + "/" + name, max_json_bytes);
+    std::sort(listed->begin(), listed->end(),
+              [](const auto& a, const auto& b) { return a.name > b.name; });
+    for (const auto& entry : *listed) {
+        const auto text = is_ref_record(entry.name)
+                              ? read_plain(dir->get(), entry.name, max_json_bytes, root_.owner())
+                              : base::fail(base::Code::io, "not a record");
         if (!text) {
             continue;
         }

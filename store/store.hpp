@@ -4,6 +4,7 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "store/provenance.hpp"
+#include "store/root.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@ namespace slipway::store {
 
 // The image store: a directory of plain files on shared or local storage.
 //
+//   slipway-store         the mark: nothing is a store without it, and nothing else becomes one
 //   images/<id>.sif       a finished image; its presence is the commit
 //   images/<id>.json      provenance, there before the image
 //   refs/<sha256 of reference>/<time>-<digest>.json   what a tag meant, and when; never rewritten
@@ -37,18 +39,13 @@ ImageId image_id(std::string_view manifest_digest, std::string_view platform,
                  std::string_view options, std::string_view format);
 bool is_image_id(std::string_view text) noexcept;
 
-enum class Access {
-    read_only,    ///< never creates or changes anything (jobs, `images`, other users)
-    shared,       ///< world-readable: directories 0755, images 0644
-    private_user, ///< one user's own: directories 0700, images 0600
-};
-
 struct StoreOptions {
     std::string path;
     Access access = Access::private_user;
     std::uint64_t quota = 0;                   ///< bytes; 0: only the file system limits
     std::uint64_t max_job_time = 7 * 86400;    ///< seconds that a grant lasts
-    std::uint64_t lease_beat_ms = 10000;       ///< how often a holder rewrites its lease
+    unsigned user_share = 25;                  ///< percent of the quota, in a shared store
+    std::uint64_t heartbeat_ms = 10000;        ///< how often a holder rewrites its lease
     std::uint64_t lease_stale_ms = 60000;      ///< unchanged that long on our clock: holder is dead
     std::uint64_t foreign_tmp_stale_s = 86400; ///< another host's work directory, by the file server's clock
     std::uint64_t appear_ms = 5000;            ///< how long an image that must be there is looked for
@@ -61,9 +58,11 @@ struct StoredImage {
     ImageId id;
     std::string path;
     std::uint64_t size = 0;
+    std::uint64_t disk_bytes = 0; ///< what it takes of the quota
     std::int64_t published = 0; ///< seconds since the epoch
     bool pinned = false;
     std::int64_t granted_until = 0; ///< 0: no grant
+    std::vector<GrantName> grants;  ///< also those that have run out
 };
 
 /// What a reference meant when it was last looked up.
@@ -81,6 +80,13 @@ struct FsckProblem {
     bool repaired = false;
 };
 
+struct Swept {
+    std::size_t removed = 0;       ///< leftovers of processes that are gone
+    std::vector<std::string> left; ///< paths that are not the store's; nothing was done to them
+};
+
+struct Entry;
+
 /// Unfinished work of this process: a directory under tmp/ that goes away with the object.
 class WorkDir {
   public:
@@ -94,7 +100,9 @@ class WorkDir {
 
   private:
     friend class Store;
-    explicit WorkDir(std::string path) : path_(std::move(path)) {}
+    WorkDir(Root root, std::string name);
+    std::optional<Root> root_;
+    std::string name_;
     std::string path_;
 };
 
@@ -102,7 +110,8 @@ class WorkDir {
 class Store {
   public:
     /// Opens a store; creates what is missing unless read-only. Code::store_unusable when the path
-    /// is no directory, belongs to somebody else, can be written by others, or cannot be written.
+    /// is no directory, belongs to somebody else, can be written by others, cannot be written, or
+    /// is in use for something else: see Root::open().
     static base::Result<Store> open(StoreOptions options);
 
     [[nodiscard]] const StoreOptions& options() const noexcept { return options_; }
@@ -130,6 +139,8 @@ class Store {
     [[nodiscard]] std::optional<RefRecord> latest_ref(std::string_view reference,
                                                       std::string_view platform) const;
 
+    /// Protects an image for max_job_time. Code::not_staged when it is not in this store (it may be
+    /// in another one); no grant is left behind then.
     base::Result<void> grant(const ImageId& id, std::uint32_t uid) const;
     base::Result<void> pin(const ImageId& id) const;
     base::Result<void> unpin(const ImageId& id) const;
@@ -139,29 +150,57 @@ class Store {
 
     /// Bytes of all images and unfinished work.
     [[nodiscard]] base::Result<std::uint64_t> usage() const;
-    /// Makes sure that `bytes` more fit under the quota and on the disk: collects ungranted,
-    /// unpinned images, least recently granted first. Code::quota_exceeded or Code::out_of_space
-    /// say why not. Returns the ids that were collected.
-    base::Result<std::vector<ImageId>> make_room(std::uint64_t bytes) const;
-    /// Removes work directories whose process is gone; returns how many.
-    base::Result<std::size_t> sweep() const;
+    /// For work of `uid` that says it will need `bytes`: refuses what cannot fit beside images that
+    /// are pinned or granted, and beside the unfinished work of others. Nothing is removed for a
+    /// promise. Code::quota_exceeded or Code::out_of_space say why not.
+    base::Result<void> reserve(std::uint64_t bytes, std::uint32_t uid) const;
+    /// Room for `bytes` that have arrived, or a bounded step ahead of them: collects images that
+    /// are neither granted nor pinned until that much more fits under the quota and on the disk,
+    /// never more than needed, and nothing when it cannot be enough. First images that only grants
+    /// of `uid` beyond their share protect, then whatever was not asked for the longest. Of others'
+    /// images at most the share of `uid` goes. Returns the ids that were collected.
+    base::Result<std::vector<ImageId>> make_room(std::uint64_t bytes, std::uint32_t uid) const;
+    /// Removes what processes that are gone left: work directories, leases, half-written records,
+    /// grants of images that are gone.
+    base::Result<Swept> sweep() const;
     /// Looks at everything: sizes and digests of images, provenance without image, dead work, old
-    /// grants. `repair` removes what is broken; an image with wrong bytes is removed, too.
+    /// grants, foreign files. `repair` removes what is broken of ours; an image with wrong bytes is
+    /// removed, too. Foreign files are never touched.
     base::Result<std::vector<FsckProblem>> fsck(bool repair, bool read_all_bytes) const;
 
   private:
-    explicit Store(StoreOptions options) : options_(std::move(options)) {}
+    Store(StoreOptions options, Root root) : options_(std::move(options)), root_(std::move(root)) {}
+    friend class Acquisition;
+    struct Collection; ///< what may go, and how much of it
     base::Result<void> step(std::string_view name) const;
-    base::Result<void> publish_provenance(const ImageId& id, const WorkDir& work,
+    struct View; ///< the directories that say all about images
+    [[nodiscard]] base::Result<View> view() const;
+    [[nodiscard]] std::optional<StoredImage> look(const ImageId& id, const View& view) const;
+    [[nodiscard]] std::vector<GrantName> grants_in(int grants, const ImageId& id) const;
+    base::Result<void> publish_provenance(const ImageId& id, int work, int images,
                                           const Provenance& what) const;
-    base::Result<void> commit_link(const std::string& from, const std::string& to) const;
+    base::Result<void> commit(const ImageId& id, int work, const std::string& name,
+                              int images) const;
     base::Result<void> drop(const ImageId& id) const;
+    base::Result<void> drop_provenance(const ImageId& id, int images) const;
+    [[nodiscard]] bool drop_grants(const ImageId& id) const;
+    [[nodiscard]] base::Result<Collection> plan(std::uint64_t bytes, std::uint64_t unfinished,
+                                                std::uint64_t on_disk, std::uint32_t uid) const;
+    base::Result<std::vector<ImageId>> collect(std::uint64_t bytes, std::uint64_t on_disk,
+                                               std::uint32_t uid) const;
+    base::Result<void> sweep_tmp(bool remove, Swept& swept) const;
+    [[nodiscard]] bool work_is_dead(int tmp, const Entry& entry, std::int64_t now,
+                                    Swept& swept) const;
+    base::Result<void> sweep_leases(bool remove, Swept& swept) const;
+    base::Result<void> sweep_images(bool remove, Swept& swept) const;
+    base::Result<Swept> sweep_parts(bool remove) const;
     void check_images(bool repair, bool read_all_bytes, std::vector<FsckProblem>& problems) const;
     void check_orphans(bool repair, std::vector<FsckProblem>& problems) const;
-    [[nodiscard]] mode_t dir_mode() const noexcept;
-    [[nodiscard]] mode_t file_mode() const noexcept;
+    void check_grants(bool repair, std::vector<FsckProblem>& problems) const;
+    void check_refs(bool repair, std::vector<FsckProblem>& problems) const;
 
     StoreOptions options_;
+    Root root_;
 };
 
 } // namespace slipway::store

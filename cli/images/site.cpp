@@ -54,6 +54,7 @@ base::Result<Site> find_site(const Session& session) {
     shared.access = store::Access::shared;
     shared.quota = settings.quota;
     shared.max_job_time = settings.max_job_time;
+    shared.user_share = settings.user_share;
     if (given.empty() && !settings.path.empty() && belongs_to_me(settings.path)) {
         site.own = std::move(shared);
         return site;

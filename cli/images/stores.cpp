@@ -186,7 +186,11 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
     for (const auto& image : chosen) {
         TRY(store.remove(image.id, true));
     }
-    TRY(store.sweep());
+    TRY_ASSIGN(const auto swept, store.sweep());
+    for (const auto& path : swept.left) {
+        TRY(said(fmt::format("{}: does not belong to the store and is left alone\n",
+                             base::printable(path))));
+    }
     return said(fmt::format("{} image(s) removed\n", chosen.size()));
 }
 

@@ -122,6 +122,7 @@ base::Result<prefetch::staging::StagerOptions> stager_options(std::shared_ptr<co
     options.store.access = store::Access::shared;
     options.store.quota = config->store.quota;
     options.store.max_job_time = config->store.max_job_time;
+    options.store.user_share = config->store.user_share;
     options.credentials.site_only = true;
     options.for_strangers = true;
     options.config = std::move(config);
@@ -136,8 +137,8 @@ base::Result<void> run(int argc, char** argv) {
     TRY_ASSIGN(options.socket_path, socket_path(*config));
     TRY_ASSIGN(auto staging, stager_options(config));
     TRY_ASSIGN(const auto stager, prefetch::staging::Stager::create(std::move(staging)));
-    if (const auto swept = stager->store().sweep(); swept && *swept != 0) {
-        base::log(base::LogLevel::info, fmt::format("swept {} unfinished works", *swept));
+    if (const auto swept = stager->store().sweep(); swept && swept->removed != 0) {
+        base::log(base::LogLevel::info, fmt::format("removed {} leftovers of processes that are gone", swept->removed));
     }
     service::Server server(options, stager->store(),
                            [&](const prefetch::stage::StageRequest& request,

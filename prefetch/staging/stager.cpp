@@ -274,7 +274,7 @@ base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sou
 
 base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::ResolvedImage& image,
                                        stage::StagedImage staged, const store::WorkDir& dir) const {
-    TRY(store_.make_room(bytes_needed(image)));
+    TRY(store_.reserve(bytes_needed(image), work.request.uid));
     const auto sif = dir.path() + "/image.sif";
     TRY_ASSIGN(auto file, base::open_file(sif, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     // The definition names the image by its digest alone: equal manifests give equal bytes.

@@ -3,7 +3,6 @@
 
 #include "base/child.hpp"
 #include "base/fd.hpp"
-#include "store/files.hpp"
 #include "store/lease.hpp"
 #include "store/process_id.hpp"
 
@@ -18,13 +17,13 @@ using slipway::test::StoreFixture;
 
 namespace {
 
-bool is_lease(const base::Result<store::Turn>& turn) {
+bool is_lease(const base::Result<store::Claim>& turn) {
     return turn && std::holds_alternative<store::Lease>(*turn);
 }
-bool is_wait(const base::Result<store::Turn>& turn) {
+bool is_wait(const base::Result<store::Claim>& turn) {
     return turn && std::holds_alternative<store::Wait>(*turn);
 }
-bool is_image(const base::Result<store::Turn>& turn) {
+bool is_image(const base::Result<store::Claim>& turn) {
     return turn && std::holds_alternative<store::StoredImage>(*turn);
 }
 
@@ -89,7 +88,7 @@ TEST_CASE("leases of dead holders are swept, others stay") {
     leave(1, dead.text() + " 7\n");
     leave(2, store::ProcessId::self().text() + " 7\n");
     leave(3, "elsewhere boot 1 1 0\n");
-    CHECK(store.sweep() == 1U);
+    CHECK(store.sweep()->removed == 1U);
     CHECK(fixture.entries("leases") == 2);
 }
 
@@ -130,14 +129,14 @@ struct Holder {
     const store::Store store;
     const std::string path;
     store::Acquisition mine;
-    base::Result<store::Turn> turn;
+    base::Result<store::Claim> turn;
 };
 
 } // namespace
 
 TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
     StoreFixture fixture;
-    fixture.options.lease_beat_ms = 20;
+    fixture.options.heartbeat_ms = 20;
     Holder holder(fixture);
     const auto& path = holder.path;
     const auto before = base::read_file(path, 1000);
@@ -194,7 +193,7 @@ bool changes(const std::string& path, const std::string& before, int millisecond
 
 TEST_CASE("a holder that cannot reach its lease for a while goes on when it can") {
     StoreFixture fixture;
-    fixture.options.lease_beat_ms = 10;
+    fixture.options.heartbeat_ms = 10;
     Holder holder(fixture);
     const auto& path = holder.path;
     const Outage outage(path, GENERATE(true, false));
@@ -207,7 +206,7 @@ TEST_CASE("a holder that cannot reach its lease for a while goes on when it can"
 
 TEST_CASE("a holder that was away for longer than its lease lasts gives up") {
     StoreFixture fixture;
-    fixture.options.lease_beat_ms = 10;
+    fixture.options.heartbeat_ms = 10;
     fixture.options.lease_stale_ms = 100;
     Holder holder(fixture);
     const auto& path = holder.path;

@@ -96,7 +96,7 @@ TEST_CASE("a full file system fails the work, not the store") {
         if (store->find(StoreFixture::id_of(2)) || fixture.entries("tmp") != 0) {
             return 3; // half an image, or litter that keeps the space
         }
-        const auto room = store->make_room(2U << 20U);
+        const auto room = store->make_room(2U << 20U, 1000);
         // The only image is neither granted nor pinned, so it went; still not enough.
         if (room || room.error().code != Code::out_of_space) {
             return 4;

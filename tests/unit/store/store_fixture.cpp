@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store_fixture.hpp"
 
+#include "base/directory.hpp"
 #include "base/fd.hpp"
 #include "image/digest.hpp"
-#include "store/files.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ base::Result<store::StoredImage> StoreFixture::put(const store::Store& store, in
 }
 
 std::size_t StoreFixture::entries(const std::string& part) const {
-    auto names = store::list_directory(options.path + "/" + part);
+    auto names = base::names_in(options.path + "/" + part);
     REQUIRE(names);
     return names->size();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/directory.hpp"
 #include "base/fd.hpp"
 #include "base/path.hpp"
-#include "store/files.hpp"
 #include "store_fixture.hpp"
 
 #include <catch2/catch.hpp>
@@ -121,9 +121,9 @@ TEST_CASE("the newest record of a reference decides, also when a tag moves back"
     for (int i = 0; i < 40; ++i) {
         REQUIRE(store.record_ref({ref, "sha256:2", "linux/amd64", StoreFixture::id_of(2), 0}));
     }
-    const auto dirs = store::list_directory(store.directory("refs"));
+    const auto dirs = base::names_in(store.directory("refs"));
     REQUIRE(dirs->size() == 1);
-    CHECK(store::list_directory(store.directory("refs") + "/" + dirs->front())->size() == 16);
+    CHECK(base::names_in(store.directory("refs") + "/" + dirs->front())->size() == 16);
 }
 
 TEST_CASE("an image that must be there is looked for until it appears") {
@@ -162,13 +162,13 @@ TEST_CASE("room is made from ungranted, unpinned images, least wanted first") {
     }
     fixture.options.quota = 450000;
     const auto store = fixture.open();
-    const auto collected = store.make_room(100000);
+    const auto collected = store.make_room(100000, 1000);
     REQUIRE(collected);
     CHECK(*collected == std::vector<store::ImageId>{StoreFixture::id_of(3)});
     CHECK(store.find(StoreFixture::id_of(1)));
     CHECK(store.find(StoreFixture::id_of(2)));
     CHECK_FALSE(store.find(StoreFixture::id_of(3)));
-    const auto refused = store.make_room(400000);
+    const auto refused = store.make_room(400000, 1000);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == base::Code::quota_exceeded);
     CHECK(store.find(StoreFixture::id_of(1)));
@@ -183,7 +183,7 @@ TEST_CASE("grants are renewed per user and kept apart") {
     REQUIRE(store.grant(id, 1000));
     REQUIRE(store.grant(id, 1000));
     REQUIRE(store.grant(id, 1001));
-    CHECK(store::list_directory(store.directory("grants") + "/" + id)->size() == 2);
+    CHECK(base::names_in(store.directory("grants") + "/" + id)->size() == 2);
     CHECK(store.find(id)->granted_until > ::time(nullptr));
     CHECK_FALSE(store.remove(id, false));
     CHECK(store.find(id));
@@ -194,7 +194,7 @@ TEST_CASE("grants are renewed per user and kept apart") {
     CHECK(store.remove(id, true).error().code == base::Code::not_staged);
 }
 
-TEST_CASE("fsck finds wrong sizes, wrong bytes, litter and orphans") {
+TEST_CASE("fsck finds wrong sizes, wrong bytes, foreign files and orphans") {
     StoreFixture fixture;
     const auto store = fixture.open();
     for (const int number : {1, 2, 3}) {
@@ -210,14 +210,20 @@ TEST_CASE("fsck finds wrong sizes, wrong bytes, litter and orphans") {
     };
     damage(1, "short");
     damage(2, "CONTENT");
-    REQUIRE(base::open_file(store.directory("images") + "/litter", O_WRONLY | O_CREAT, 0600));
-    REQUIRE(::mkdir((store.directory("grants") + "/nothing").c_str(), 0700) == 0);
+    REQUIRE(base::open_file(store.directory("images") + "/foreign", O_WRONLY | O_CREAT, 0600));
+    const auto gone = store.directory("grants") + "/" + StoreFixture::id_of(9);
+    REQUIRE(::mkdir(gone.c_str(), 0700) == 0);
+    REQUIRE(base::open_file(gone + "/1000.1", O_WRONLY | O_CREAT, 0600));
     CHECK(store.fsck(false, false)->size() == 3);
     CHECK(store.fsck(false, true)->size() == 4);
     CHECK(store.find(StoreFixture::id_of(1)));
     CHECK(store.fsck(true, true)->size() == 4);
-    CHECK(store.fsck(true, true)->empty());
+    const auto left = store.fsck(true, true);
+    REQUIRE(left->size() == 1);
+    CHECK(left->front().path == store.directory("images") + "/foreign");
+    CHECK_FALSE(left->front().repaired);
     CHECK(store.list()->size() == 1);
+    CHECK(fixture.entries("grants") == 0);
 }
 
 TEST_CASE("a store is the same through two mounts of its directory") {
@@ -242,7 +248,7 @@ TEST_CASE("a commit whose answer was lost is found done") {
     fixture.options.before_step = [&](std::string_view step) -> base::Result<void> {
         if (step == "commit" || step == "provenance-link") {
             const auto work = fixture.options.path + "/tmp";
-            const auto names = store::list_directory(work);
+            const auto names = base::names_in(work);
             REQUIRE(names);
             REQUIRE(names->size() == 1);
             const bool image = step == "commit";
@@ -271,7 +277,7 @@ TEST_CASE("fsck condemns no image for what it could not read just now") {
     REQUIRE(::unlink(json.c_str()) == 0);
     REQUIRE(::mkdir(json.c_str(), 0700) == 0); // reading it fails, and not because it is missing
     const auto problems = store.fsck(true, true);
-    REQUIRE(problems->size() == 1);
+    REQUIRE(problems->size() == 2); // and a directory with that name is not the store's
     CHECK_FALSE(problems->front().repaired);
     CHECK(store.find(StoreFixture::id_of(1)));
     REQUIRE(::rmdir(json.c_str()) == 0);
@@ -309,31 +315,56 @@ TEST_CASE("provenance of the same bytes stays, of other bytes is replaced") {
 
 TEST_CASE("a removal that races with publishing does not take the new provenance") {
     StoreFixture fixture;
-    auto options = fixture.options;
-    options.before_step = [&](std::string_view step) -> base::Result<void> {
-        if (step == "commit") { // somebody finishes removing an older image just now
-            ::unlink(
-                (fixture.options.path + "/images/" + StoreFixture::id_of(1) + ".json").c_str());
+    const auto store = fixture.open();
+    REQUIRE(StoreFixture::put(store, 1, "one"));
+    // Somebody publishes the same image again between any two steps of its removal.
+    for (const auto* at : {"drop-grants", "drop-image", "drop-provenance", "drop-look", "drop-aside"}) {
+        INFO(at);
+        auto options = fixture.options;
+        options.before_step = [&](std::string_view step) -> base::Result<void> {
+            if (step == at) {
+                REQUIRE(StoreFixture::put(store, 1, "one"));
+            }
+            return {};
+        };
+        const auto remover = store::Store::open(options);
+        REQUIRE(remover);
+        REQUIRE(remover->remove(StoreFixture::id_of(1), true));
+        CHECK(store.find(StoreFixture::id_of(1)).has_value() ==
+              store.provenance(StoreFixture::id_of(1)).has_value());
+        CHECK(store.fsck(false, true)->empty());
+        REQUIRE(StoreFixture::put(store, 1, "one"));
+    }
+    // And the other way round: a whole removal, or one that dies aside, between the steps of a
+    // publisher.
+    for (const auto* at : {"provenance-write", "provenance-link", "provenance-sync", "commit",
+                           "provenance-again", "commit-sync"}) {
+        for (const bool dies : {false, true}) {
+            INFO(at << " dies " << dies);
+            auto dropping = fixture.options;
+            dropping.before_step = [&](std::string_view step) -> base::Result<void> {
+                return dies && step == "drop-look" ? base::fail(base::Code::interrupted, "died here")
+                                                   : base::Result<void>();
+            };
+            const auto remover = store::Store::open(dropping);
+            REQUIRE(remover);
+            auto options = fixture.options;
+            options.appear_ms = 0;
+            options.before_step = [&](std::string_view step) -> base::Result<void> {
+                if (step == at) {
+                    (void)remover->remove(StoreFixture::id_of(1), true);
+                }
+                return {};
+            };
+            const auto publisher = store::Store::open(options);
+            REQUIRE(publisher);
+            (void)StoreFixture::put(*publisher, 1, "one");
+            REQUIRE(store.sweep()); // puts back what a dead remover had moved aside
+            CHECK(store.find(StoreFixture::id_of(1)).has_value() <=
+                  store.provenance(StoreFixture::id_of(1)).has_value());
+            REQUIRE(StoreFixture::put(store, 1, "one"));
         }
-        return {};
-    };
-    const auto store = store::Store::open(options);
-    REQUIRE(store);
-    REQUIRE(StoreFixture::put(*store, 1, "one"));
-    CHECK(store->provenance(StoreFixture::id_of(1)));
-
-    auto removing = fixture.options;
-    removing.before_step = [&](std::string_view step) -> base::Result<void> {
-        if (step == "drop-provenance") {
-            REQUIRE(StoreFixture::put(*store, 1, "one"));
-        }
-        return {};
-    };
-    const auto remover = store::Store::open(removing);
-    REQUIRE(remover);
-    REQUIRE(remover->remove(StoreFixture::id_of(1), true));
-    CHECK(store->find(StoreFixture::id_of(1)));
-    CHECK(store->provenance(StoreFixture::id_of(1)));
+    }
 }
 
 TEST_CASE("an image that is granted while room is made stays") {
@@ -355,6 +386,6 @@ TEST_CASE("an image that is granted while room is made stays") {
     const auto collecting = store::Store::open(options);
     REQUIRE(collecting);
     CHECK_FALSE(
-        collecting->make_room(58000)); // the first went before it was granted, one must stay
+        collecting->make_room(58000, 1000)); // the first went before it was granted, one must stay
     CHECK(store.list()->size() == 1);
 }

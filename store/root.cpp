@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/root.hpp"
+
+#include "base/errno_code.hpp"
+#include "base/format.hpp"
+#include "base/path.hpp"
+#include "base/text.hpp"
+#include "store/files.hpp"
+#include "store/walk.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace slipway::store {
+namespace {
+
+using base::Code;
+
+constexpr const char* choose_another = "name an empty or a new directory: SLIPWAY_CACHEDIR, "
+                                       "store.user_path or store.path";
+constexpr std::size_t max_mark_bytes = 4096;
+
+base::Unexpected no_store(const std::string& path, const std::string& what) {
+    return base::fail(Code::store_unusable,
+                      fmt::format("{} cannot become a store: {}", base::in_quotes(path), what),
+                      choose_another);
+}
+
+bool is_part(std::string_view name) {
+    return std::find(part_names.begin(), part_names.end(), name) != part_names.end();
+}
+
+bool is_empty(int dir, const std::string& name) {
+    const auto inner = base::open_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const auto inside = inner ? entries(inner->get()) : base::Result<std::vector<Entry>>();
+    return inner && inside && inside->empty();
+}
+
+/// What file systems put into their own top directory, and what a maker that was killed leaves.
+bool is_nothing(int root, const Entry& entry, uid_t owner) {
+    const bool dir = S_ISDIR(entry.facts.st_mode);
+    if (dir && (entry.name == "lost+found" || entry.name == ".snapshot")) {
+        return entry.facts.st_uid == 0;
+    }
+    if (entry.facts.st_uid != owner) {
+        return false;
+    }
+    return dir ? is_part(entry.name) && is_empty(root, entry.name)
+               : S_ISREG(entry.facts.st_mode) && is_unfinished(entry.name) &&
+                     entry.name.starts_with(mark_name);
+}
+
+} // namespace
+
+base::Result<base::UniqueFd> Root::checked(base::UniqueFd dir, const std::string& path) const {
+    struct stat facts {};
+    if (::fstat(dir.get(), &facts) != 0) {
+        return base::fail_errno(Code::store_unusable, errno,
+                                "cannot look at " + base::in_quotes(path));
+    }
+    if (facts.st_uid != owner_) {
+        return base::fail(Code::store_unusable,
+                          fmt::format("the store {} belongs to uid {}, not to uid {}",
+                                      base::in_quotes(path), facts.st_uid, owner_),
+                          "stage as the store's owner, through the service, or use your own store");
+    }
+    if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return base::fail(Code::store_unusable,
+                          "others may write to the store " + base::in_quotes(path),
+                          "run `chmod go-w` on it");
+    }
+    return dir;
+}
+
+base::Result<base::UniqueFd> Root::inner(int dir, const std::string& name, int flags) const {
+    auto opened = base::open_at(dir, name, flags | O_DIRECTORY | O_NOFOLLOW);
+    if (!opened) {
+        const int err = opened.error().sys_errno;
+        if (err == ENOTDIR || err == ELOOP) {
+            return base::fail(Code::store_unusable,
+                              fmt::format("{} in the store {} is a link or a file, not a directory",
+                                          base::in_quotes(name), base::in_quotes(path_)),
+                              "move it away");
+        }
+        return base::Unexpected(base::Error{Code::store_unusable, err,
+                                            std::move(opened.error().message), {}});
+    }
+    return checked(std::move(*opened), base::join_path(path_, name));
+}
+
+base::Result<base::UniqueFd> Root::directory(int flags) const {
+    TRY_ASSIGN(auto root, walk_to(path_, owner_, std::nullopt));
+    TRY_ASSIGN(root, checked(std::move(root), path_));
+    return (flags & O_PATH) != 0 ? base::Result<base::UniqueFd>(std::move(root))
+                                 : base::open_at(root.get(), ".", flags | O_DIRECTORY);
+}
+
+base::Result<base::UniqueFd> Root::part(Part part, int flags) const {
+    TRY_ASSIGN(const auto root, directory(O_PATH));
+    return inner(root.get(), name_of(part), flags);
+}
+
+base::Result<bool> Root::has_mark(int root) const {
+    auto text = read_plain(root, mark_name, max_mark_bytes, owner_);
+    if (!text && text.error().sys_errno == ENOENT) {
+        return false;
+    }
+    if (!text) {
+        return no_store(path_, std::move(text.error().message));
+    }
+    if (!text->starts_with(mark_line)) {
+        return no_store(path_, fmt::format("its {} is of another version, or of something else",
+                                           mark_name));
+    }
+    return true;
+}
+
+base::Result<void> Root::write_mark(int root) const {
+    const auto text =
+        fmt::format("{}The images here are made and removed by slipway: see `slipway help cache`.\n"
+                    "It removes only what it made.\n",
+                    mark_line);
+    const auto done = write_new_file(root, mark_name, text, file_mode(),
+                                     {root, fmt::format("{}.new.{}.0", mark_name, ::getpid())});
+    if (!done && done.error().sys_errno != EEXIST) { // EEXIST: made at the same time by another
+        return base::Unexpected(base::Error{
+            base::code_of_errno(done.error().sys_errno, Code::store_unusable),
+            done.error().sys_errno,
+            "cannot make a store of " + base::in_quotes(path_) + ": " + done.error().message,
+            "check that the store's file system is writable and not full"});
+    }
+    return {};
+}
+
+/// Versions before the mark made all six parts at once. They hold something that only we name so, or
+/// nothing that is not ours.
+bool Root::is_older_store(int root) const {
+    bool ours = false;
+    bool foreign = false;
+    for (const auto each : parts) {
+        const auto dir = inner(root, name_of(each), O_RDONLY);
+        const auto listed = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
+        if (!dir || !listed) {
+            return false;
+        }
+        for (const auto& entry : *listed) {
+            const bool known = entry.facts.st_uid == owner_ &&
+                               is_written_name(each, entry.name, entry.facts.st_mode);
+            // "run.1.2" below tmp/ proves nothing; an image id does.
+            ours = ours || (known && each != Part::tmp);
+            foreign = foreign || !known;
+        }
+    }
+    return ours || !foreign;
+}
+
+/// Decides whether the directory is a store, or may become one; writes the mark where it is missing.
+base::Result<void> Root::adopt(int root) const {
+    TRY_ASSIGN(bool marked, has_mark(root));
+    if (marked) {
+        return {};
+    }
+    // Listing asks the server: the mark may be there by now.
+    TRY_ASSIGN(const auto listed_dir, base::open_at(root, ".", O_RDONLY | O_DIRECTORY));
+    TRY_ASSIGN(const auto listed, entries(listed_dir.get()));
+    TRY_ASSIGN(marked, has_mark(root));
+    const auto foreign = std::find_if(listed.begin(), listed.end(), [&](const Entry& entry) {
+        return !is_nothing(root, entry, owner_);
+    });
+    if (!marked && foreign != listed.end() && !is_older_store(root)) {
+        return no_store(path_, fmt::format("it holds {} and was not made by slipway",
+                                           base::in_quotes(foreign->name)));
+    }
+    return marked || access_ == Access::read_only ? base::Result<void>() : write_mark(root);
+}
+
+base::Result<void> Root::make_parts(int root) const {
+    for (const auto each : parts) {
+        const auto* name = name_of(each);
+        auto found = inner(root, name, O_PATH);
+        if (found) {
+            continue;
+        }
+        if (found.error().sys_errno != ENOENT) {
+            return base::Unexpected(std::move(found.error()));
+        }
+        if (::mkdirat(root, name, dir_mode()) == 0) {
+            // The caller's umask does not decide who may read a shared store.
+            (void)!::fchmodat(root, name, dir_mode(), 0);
+        } else if (errno != EEXIST) {
+            return base::fail_errno(base::code_of_errno(errno, Code::store_unusable), errno,
+                                    "cannot create " + base::in_quotes(base::join_path(path_, name)),
+                                    "check that the store's file system is writable and not full");
+        }
+        TRY(inner(root, name, O_PATH));
+    }
+    return {};
+}
+
+base::Result<Root> Root::open(const std::string& path, Access access) {
+    Root store(path, access);
+    store.owner_ = ::geteuid();
+    const bool writes = access != Access::read_only;
+    TRY_ASSIGN(auto root, walk_to(path, writes ? std::optional(store.owner_) : std::nullopt,
+                                  writes ? std::optional(store.dir_mode()) : std::nullopt));
+    if (!writes) {
+        struct stat facts {};
+        if (::fstat(root.get(), &facts) != 0) {
+            return base::fail_errno(Code::store_unusable, errno,
+                                    "cannot look at " + base::in_quotes(path));
+        }
+        store.owner_ = facts.st_uid;
+    }
+    TRY_ASSIGN(root, store.checked(std::move(root), path));
+    TRY(store.adopt(root.get()));
+    if (writes) {
+        TRY(store.make_parts(root.get()));
+    }
+    return store;
+}
+
+} // namespace slipway::store
