@@ -53,19 +53,27 @@ base::Result<std::string> current_directory() {
     return std::string(buffer.data());
 }
 
-base::Result<std::string> image_path(const std::string& word, const Session& session) {
+base::Result<ImageFile> find_image(const std::string& word, const Session& session) {
     TRY_ASSIGN(const auto uri, image::parse_image(word, exists));
     if (uri.transport == image::Transport::file) {
         if (uri.path.starts_with('/')) {
-            return uri.path;
+            return ImageFile{uri.path, {}};
         }
         TRY_ASSIGN(const auto cwd, current_directory());
         // Only joined: ".." behind a symlink is the kernel's to resolve.
-        return base::join_path(cwd, uri.path);
+        return ImageFile{base::join_path(cwd, uri.path), {}};
     }
     TRY(image::require_use(uri, image::Use::start));
-    return staged_path(uri.written, session.environment.variables(),
-                       stage_options(session.arguments));
+    const auto& variables = session.environment.variables();
+    const auto options = stage_options(session.arguments);
+    if (session.arguments.flag("disable-cache")) {
+        TRY_ASSIGN(auto file, built_image(uri.written, variables, options,
+                                          temporary_directory(session.environment)));
+        auto path = fmt::format("/proc/self/fd/{}", file.get());
+        return ImageFile{std::move(path), std::move(file)};
+    }
+    TRY_ASSIGN(auto path, staged_path(uri.written, variables, options));
+    return ImageFile{std::move(path), {}};
 }
 
 } // namespace slipway::cli

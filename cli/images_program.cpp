@@ -5,8 +5,10 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/temp_dir.hpp"
 #include "base/text.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -79,27 +81,36 @@ base::Error become_images_program(const std::vector<std::string>& arguments) {
             {}};
 }
 
-Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
-                                const std::vector<std::string>& options) {
-    TRY_ASSIGN(const auto program, find_images_program());
-    const base::UniqueFd answer(::memfd_create("slipway-staged-path", MFD_CLOEXEC));
-    if (!answer) {
-        return fail_errno(Code::system, errno, "cannot make a file in memory");
-    }
-    base::Child::Spawn stage;
-    stage.program = program;
-    stage.arguments = {std::string(program_name), "stage", "--print-path"};
-    stage.arguments.insert(stage.arguments.end(), options.begin(), options.end());
-    stage.arguments.insert(stage.arguments.end(), {"--", uri});
-    stage.environment = environment;
-    stage.descriptors = {{answer.get(), STDOUT_FILENO}};
-    TRY_ASSIGN(auto child, base::Child::spawn(stage));
+namespace {
+
+/// Runs `slipway-images ARGUMENTS`; an error unless it ends with 0.
+Result<void> run_images_program(std::vector<std::string> arguments, const std::string& uri,
+                                const std::vector<std::string>& environment, int output) {
+    TRY_ASSIGN(auto program, find_images_program());
+    arguments.insert(arguments.begin(), std::string(program_name));
+    TRY_ASSIGN(auto child, base::Child::spawn({std::move(program), std::move(arguments), environment,
+                                               {{output, STDOUT_FILENO}}}));
     TRY_ASSIGN(const int status, child.wait());
     if (status != 0) {
         return fail(Code::not_staged,
                     fmt::format("cannot get the image {}; the reason is above", in_quotes(uri)),
                     fmt::format("slipway stage -v {}", uri));
     }
+    return {};
+}
+
+} // namespace
+
+Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
+                                const std::vector<std::string>& options) {
+    const base::UniqueFd answer(::memfd_create("slipway-staged-path", MFD_CLOEXEC));
+    if (!answer) {
+        return fail_errno(Code::system, errno, "cannot make a file in memory");
+    }
+    std::vector<std::string> arguments{"stage", "--print-path"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    arguments.insert(arguments.end(), {"--", uri});
+    TRY(run_images_program(std::move(arguments), uri, environment, answer.get()));
     if (::lseek(answer.get(), 0, SEEK_SET) < 0) {
         return fail_errno(Code::system, errno, "cannot read the path of the image");
     }
@@ -113,6 +124,19 @@ Result<std::string> staged_path(const std::string& uri, const std::vector<std::s
                     "report this as an error of Slipway");
     }
     return text;
+}
+
+Result<base::UniqueFd> built_image(const std::string& uri,
+                                   const std::vector<std::string>& environment,
+                                   const std::vector<std::string>& options,
+                                   const std::string& parent) {
+    TRY_ASSIGN(const auto directory, base::TempDir::create("slipway-image-", parent));
+    const auto path = base::join_path(directory.path(), "image.sif");
+    std::vector<std::string> arguments{"build"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    arguments.insert(arguments.end(), {"--", path, uri});
+    TRY(run_images_program(std::move(arguments), uri, environment, STDERR_FILENO));
+    return base::open_file(path, O_RDONLY);
 }
 
 } // namespace slipway::cli

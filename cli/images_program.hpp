@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base/result.hpp"
+#include "base/fd.hpp"
 
 #include <string>
 #include <vector>
@@ -23,5 +23,12 @@ base::Error become_images_program(const std::vector<std::string>& arguments);
 base::Result<std::string> staged_path(const std::string& uri,
                                       const std::vector<std::string>& environment,
                                       const std::vector<std::string>& options);
+
+/// The same without the store (--disable-cache): the image lies in a file of its own, which has no name any
+/// more and goes with the descriptor. `parent` is where it is kept.
+base::Result<base::UniqueFd> built_image(const std::string& uri,
+                                         const std::vector<std::string>& environment,
+                                         const std::vector<std::string>& options,
+                                         const std::string& parent);
 
 } // namespace slipway::cli

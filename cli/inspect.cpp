@@ -51,11 +51,11 @@ base::Result<int> run_inspect(Session& session) {
                               : "unexpected argument " + base::in_quotes(arguments.words()[1]),
                           "see slipway inspect --help");
     }
-    TRY_ASSIGN(const auto path, image_path(arguments.words().front(), session));
+    TRY_ASSIGN(const auto file, find_image(arguments.words().front(), session));
     const auto parts = wanted_parts(arguments);
     const auto app = arguments.text("app").value_or("");
     const bool json = arguments.flag("json") || arguments.flag("all");
-    TRY_ASSIGN(auto text, describe_image(path, [&](const image::Metadata& metadata) {
+    TRY_ASSIGN(auto text, describe_image(file.path, [&](const image::Metadata& metadata) {
                    return json ? image::metadata_json(metadata, parts, app)
                                : image::metadata_text(metadata, parts, app);
                }));

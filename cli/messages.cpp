@@ -4,7 +4,9 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "base/utf8.hpp"
+#include "base/words.hpp"
+
+#include <array>
 
 #include <unistd.h>
 
@@ -60,26 +62,14 @@ bool print(std::string_view text) {
     return written.has_value();
 }
 
-std::string json_string(std::string_view text) {
-    std::string out = "\"";
-    while (!text.empty()) {
-        const auto length = base::utf8_length(text);
-        const auto byte = static_cast<unsigned char>(text.front());
-        if (length == 0) {
-            out += "\xEF\xBF\xBD";
-        } else if (byte == '"' || byte == '\\') {
-            out += '\\';
-            out += text.front();
-        } else if (byte == '\n') {
-            out += "\\n";
-        } else if (byte < 0x20 || byte == 0x7F) {
-            out += fmt::format("\\u{:04x}", byte);
-        } else {
-            out += text.substr(0, length);
-        }
-        text.remove_prefix(length == 0 ? 1 : length);
+bool confirmed(std::string_view question) {
+    if (::isatty(STDIN_FILENO) != 1) {
+        return false;
     }
-    return out + '"';
+    write_line(fmt::format("{} ", base::printable(question)));
+    std::array<char, 16> answer{};
+    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
+    return got > 0 && base::to_lower(answer[0]) == 'y';
 }
 
 } // namespace slipway::cli

@@ -24,7 +24,8 @@ void print_error(const base::Error& error);
 /// Writes to stdout; false when that failed (a full disk must not look like success).
 [[nodiscard]] bool print(std::string_view text);
 
-/// A JSON string in quotes. Bytes that are no UTF-8 become U+FFFD.
-std::string json_string(std::string_view text);
+/// Asks on stderr when stdin is a terminal: whether the answer begins with y. Without a terminal
+/// nothing is asked and the answer is no.
+[[nodiscard]] bool confirmed(std::string_view question);
 
 } // namespace slipway::cli

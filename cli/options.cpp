@@ -300,6 +300,17 @@ std::optional<std::string_view> EnvironmentView::get(std::string_view name) cons
     return std::nullopt;
 }
 
+std::string temporary_directory(const EnvironmentView& environment) {
+    for (const std::string_view prefix : {option_prefixes[0], option_prefixes[1], option_prefixes[2],
+                                          std::string_view()}) {
+        const auto value = environment.get(std::string(prefix) + "TMPDIR").value_or("");
+        if (value.starts_with('/')) {
+            return std::string(value);
+        }
+    }
+    return "/tmp";
+}
+
 Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,
                              const EnvironmentView& environment) {
     const auto candidates = with_option_prefix(environment);

@@ -105,6 +105,10 @@ class EnvironmentView {
 base::Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,
                                    const EnvironmentView& environment);
 
+/// Where files go for the moment: the first of SLIPWAY_, APPTAINER_ and SINGULARITY_TMPDIR and TMPDIR that is
+/// an absolute path, else /tmp.
+std::string temporary_directory(const EnvironmentView& environment);
+
 /// Prefixes of option variables, the first one wins.
 inline constexpr std::string_view option_prefixes[] = {"SLIPWAY_", "APPTAINER_", "SINGULARITY_"};
 

@@ -89,7 +89,8 @@ Result<int> run_action(ActionKind kind, Session& session) {
     TRY_ASSIGN(const auto cwd, current_directory());
     TRY_ASSIGN(auto action, read_action(kind, session.arguments, session.environment, cwd));
     TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
-    TRY_ASSIGN(action.request.image, image_path(action.image_word, session));
+    TRY_ASSIGN(const auto image, find_image(action.image_word, session));
+    action.request.image = image.path;
     TRY(collect_variables(action));
     base::log(base::LogLevel::debug,
               fmt::format("configuration: {}",

@@ -183,10 +183,10 @@ exec "$@"
 )sh";
 
 inline constexpr std::string_view runscript_without_program = R"sh(#!/bin/sh
-# The image names neither ENTRYPOINT nor CMD: only the caller's words can be run.
+# The image names neither ENTRYPOINT nor CMD: the caller's words are run, without any a shell.
 if [ $# -eq 0 ]; then
-    echo "this image names no program to run; give a command" >&2
-    exit 1
+    echo "the image names no program, executing /bin/sh" >&2
+    exec /bin/sh
 fi
 if [ -n "${SINGULARITY_NO_EVAL:-}" ] || [ -n "${APPTAINER_NO_EVAL:-}" ]; then
     exec "$@"

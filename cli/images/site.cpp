@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/format.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/images/command.hpp"
 
@@ -17,7 +19,7 @@ namespace {
 
 using base::Code;
 
-/// The caller by the host's user database; $HOME and the uid where he is not in it.
+/// The caller by the host's user database; $HOME and the uid where they are not in it.
 config::User current_user(const EnvironmentView& environment) {
     config::User user;
     user.uid = ::geteuid();
@@ -35,6 +37,25 @@ config::User current_user(const EnvironmentView& environment) {
     return user;
 }
 
+/// The store that the environment names for this user, "" for none. The caches of Apptainer and Singularity
+/// have a layout of their own: ours gets a directory beside it.
+base::Result<std::string> store_from(const EnvironmentView& environment) {
+    for (const auto prefix : option_prefixes) {
+        const auto name = std::string(prefix) + "CACHEDIR";
+        const auto value = environment.get(name).value_or("");
+        if (value.empty()) {
+            continue;
+        }
+        if (!value.starts_with('/')) {
+            return base::fail(Code::option_invalid,
+                              fmt::format("{} is {}, not an absolute path", name, base::in_quotes(value)),
+                              "begin it with /");
+        }
+        return prefix == option_prefixes[0] ? std::string(value) : base::join_path(value, "slipway");
+    }
+    return std::string();
+}
+
 bool belongs_to_me(const std::string& path) {
     struct stat st {};
     return ::stat(path.c_str(), &st) == 0 && st.st_uid == ::geteuid();
@@ -42,23 +63,30 @@ bool belongs_to_me(const std::string& path) {
 
 } // namespace
 
-base::Result<Site> find_site(const Session& session) {
+base::Result<Site> find_site(const Session& session, Cache cache) {
     Site site;
-    TRY_ASSIGN(auto config,
-               config::load(config::Reader::user, session.site_file()));
+    TRY_ASSIGN(auto config, config::load(config::Reader::user, session.site_file()));
     site.config = std::make_shared<const config::Config>(std::move(config));
+    if (cache == Cache::by_option && session.arguments.flag("disable-cache")) {
+        TRY_ASSIGN(site.temporary,
+                   base::TempDir::create("slipway-", temporary_directory(session.environment)));
+        site.own.path = base::join_path(site.temporary->path(), "store");
+        site.own.access = store::Access::private_user;
+        return site;
+    }
     const auto& settings = site.config->store;
-    const auto given = session.environment.get("SLIPWAY_CACHEDIR").value_or("");
     store::StoreOptions shared;
     shared.path = settings.path;
     shared.access = store::Access::shared;
     shared.quota = settings.quota;
     shared.max_job_time = settings.max_job_time;
     shared.user_share = settings.user_share;
-    if (given.empty() && !settings.path.empty() && belongs_to_me(settings.path)) {
+    if (session.environment.get("SLIPWAY_CACHEDIR").value_or("").empty() && !settings.path.empty() &&
+        belongs_to_me(settings.path)) {
         site.own = std::move(shared);
         return site;
     }
+    TRY_ASSIGN(const auto given, store_from(session.environment));
     TRY_ASSIGN(site.own.path,
                config::user_store_path(*site.config, current_user(session.environment), given,
                                        session.environment.get("XDG_CACHE_HOME").value_or("")));
@@ -95,6 +123,11 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
     }
     request.platform = platform ? *platform : arch.value_or("");
     const auto pull = session.arguments.text("pull").value_or("missing");
+    if (pull == "never" && session.arguments.flag("disable-cache")) {
+        return base::fail(Code::usage,
+                          "--pull=never takes images from the store only, and --disable-cache none",
+                          "give one of them");
+    }
     if (pull == "always") {
         request.pull = prefetch::stage::PullPolicy::always;
     } else if (pull == "never") {

@@ -4,10 +4,9 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/images/command.hpp"
+#include "cli/images/image_file.hpp"
 #include "cli/messages.hpp"
 #include "image/reference.hpp"
-
-#include <cerrno>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,36 +40,79 @@ base::Result<prefetch::stage::StagedImage> with_progress(const Session& session,
     return image;
 }
 
-base::Result<int> build_file(const Session& session, const std::string& reference,
-                             const std::string& path) {
+struct Target {
+    std::string path;
+    std::string_view kind; ///< for the question: "Build target"
+};
+
+/// Whether an existing file is to be replaced; an Error when it must stay.
+base::Result<bool> may_replace(const Session& session, const Target& target) {
+    struct stat st {};
+    if (::lstat(target.path.c_str(), &st) != 0) {
+        return false;
+    }
+    const auto name = base::in_quotes(target.path);
+    if (!S_ISREG(st.st_mode)) {
+        return base::fail(Code::image_exists, name + " exists and is no regular file",
+                          "name another file");
+    }
+    const auto question =
+        fmt::format("{} already exists. Do you want to overwrite? [N/y]", target.kind);
+    if (!session.arguments.flag("force") && !confirmed(question)) {
+        return base::fail(Code::image_exists, name + " exists already", "--force overwrites it");
+    }
+    return true;
+}
+
+/// What make_file() has found out before anything is fetched.
+struct Making {
+    const Site& site;
+    const prefetch::Stager& stager;
+    const prefetch::StageRequest& request;
+    const Target& target;
+    bool straight; ///< not by way of the store
+    bool replace;
+};
+
+base::Result<prefetch::StagedImage> fill_file(const Making& making, const prefetch::StageSink& sink,
+                                              std::stop_token stop) {
+    const auto& [site, stager, request, target, straight, replace] = making;
+    TRY_ASSIGN(auto file, NewFile::beside(target.path));
+    if (!straight) {
+        auto image = stager.stage(request, sink, stop);
+        // Whoever owns the shared store may have credentials that others must not profit from.
+        const bool withheld = !image && image.error().code == Code::source_denied &&
+                              site.own.access == store::Access::shared;
+        if (!withheld) {
+            TRY_ASSIGN(auto staged, std::move(image));
+            TRY(file.copy_from(staged.path, stop));
+            TRY(file.publish(replace));
+            staged.path = target.path;
+            return staged;
+        }
+    }
+    TRY_ASSIGN(auto built, stager.build(request, file.unused_path(), sink, stop));
+    TRY(file.publish(replace));
+    built.path = target.path;
+    return built;
+}
+
+/// Makes the file from the store, which is filled first if need be. What has no network behind it, and
+/// what must not be in the store, is converted straight into the file.
+base::Result<int> make_file(const Session& session, const std::string& reference,
+                            const Target& target) {
     const auto stop = interruption();
     TRY_ASSIGN(const auto request, stage_request(session, reference));
-    const bool force = session.arguments.flag("force");
-    if (exists(path)) {
-        if (!force) {
-            return base::fail(Code::image_exists, base::in_quotes(path) + " exists already",
-                              "--force overwrites it");
-        }
-        struct stat st {};
-        if (::lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
-            return base::fail(Code::image_exists, base::in_quotes(path) + " is no file",
-                              "name another file");
-        }
-    }
+    TRY_ASSIGN(const auto uri, image::parse_image(reference, exists));
+    TRY_ASSIGN(const bool replace, may_replace(session, target));
     TRY_ASSIGN(const auto site, find_site(session));
     TRY_ASSIGN(const auto stager, make_stager(session, site));
-    // With --force the old file stays until the new one is whole.
-    const auto target = force ? fmt::format("{}.new.{}", path, ::getpid()) : path;
-    TRY_ASSIGN(const auto image, with_progress(session, reference, [&](const auto& sink) {
-                   return stager->build(request, target, sink, stop);
-               }));
-    if (force && ::rename(target.c_str(), path.c_str()) != 0) {
-        const int err = errno;
-        ::unlink(target.c_str());
-        return base::fail_errno(Code::io, err, "cannot replace " + base::in_quotes(path));
-    }
-    (void)image;
-    return 0;
+    const bool straight = site.temporary || !uri.is_remote();
+    const Making making{site, *stager, request, target, straight, replace};
+    const auto image = with_progress(session, reference, [&](const auto& sink) {
+        return fill_file(making, sink, stop);
+    });
+    return image ? base::Result<int>(0) : base::Unexpected(image.error());
 }
 
 } // namespace
@@ -78,20 +120,29 @@ base::Result<int> build_file(const Session& session, const std::string& referenc
 base::Result<int> run_stage(Session& session) {
     const auto& words = session.arguments.words();
     if (words.size() != 1) {
-        return base::fail(Code::usage, "stage takes one image", "slipway help stage");
+        return base::fail(Code::usage, "stage takes one image", "see slipway stage --help");
+    }
+    if (session.arguments.flag("disable-cache")) {
+        base::log(base::LogLevel::info,
+                  "stage fills the store, so --disable-cache has no meaning for it");
     }
     const auto stop = interruption();
     TRY_ASSIGN(const auto request, stage_request(session, words.front()));
-    TRY_ASSIGN(const auto site, find_site(session));
+    TRY_ASSIGN(const auto site, find_site(session, Cache::enabled));
     TRY_ASSIGN(const auto stager, make_stager(session, site));
     TRY_ASSIGN(const auto image, with_progress(session, words.front(), [&](const auto& sink) {
                    return stager->stage(request, sink, stop);
                }));
     if (session.arguments.flag("json")) {
-        return 0; // the last event has told it
+        return 0; // the last event has said it
     }
     if (session.arguments.flag("print-keys")) {
-        return said(fmt::format("path={}\npinned={}\n", image.path, image.reference));
+        // An image of the site's store is named by its id: nodes derive the path themselves.
+        const auto& shared = site.config->store.path;
+        const bool of_site = !shared.empty() && base::is_beneath(image.path, shared);
+        return said(fmt::format("{}path={}\npinned={}\n",
+                                of_site ? fmt::format("id={}\n", image.id) : "", image.path,
+                                image.reference));
     }
     if (session.arguments.flag("print-path")) {
         return said(image.path + "\n");
@@ -103,7 +154,7 @@ base::Result<int> run_pull(Session& session) {
     const auto& words = session.arguments.words();
     if (words.empty() || words.size() > 2) {
         return base::fail(Code::usage, "pull takes an image, and before it the file if you want",
-                          "slipway pull [FILE] URI");
+                          "slipway pull [FILE] IMAGE");
     }
     const auto& reference = words.back();
     TRY_ASSIGN(const auto uri, image::parse_image(reference, exists));
@@ -121,7 +172,7 @@ base::Result<int> run_pull(Session& session) {
         }
         name = base::join_path(*dir, name);
     }
-    return build_file(session, reference, name);
+    return make_file(session, reference, {name, "Image file"});
 }
 
 base::Result<int> run_build(Session& session) {
@@ -134,7 +185,7 @@ base::Result<int> run_build(Session& session) {
         return base::fail(Code::unsupported, "this version does not build from definition files",
                           "build from an image: slipway build OUT.sif docker://debian:12");
     }
-    return build_file(session, words[1], words[0]);
+    return make_file(session, words[1], {words[0], "Build target"});
 }
 
 } // namespace slipway::cli::images

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs images and cache: what is in the stores.
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "cli/images/command.hpp"
 #include "cli/messages.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 using base::Code;
 using store::Store;
+namespace json = base::json;
 
 constexpr std::size_t short_id = 12;
 
@@ -45,13 +47,16 @@ std::vector<Store> open_all(const Site& site) {
     return stores;
 }
 
-std::string json_row(const store::StoredImage& image, const store::Provenance& what) {
-    return fmt::format("{{\"image\":{},\"path\":{},\"size\":{},\"reference\":{},\"digest\":{},"
-                       "\"platform\":{},\"published\":{},\"pinned\":{},\"granted_until\":{}}}",
-                       json_string(image.id), json_string(image.path), image.size,
-                       json_string(what.reference), json_string(what.manifest_digest),
-                       json_string(what.platform), image.published, image.pinned,
-                       image.granted_until);
+json::OrderedValue json_row(const store::StoredImage& image, const store::Provenance& what) {
+    return {{"image", image.id},
+            {"path", image.path},
+            {"size", image.size},
+            {"reference", what.reference},
+            {"digest", what.manifest_digest},
+            {"platform", what.platform},
+            {"published", image.published},
+            {"pinned", image.pinned},
+            {"granted_until", image.granted_until}};
 }
 
 std::string text_row(const store::StoredImage& image, const store::Provenance& what) {
@@ -64,25 +69,18 @@ std::string text_row(const store::StoredImage& image, const store::Provenance& w
 }
 
 base::Result<int> list_images(const Session& session, const std::vector<Store>& stores) {
-    const bool json = session.arguments.flag("json");
-    std::string rows;
+    auto rows = json::OrderedValue::array();
+    auto text = fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", "IMAGE", short_id, "SIZE",
+                            "STAGED", "STATE", "REFERENCE");
     for (const auto& store : stores) {
         TRY_ASSIGN(const auto images, store.list());
         for (const auto& image : images) {
             const auto what = store.provenance(image.id).value_or(store::Provenance());
-            if (json) {
-                rows += (rows.empty() ? "" : ",\n ") + json_row(image, what);
-            } else {
-                rows += text_row(image, what);
-            }
+            rows.push_back(json_row(image, what));
+            text += text_row(image, what);
         }
     }
-    if (json) {
-        return said("[" + rows + "]\n");
-    }
-    const auto head = fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", "IMAGE", short_id, "SIZE",
-                                  "STAGED", "STATE", "REFERENCE");
-    return said(head + rows);
+    return said(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
 }
 
 /// The one image in `store` whose id begins with `prefix` or whose reference is that.
@@ -136,29 +134,21 @@ base::Result<int> cache_list(const Session& session, const Store& store) {
     for (const auto& image : images) {
         bytes += image.size;
     }
+    TRY_ASSIGN(const auto used, store.usage());
+    if (session.arguments.flag("json")) {
+        return said(json::compact(json::OrderedValue{{"path", store.options().path},
+                                                     {"images", images.size()},
+                                                     {"image_bytes", bytes},
+                                                     {"used_bytes", used}}) +
+                    "\n");
+    }
     if (session.arguments.flag("verbose")) {
         std::vector<Store> one{store};
         TRY(list_images(session, one));
     }
-    TRY_ASSIGN(const auto used, store.usage());
     return said(fmt::format("There are {} image(s) using {} in {}\nTotal space used: {}\n",
                             images.size(), base::size_text(bytes),
                             base::printable(store.options().path), base::size_text(used)));
-}
-
-bool confirmed(const Session& session, std::size_t count, const std::string& path) {
-    if (session.arguments.flag("force")) {
-        return true;
-    }
-    if (::isatty(STDIN_FILENO) != 1) {
-        return false;
-    }
-    const auto question =
-        fmt::format("Remove {} image(s) from {}? [y/N] ", count, base::printable(path));
-    (void)base::write_all(STDERR_FILENO, question);
-    std::array<char, 16> answer{};
-    const ssize_t got = ::read(STDIN_FILENO, answer.data(), answer.size());
-    return got > 0 && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 base::Result<int> cache_clean(const Session& session, const Store& store) {
@@ -180,7 +170,9 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
         }
         return 0;
     }
-    if (!chosen.empty() && !confirmed(session, chosen.size(), store.options().path)) {
+    const auto question =
+        fmt::format("Remove {} image(s) from {}? [y/N]", chosen.size(), store.options().path);
+    if (!chosen.empty() && !session.arguments.flag("force") && !confirmed(question)) {
         return base::fail(Code::usage, "nothing was removed", "say yes, or use --force");
     }
     for (const auto& image : chosen) {
@@ -197,12 +189,16 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
 base::Result<int> cache_fsck(const Session& session, const Store& store) {
     TRY_ASSIGN(const auto problems, store.fsck(session.arguments.flag("repair"), true));
     bool left = false;
+    auto rows = json::OrderedValue::array();
+    std::string text;
     for (const auto& problem : problems) {
         left = left || !problem.repaired;
-        TRY(said(fmt::format("{}: {}{}\n", base::printable(problem.path),
-                             base::printable(problem.what), problem.repaired ? " (repaired)" : "")));
+        rows.push_back({{"path", problem.path}, {"what", problem.what}, {"repaired", problem.repaired}});
+        text += fmt::format("{}: {}{}\n", base::printable(problem.path),
+                            base::printable(problem.what), problem.repaired ? " (repaired)" : "");
     }
-    TRY(said(fmt::format("{} problem(s)\n", problems.size())));
+    text += fmt::format("{} problem(s)\n", problems.size());
+    TRY(said(session.arguments.flag("json") ? json::compact(rows) + "\n" : text));
     return left ? 1 : 0;
 }
 

@@ -15,7 +15,7 @@ namespace slipway::prefetch::staging {
 
 /// What the converter writes. A change of the output for equal input changes this text, and with it
 /// every image id.
-inline constexpr std::string_view image_format = "slipway-sif-1";
+inline constexpr std::string_view image_format = "slipway-sif-2";
 
 /// Canonical text of the options that decide the bytes of an image.
 std::string conversion_options_text(const config::ConvertConfig& config);

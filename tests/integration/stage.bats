@@ -86,6 +86,156 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     [ "$(ls "$dir")" = b.sif ]
 }
 
+@test "pull takes what the store has: one small request, no byte of an image" {
+    local dir
+    dir=$(work_dir)
+    run -0 slip run "$BUSYBOX" true
+    mark
+    run -0 slip pull "$dir/after-run.sif" "$BUSYBOX"
+    sleep 0.3
+    [ "$(requests HEAD '')" -eq 1 ]
+    [ "$(requests GET '')" -eq 0 ]
+    cmp "$dir/after-run.sif" "$(ls "$STORE"/images/*.sif)"
+    mark
+    run -0 slip build "$dir/built.sif" "$BUSYBOX"
+    sleep 0.3
+    [ "$(requests '(GET|HEAD)' '')" -eq 1 ]
+    # And the other way round: what was pulled need not be fetched for a job.
+    mark
+    run -0 slip exec --pull=never "$BUSYBOX" true
+    run -0 sr --container-image="$BUSYBOX" true
+    sleep 0.3
+    [ "$(requests GET '')" -eq 0 ]
+    # The file is a copy: whoever changes it harms nobody.
+    alice sh -c "chmod u+w '$dir/built.sif' && echo more >>'$dir/built.sif'"
+    run -0 slip cache fsck
+    expect_output '^0 problem'
+}
+
+@test "without the cache nothing is taken from the store and nothing is left" {
+    local dir
+    dir=$(work_dir)
+    run -0 --separate-stderr slip exec --disable-cache "$BUSYBOX" echo hello
+    [ "$output" = hello ]
+    [ ! -e "$STORE" ]
+    mark
+    run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" SINGULARITY_DISABLE_CACHE=1 SINGULARITY_TMPDIR="$dir" \
+        slipway pull b.sif "$BUSYBOX"
+    run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" APPTAINER_DISABLE_CACHE=true SLIPWAY_TMPDIR="$dir" \
+        slipway run "$BUSYBOX" true
+    sleep 0.3
+    [ "$(requests GET '/blobs/')" -ge 2 ]
+    [ ! -e "$STORE" ]
+    [ "$(ls "$dir")" = b.sif ]
+    run slip exec --disable-cache --pull never "$BUSYBOX" true
+    expect_status 255
+    expect_output 'usage: --pull=never .* --disable-cache'
+}
+
+@test "the cache directories of Apptainer and Singularity hold a store of ours" {
+    local dir home
+    dir=$(work_dir)
+    mkdir "$dir/cache"
+    echo theirs >"$dir/cache/file"
+    chown -R "$ALICE:" "$dir"
+    for variable in APPTAINER_CACHEDIR SINGULARITY_CACHEDIR; do
+        rm -rf "$dir/cache/slipway"
+        run -0 alice env "$variable=$dir/cache" slipway exec "$BUSYBOX" true
+        [ "$(ls "$dir/cache/slipway/images/"*.sif | wc -l)" -eq 1 ]
+    done
+    # Ours comes first, then Apptainer's; srun honours them as the prompt does.
+    run -0 alice env SLIPWAY_CACHEDIR="$dir/own" APPTAINER_CACHEDIR="$dir/a" SINGULARITY_CACHEDIR="$dir/s" \
+        slipway exec "$BUSYBOX" true
+    run -0 alice env APPTAINER_CACHEDIR="$dir/a" SINGULARITY_CACHEDIR="$dir/s" \
+        srun --container-image="$BUSYBOX" true
+    [ -d "$dir/own/images" ]
+    [ -d "$dir/a/slipway/images" ]
+    [ ! -e "$dir/s" ]
+    [ "$(cat "$dir/cache/file")" = theirs ]
+    run alice env SINGULARITY_CACHEDIR=relative slipway exec "$BUSYBOX" true
+    expect_status 255
+    expect_output "SINGULARITY_CACHEDIR is 'relative', not an absolute path"
+}
+
+# on_terminal ANSWER COMMAND…: as Alice on a terminal, where somebody types the answer.
+on_terminal() {
+    local answer=$1
+    shift
+    alice python3 -c '
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+shown, sent = b"", False
+while True:
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    shown += data
+    if not sent and shown.rstrip().endswith(b"]"):
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+        sent = True
+sys.stdout.write(shown.decode().replace("\r", ""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
+}
+
+@test "pull and build ask on a terminal before they replace a file" {
+    local dir
+    dir=$(work_dir)
+    for verb in pull build; do
+        echo old >"$dir/x.sif"
+        chown "$ALICE:" "$dir/x.sif"
+        run on_terminal n env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
+        expect_status 255
+        expect_output 'already exists. Do you want to overwrite\? \[N/y\]'
+        [ "$(cat "$dir/x.sif")" = old ]
+        run on_terminal '' env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
+        expect_status 255
+        [ "$(cat "$dir/x.sif")" = old ]
+        run on_terminal y env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
+        expect_status 0
+        run -0 slip exec "$dir/x.sif" true
+        # No question with --force; no answer, and so no, without a terminal.
+        run on_terminal n env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" -F "$dir/x.sif" "$BUSYBOX"
+        expect_status 0
+        refuse_output "Do you want"
+        run bash -c "echo y | $CLUSTER/as $ALICE slipway $verb $dir/x.sif $BUSYBOX"
+        expect_status 255
+        refuse_output "Do you want"
+    done
+    run -0 on_terminal x env SLIPWAY_CACHEDIR="$STORE" slipway build "$dir/new.sif" "$BUSYBOX"
+    refuse_output "Do you want"
+    [ "$(ls "$dir")" = $'new.sif\nx.sif' ]
+}
+
+@test "an image without CMD and ENTRYPOINT gives a shell" {
+    run -0 bash -c "echo 'echo in \$0' | $CLUSTER/as $ALICE env SLIPWAY_CACHEDIR=$STORE slipway -q run docker://$SLOW/good:latest"
+    expect_output 'the image names no program, executing /bin/sh'
+    expect_output 'in /bin/sh'
+    run -0 slip -q run "docker://$SLOW/good:latest" echo words
+    expect_output words
+    refuse_output /bin/sh
+}
+
+@test "options of containers are recognised where images are fetched, and their variables do no harm" {
+    local dir verb
+    dir=$(work_dir)
+    for verb in pull build stage; do
+        run slip "$verb" --nv "$dir/x.sif" "$BUSYBOX"
+        expect_status 255
+        expect_output 'unsupported: option --nv is not supported'
+        run slip "$verb" --docker-login "$dir/x.sif" "$BUSYBOX"
+        expect_output 'unsupported: option --docker-login'
+    done
+    run slip build --sandbox "$dir/x" "$BUSYBOX"
+    expect_output 'unsupported: option --sandbox'
+    run -0 alice env SLIPWAY_CACHEDIR="$STORE" SINGULARITY_NV=1 APPTAINER_FAKEROOT=1 SINGULARITY_BIND=/mnt \
+        slipway pull "$dir/x.sif" "$BUSYBOX"
+}
+
 @test "the same image twice gives the same bytes" {
     run -0 slip stage "$PYTHON"
     local first
@@ -250,6 +400,10 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     jq -e '.[0].digest | startswith("sha256:")' <<<"$output"
     run -0 slip cache list
     expect_output 'There are 1 image'
+    run -0 --separate-stderr slip cache list --json
+    jq -e '.images == 1 and .image_bytes > 0 and .used_bytes >= .image_bytes and (.path | startswith("/"))' <<<"$output"
+    run -0 --separate-stderr slip cache fsck --json
+    [ "$output" = '[]' ]
     run -0 slip cache clean -f
     [ -z "$(ls "$STORE/images")" ]
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/messages.hpp"
 #include "cli/options.hpp"
 
 #include <catch2/catch.hpp>
@@ -161,13 +160,4 @@ TEST_CASE("lists from the command line and every variable are added up, in this 
         {"-m", "a,b"}, {"SINGULARITY_MANY=c", "APPTAINER_MANY=d", "SLIPWAY_MANYPATH=e"});
     CHECK(arguments.list("many") == List{"a", "b", "d", "e"});
     CHECK(with_environment({"--whole=a"}, {"SLIPWAY_WHOLE=b,c"}).list("whole") == List{"a", "b,c"});
-}
-
-TEST_CASE("JSON strings") {
-    CHECK(json_string("a\"b\\c\n\x01\x7f") == "\"a\\\"b\\\\c\\n\\u0001\\u007f\"");
-    CHECK(json_string("é…𝄞") == "\"é…𝄞\"");
-    CHECK(json_string("\xff"
-                      "a\xc3") == "\"\xEF\xBF\xBD"
-                                  "a\xEF\xBF\xBD\"");
-    CHECK(json_string("\xed\xa0\x80") == "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
