@@ -2,12 +2,12 @@
 #include "base/child.hpp"
 
 #include "base/argv.hpp"
+#include "base/deadline.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -143,27 +143,18 @@ Result<int> Child::wait_for(int timeout_ms) {
     if (pid_ <= 0) {
         return fail(Code::internal, "no child to wait for");
     }
-    timespec start{};
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    int left = timeout_ms;
+    const Deadline deadline(timeout_ms);
     for (;;) {
         pollfd waiting{pidfd_.get(), POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, left);
+        const int ready = ::poll(&waiting, 1, deadline.remaining_ms());
         if (ready > 0) {
             break;
         }
         if (ready < 0 && errno != EINTR) {
             return fail_errno(Code::system, errno, "cannot wait for a process");
         }
-        if (timeout_ms >= 0) {
-            timespec now{};
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            const auto passed =
-                (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-            left = passed >= timeout_ms ? 0 : static_cast<int>(timeout_ms - passed);
-            if (left == 0) {
-                return fail(Code::timed_out, "a process did not end in time");
-            }
+        if (ready == 0 || deadline.passed()) {
+            return fail(Code::timed_out, "a process did not end in time");
         }
     }
     int status = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.hpp"
 
+#include "base/deadline.hpp"
+#include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 
@@ -30,29 +32,19 @@ template <typename Call> auto retry(Call call) {
     return value;
 }
 
-int remaining_ms(const timespec& start, int timeout_ms) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto passed = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-    return passed >= timeout_ms ? 0 : static_cast<int>(timeout_ms - passed);
-}
-
 /// Waits until the socket can be read; poll(2) restarted on EINTR with the time that is left.
 Result<void> wait_readable(int socket, int timeout_ms) {
-    timespec start{};
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    int left = timeout_ms;
+    const Deadline deadline(timeout_ms);
     for (;;) {
         pollfd waiting{socket, POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, left);
+        const int ready = ::poll(&waiting, 1, deadline.remaining_ms());
         if (ready > 0) {
             return {};
         }
         if (ready < 0 && errno != EINTR) {
             return fail_errno(Code::system, errno, "cannot wait for a message");
         }
-        left = timeout_ms < 0 ? -1 : remaining_ms(start, timeout_ms);
-        if (left == 0) {
+        if (ready == 0 || deadline.passed()) {
             return fail(Code::timed_out, fmt::format("no answer within {} ms", timeout_ms));
         }
     }
@@ -159,8 +151,7 @@ Result<void> write_all(int fd, std::string_view data) {
     while (!data.empty()) {
         const ssize_t put = retry([&] { return ::write(fd, data.data(), data.size()); });
         if (put < 0) {
-            return fail_errno(errno == ENOSPC || errno == EDQUOT ? Code::out_of_space : Code::io,
-                              errno, "cannot write");
+            return fail_write(errno, "cannot write");
         }
         data.remove_prefix(static_cast<std::size_t>(put));
     }
@@ -172,8 +163,7 @@ Result<void> write_all_at(int fd, std::span<const std::uint8_t> data, std::uint6
         const ssize_t put = retry(
             [&] { return ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)); });
         if (put < 0) {
-            return fail_errno(errno == ENOSPC || errno == EDQUOT ? Code::out_of_space : Code::io,
-                              errno, "cannot write");
+            return fail_write(errno, "cannot write");
         }
         data = data.subspan(static_cast<std::size_t>(put));
         offset += static_cast<std::uint64_t>(put);
