@@ -108,7 +108,11 @@ class Walk {
     /// Opens the next part without following it, checks it; a link is followed and gives false.
     Result<bool> step(const std::string& name, UniqueFd& part) {
         const auto whole = join_path(done_, name);
-        auto opened = open_at(here_.get(), name, O_PATH | O_NOFOLLOW);
+        // As a directory first: that mounts what an automounter keeps there. ENOTDIR: a file or a link.
+        auto opened = open_at(here_.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY);
+        if (!opened && opened.error().sys_errno == ENOTDIR) {
+            opened = open_at(here_.get(), name, O_PATH | O_NOFOLLOW);
+        }
         if (!opened) {
             return fail_errno(Code::io, opened.error().sys_errno, "cannot open " + in_quotes(whole));
         }

@@ -20,10 +20,15 @@ void skip(const std::string& reason) {
     SUCCEED("skipped");
 }
 
-std::string samples_dir() {
+std::string sample(const std::string& name) {
     const char* dir = std::getenv("SLIPWAY_SAMPLES");
+    const auto path = std::string(dir != nullptr ? dir : "") + "/" + name;
     struct stat st {};
-    return dir != nullptr && ::stat(dir, &st) == 0 && S_ISDIR(st.st_mode) ? dir : std::string();
+    if (dir != nullptr && ::stat(path.c_str(), &st) == 0) {
+        return path;
+    }
+    skip("there is no " + name + "; tests/samples/make needs siftool and squashfs-tools");
+    return {};
 }
 
 } // namespace slipway::test

@@ -10,7 +10,8 @@ namespace slipway::test {
 /// the program fails. Return from the test case after calling it.
 void skip(const std::string& reason);
 
-/// Folder with real SIF files made by other tools (environment SLIPWAY_SAMPLES), empty when absent.
-std::string samples_dir();
+/// Path of one of the image files that other people's tools made (tests/samples/make; environment
+/// SLIPWAY_SAMPLES names the folder). "" after skip() where it could not be made.
+std::string sample(const std::string& name);
 
 } // namespace slipway::test

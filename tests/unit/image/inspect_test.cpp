@@ -129,13 +129,12 @@ TEST_CASE("apps are collected from the tree") {
     CHECK(got->apps.at("foo").environment.at("/scif/apps/foo/scif/env/90-environment.sh") == "X=1");
 }
 
-TEST_CASE("the metadata of a real image") {
-    const auto dir = test::samples_dir();
-    if (dir.empty()) {
-        test::skip("SLIPWAY_SAMPLES is not there");
+TEST_CASE("the metadata of an image of another tool", "[foreign]") {
+    const auto sample = test::sample("busybox_amd64.sif");
+    if (sample.empty()) {
         return;
     }
-    const auto fd = base::open_file(dir + "/busybox_amd64.sif", O_RDONLY);
+    const auto fd = base::open_file(sample, O_RDONLY);
     REQUIRE(fd);
     const auto sif = read(fd->get());
     REQUIRE(sif);
