@@ -4,6 +4,7 @@
 #include "base/child.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "base/helper_program.hpp"
 #include "base/path.hpp"
 #include "base/temp_dir.hpp"
 #include "base/text.hpp"
@@ -12,13 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <climits>
-#include <cstdlib>
-
-#ifndef SLIPWAY_LIBEXECDIR
-#error "the build must say where helper programs are installed"
-#endif
 
 namespace slipway::cli {
 namespace {
@@ -32,35 +27,16 @@ using base::Result;
 constexpr std::string_view program_name = "slipway-images";
 constexpr std::size_t max_answer = 2 * PATH_MAX;
 
-std::string own_directory() {
-    std::array<char, PATH_MAX> buffer{};
-    const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
-    if (length <= 0) {
-        return {};
-    }
-    return std::string(
-        base::dir_name(std::string_view(buffer.data(), static_cast<std::size_t>(length))));
-}
-
 } // namespace
 
 Result<std::string> find_images_program() {
-    std::vector<std::string> places;
-    if (const auto here = own_directory(); !here.empty()) {
-        for (const auto* relative : {"../libexec", "../libexec/slipway"}) {
-            places.push_back(base::clean_path(base::join_path(here, relative)));
-        }
+    auto program = base::find_helper_program(program_name);
+    if (!program) {
+        auto error = std::move(program).error();
+        error.hint += "; local image files work without it";
+        return tl::unexpected(std::move(error));
     }
-    places.emplace_back(SLIPWAY_LIBEXECDIR);
-    for (const auto& place : places) {
-        auto path = base::join_path(place, program_name);
-        if (::access(path.c_str(), X_OK) == 0) {
-            return path;
-        }
-    }
-    return fail(Code::unsupported, fmt::format("the program {} is not installed", program_name),
-                fmt::format("install it as {}/{}; local image files work without it",
-                            SLIPWAY_LIBEXECDIR, program_name));
+    return program;
 }
 
 base::Error become_images_program(const std::vector<std::string>& arguments) {

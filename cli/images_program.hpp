@@ -10,8 +10,7 @@
 /// It has the same options and messages; `slipway` becomes it, so that `slipway exec` stays light.
 namespace slipway::cli {
 
-/// Absolute path: ../libexec/ or ../libexec/slipway/ beside the running program, else where the
-/// build installs it. Code::unsupported when it is not there.
+/// As base::find_helper_program().
 base::Result<std::string> find_images_program();
 
 /// Becomes `slipway-images ARGUMENTS`; returns only on error.
