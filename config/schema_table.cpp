@@ -124,8 +124,10 @@ constexpr std::array key_table{
         "convert", "block_size", "Unit of compression in an image."),
     key<NumberOrAuto<max_threads>, &Config::convert, &ConvertConfig::threads>(
         "convert", "threads", "Threads that compress one image. auto: one per core."),
-    key<Size<64 * mib>, &Config::convert, &ConvertConfig::memory>("convert", "memory",
-                                                                  "Memory for one conversion."),
+    key<Size<64 * mib>, &Config::convert, &ConvertConfig::memory>(
+        "convert", "memory",
+        "Memory for one conversion: its buffers and what the names, attributes and numbers of files "
+        "need. An image with millions of files needs more."),
 
     key<NumberOrAuto<64>, &Config::launcher, &LauncherConfig::squashfs_threads>(
         "launcher", "squashfs_threads",
@@ -167,7 +169,9 @@ constexpr std::array key_table{
     key<Number<std::uint64_t, 1, 10000>, &Config::limits, &LimitsConfig::layers>(
         "limits", "layers", "Number of layers."),
     key<Number<std::uint64_t, 1, 1'000'000'000>, &Config::limits, &LimitsConfig::entries>(
-        "limits", "entries", "Number of files, directories and links in all layers together."),
+        "limits", "entries",
+        "Number of files, directories and links in all layers together, and of directories that only "
+        "the path of another entry names."),
 };
 
 constexpr std::array refusal_table{

@@ -55,8 +55,10 @@ BlockPipeline::create(squashfs::Compressor compressor, int level, std::uint32_t 
         }
         Worker& here = *worker;
         out->workers_.push_back(std::move(worker));
-        here.thread = std::thread([self = out.get(), &here] { self->work(here); });
-        pthread_setname_np(here.thread.native_handle(), "compress");
+        here.thread = std::thread([self = out.get(), &here] {
+            pthread_setname_np(pthread_self(), "compress");
+            self->work(here);
+        });
     }
     return out;
 }

@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "image/sif.hpp"
+#include "prefetch/convert/budget.hpp"
 #include "prefetch/convert/data_writer.hpp"
 #include "prefetch/convert/layer_reader.hpp"
 #include "prefetch/convert/layer_stream.hpp"
@@ -13,12 +14,11 @@
 #include "prefetch/convert/tree.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <deque>
 #include <mutex>
 
-#include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace slipway::prefetch::convert {
@@ -27,17 +27,30 @@ using base::Code;
 using base::fail;
 using base::Result;
 
-void ProgressSink::layer_bytes(std::size_t, std::uint64_t) noexcept {}
-void ProgressSink::phase(ConvertPhase) noexcept {}
-
 namespace {
 
-unsigned usable_cpus() noexcept {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
-    }
-    return 1;
+/// A sum of buffers, and what is left of the memory for everything that layers fill.
+struct Shares {
+    std::size_t layers_ahead = 1;
+    std::size_t stream_bytes = 0; ///< tar bytes of one layer that wait between threads
+    std::size_t blocks = 0;
+    std::uint64_t content = 0; ///< for the Budget
+};
+
+/// Buffers for streams take an eighth of the memory, those for blocks at most a quarter; with little
+/// memory, what the content of layers needs comes on top.
+Shares shares_of(const ConvertOptions& options, unsigned threads, std::uint32_t block_size) {
+    constexpr std::uint64_t least_content = 32U << 20U;
+    Shares out;
+    out.layers_ahead = std::clamp<std::size_t>(threads / 2, 1, 4);
+    out.stream_bytes = std::clamp<std::size_t>(options.memory / 8 / (out.layers_ahead + 1),
+                                               1U << 20U, 32U << 20U);
+    out.blocks = static_cast<std::size_t>(
+        std::min<std::uint64_t>(options.memory / 4 / std::max(1U, block_size), threads * 4ULL + 8));
+    const std::uint64_t buffers =
+        out.stream_bytes * (out.layers_ahead + 1) + out.blocks * std::uint64_t{block_size};
+    out.content = std::max(options.memory - std::min(options.memory, buffers), least_content);
+    return out;
 }
 
 std::string layer_name(const ConvertInput& input, std::size_t index) {
@@ -50,19 +63,28 @@ std::string layer_name(const ConvertInput& input, std::size_t index) {
 class Streams {
   public:
     Streams(const ConvertInput& input, const ConvertOptions& options, ProgressSink& progress,
-            std::size_t ahead, std::size_t buffer_bytes)
-        : input_(input), progress_(progress), ahead_(ahead) {
+            const Shares& shares)
+        : input_(input), progress_(progress), ahead_(shares.layers_ahead) {
         limits_.bytes = options.limits.image_bytes;
         limits_.ratio = options.limits.ratio;
-        limits_.buffer_bytes = buffer_bytes;
+        limits_.buffer_bytes = shares.stream_bytes;
+        limits_.total = &unpacked_;
+        limits_.windows.gate = &windows_;
     }
+    Streams(const Streams&) = delete;
+    Streams& operator=(const Streams&) = delete;
+    ~Streams() { windows_.cancel(); } // no stream that goes now waits for its turn
 
-    /// Layers to come, first one first.
-    void plan(std::vector<std::size_t> layers) { planned_.assign(layers.begin(), layers.end()); }
+    /// Layers to come, first one first. All planned before have been read.
+    void plan(std::vector<std::size_t> layers) {
+        planned_.assign(layers.begin(), layers.end());
+        unpacked_ = 0;
+    }
 
     /// The stream of the next planned layer. It lives until done().
     LayerStream& next() {
         open_some();
+        windows_.turn_of(current_);
         return *open_.front();
     }
     void done() {
@@ -71,6 +93,7 @@ class Streams {
             const std::lock_guard lock(mutex_);
             finished = std::move(open_.front());
             open_.pop_front();
+            ++current_;
         }
         finished.reset();
         open_some();
@@ -80,6 +103,7 @@ class Streams {
     void cancel() noexcept {
         const std::lock_guard lock(mutex_);
         cancelled_ = true;
+        windows_.cancel();
         for (auto& stream : open_) {
             stream->cancel();
         }
@@ -92,6 +116,7 @@ class Streams {
             const std::size_t index = planned_.front();
             planned_.pop_front();
             const image::LayerInput& layer = input_.layers[index];
+            limits_.windows.order = opened_++;
             open_.push_back(std::make_unique<LayerStream>(
                 LayerStream::Layer{layer.blob.digest, layer.blob.size, layer.diff_id, layer.open},
                 limits_, [this, index](std::uint64_t bytes) { progress_.layer_bytes(index, bytes); }));
@@ -105,7 +130,11 @@ class Streams {
     ProgressSink& progress_;
     const std::size_t ahead_;
     LayerStream::Limits limits_;
+    std::atomic<std::uint64_t> unpacked_{0}; ///< tar bytes of all layers of the plan
+    WindowGate windows_;
     std::deque<std::size_t> planned_;
+    std::size_t current_ = 0; ///< number of the stream that is read, in order of opening
+    std::size_t opened_ = 0;
     std::mutex mutex_;
     std::deque<std::unique_ptr<LayerStream>> open_; ///< guarded
     bool cancelled_ = false;                        ///< guarded
@@ -116,9 +145,12 @@ class Conversion {
     Conversion(const ConvertInput& input, const ConvertOptions& options, int out_fd,
                ProgressSink& progress)
         : input_(input), options_(options), out_fd_(out_fd), progress_(progress),
-          threads_(options.threads != 0 ? options.threads : usable_cpus()),
-          streams_(input, options_, progress, layers_ahead(), stream_buffer()),
-          sif_(out_fd, {.reproducible = true}), paths_(names_), tree_(names_, paths_) {}
+          threads_(thread_count(options)),
+          shares_(shares_of(options, threads_, options.block_size)),
+          budget_(shares_.content, options.limits.entries),
+          streams_(input, options_, progress, shares_), sif_(out_fd, {.reproducible = true}),
+          names_(budget_), xattr_sets_(budget_, cost::xattr_set, cost::xattr_factor),
+          paths_(names_), tree_(names_, paths_) {}
 
     Result<ConvertReport> run() {
         const std::stop_callback on_stop(options_.stop, [this] { streams_.cancel(); });
@@ -140,19 +172,6 @@ class Conversion {
     }
 
   private:
-    /// Buffers for streams take an eighth of the memory, those for blocks at most a half.
-    [[nodiscard]] std::size_t layers_ahead() const noexcept {
-        return std::clamp<std::size_t>(threads_ / 2, 1, 4);
-    }
-    [[nodiscard]] std::size_t stream_buffer() const noexcept {
-        return std::clamp<std::size_t>(options_.memory / 8 / (layers_ahead() + 1), 1U << 20U,
-                                       32U << 20U);
-    }
-    [[nodiscard]] std::size_t block_buffers() const noexcept {
-        const std::uint64_t fitting = options_.memory / 2 / format_.block_size;
-        return static_cast<std::size_t>(std::min<std::uint64_t>(fitting, threads_ * 4ULL + 8));
-    }
-
     Result<void> check();
     Result<void> begin();
     Result<void> read_layers(LayerReader& reader);
@@ -161,13 +180,14 @@ class Conversion {
     void mark_reachable(Tree::NodeId directory);
     Result<void> finish();
     void fill_report(const LayerReader::Counts& counts);
-    [[nodiscard]] std::uint32_t native_time() const;
 
     const ConvertInput& input_;
     const ConvertOptions& options_;
     const int out_fd_;
     ProgressSink& progress_;
     const unsigned threads_;
+    const Shares shares_;
+    Budget budget_;
     SquashfsFormat format_;
     Streams streams_;
     image::SifWriter sif_;
@@ -225,11 +245,10 @@ Result<void> Conversion::begin() {
     if (empty != Record{}.xattrs) {
         return fail(Code::internal, "the empty attribute set is not the first");
     }
-    TRY(sif_.add(image::SifType::deffile, "", image::deffile_text(input_.source)));
+    TRY(sif_.add(image::SifType::deffile, "", input_.native.deffile));
     TRY(sif_.add(image::SifType::generic_json, image::inspect_metadata_name,
-                 image::inspect_metadata_text(input_.source, input_.config)));
-    TRY(sif_.add(image::SifType::generic_json, image::oci_config_name,
-                 input_.config.config_json()));
+                 input_.native.inspect_metadata));
+    TRY(sif_.add(image::SifType::generic_json, image::oci_config_name, input_.native.oci_config));
     base_ = sif_.partition_offset();
     TRY_ASSIGN(const std::uint64_t data_start, begin_squashfs(out_fd_, base_, format_));
     DataWriter::Options data;
@@ -237,7 +256,8 @@ Result<void> Conversion::begin() {
     data.level = format_.level;
     data.block_size = format_.block_size;
     data.threads = threads_;
-    data.buffers = block_buffers();
+    data.buffers = shares_.blocks;
+    data.budget = &budget_;
     TRY_ASSIGN(data_, DataWriter::create(out_fd_, base_, data_start, data));
     return {};
 }
@@ -340,25 +360,16 @@ Result<void> Conversion::second_visits(LayerReader& reader) {
     return {};
 }
 
-std::uint32_t Conversion::native_time() const {
-    const auto created = input_.config.created_seconds();
-    return static_cast<std::uint32_t>(
-        std::clamp<std::int64_t>(created.value_or(0), 0, UINT32_MAX));
-}
-
 Result<void> Conversion::finish() {
     progress_.phase(ConvertPhase::tables);
-    TRY(overlay_native(tree_, *data_, names_, image::native_tree(input_.source, input_.config),
-                       native_time()));
+    TRY(overlay_native(tree_, *data_, names_, input_.native.tree, input_.native.time));
     TRY(data_->finish());
     if (options_.stop.stop_requested()) {
         return fail(Code::interrupted, "the conversion was stopped");
     }
     TRY_ASSIGN(const SquashfsSize size,
                finish_squashfs(out_fd_, base_, format_, tree_, *data_, xattr_sets_));
-    const std::string& architecture = input_.config.platform.architecture;
-    TRY(sif_.finish(size.padded, architecture.empty() ? image::host_platform().architecture
-                                                      : architecture));
+    TRY(sif_.finish(size.padded, input_.native.architecture));
     report_.image_bytes = base_ + size.padded;
     report_.inodes = size.inodes;
     if (options_.digest_output) {
@@ -377,9 +388,10 @@ void Conversion::fill_report(const LayerReader::Counts& counts) {
     auto& warnings = report_.warnings;
     if (counts.dropped_xattr_count > 0) {
         std::string names;
+        constexpr std::size_t longest = 100; // of what is shown of a name
         for (const auto& name : counts.dropped_xattrs) {
             names += names.empty() ? "" : ", ";
-            names += base::in_quotes(name);
+            names += base::in_quotes(std::string_view(name).substr(0, longest));
         }
         warnings.push_back(fmt::format("{} extended attributes that the image cannot hold were left "
                                        "out, such as {}",
@@ -403,8 +415,7 @@ void Conversion::fill_report(const LayerReader::Counts& counts) {
 
 Result<ConvertReport> convert(const ConvertInput& input, const ConvertOptions& options, int out_fd,
                               ProgressSink& progress) {
-    struct stat info {};
-    if (fstat(out_fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size != 0) {
+    if (lseek(out_fd, 0, SEEK_END) != 0) {
         return fail(Code::internal, "the output of a conversion must be an empty regular file");
     }
     // The object goes, and its threads with it, before the output is touched again.

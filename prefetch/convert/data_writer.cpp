@@ -44,7 +44,7 @@ Result<void> write_image(int fd, std::span<const std::uint8_t> data, std::uint64
 Result<std::unique_ptr<DataWriter>> DataWriter::create(int fd, std::uint64_t base,
                                                        std::uint64_t start,
                                                        const Options& options) {
-    std::unique_ptr<DataWriter> out(new DataWriter(fd, base, start, options.block_size));
+    std::unique_ptr<DataWriter> out(new DataWriter(fd, base, start, options));
     const unsigned threads = std::max(1U, options.threads);
     // One is being filled, one is the open fragment, one moves between the two.
     const std::size_t buffers = std::max<std::size_t>(options.buffers, threads + 3);
@@ -70,6 +70,7 @@ Result<PayloadId> DataWriter::begin(std::uint64_t expected_size) {
         TRY_ASSIGN(fragment_, pipeline_->take());
         fragment_->kind = BlockPipeline::Kind::fragment;
     }
+    TRY(charge(cost::payload));
     payloads_.emplace_back();
     current_ = &payloads_.back();
     has_blocks_ = false;
@@ -126,18 +127,21 @@ Result<void> DataWriter::append_bytes(std::span<const std::uint8_t> data) {
         block_->size += static_cast<std::uint32_t>(part);
         data = data.subspan(part);
         if (!in_fragment_ && block_->size == block_size_) {
-            block_->owner = current_;
-            pipeline_->submit(block_);
-            block_ = nullptr;
-            has_blocks_ = true;
+            TRY(submit_block());
         } else if (in_fragment_ && block_->size - block_from_ == block_size_) {
             TRY(leave_fragment()); // a full block that began an empty fragment
-            block_->owner = current_;
-            pipeline_->submit(block_);
-            block_ = nullptr;
-            has_blocks_ = true;
+            TRY(submit_block());
         }
     }
+    return {};
+}
+
+Result<void> DataWriter::submit_block() {
+    TRY(charge(cost::block));
+    block_->owner = current_;
+    pipeline_->submit(block_);
+    block_ = nullptr;
+    has_blocks_ = true;
     return {};
 }
 
@@ -147,6 +151,7 @@ Result<void> DataWriter::append_hole(std::uint64_t size) {
         const std::uint32_t filled = block_ == nullptr ? 0 : block_->size - block_from_;
         if (filled == 0 && size >= block_size_) {
             drop_block();
+            TRY(charge(cost::block * (size / block_size_)));
             TRY(pipeline_->submit_mark(BlockPipeline::Kind::holes, size / block_size_, current_));
             has_blocks_ = true;
             size %= block_size_;
@@ -165,9 +170,7 @@ Result<void> DataWriter::end() {
         TRY(end_small());
     } else {
         if (block_ != nullptr && block_->size > 0) {
-            block_->owner = current_;
-            pipeline_->submit(block_);
-            block_ = nullptr;
+            TRY(submit_block());
         } else {
             drop_block();
         }
@@ -293,7 +296,7 @@ Result<void> DataWriter::commit_block(Block& block, Payload& payload) {
                     "choose a larger block size");
     }
     if (holes > 0) {
-        sizes_.insert(sizes_.end(), static_cast<std::size_t>(holes), 0);
+        sizes_.append(static_cast<std::size_t>(holes), 0);
         file_hash_ = mixed(file_hash_, holes);
         payload.sparse = true;
         return {};
@@ -316,7 +319,7 @@ Result<void> DataWriter::commit_file_end(Payload& payload) {
     const auto [first, last] = big_.equal_range(file_hash_);
     for (auto it = first; it != last; ++it) {
         const Payload& other = *it->second;
-        const auto sizes = sizes_.begin();
+        const std::uint32_t* sizes = sizes_.data();
         if (other.block_count != payload.block_count ||
             !std::equal(sizes + other.first_block, sizes + other.first_block + other.block_count,
                         sizes + payload.first_block)) {
@@ -326,7 +329,7 @@ Result<void> DataWriter::commit_file_end(Payload& payload) {
                    same_bytes(other.start, payload.start, position_ - payload.start));
         if (same) {
             position_ = payload.start;
-            sizes_.resize(payload.first_block);
+            sizes_.truncate(payload.first_block);
             payload.start = other.start;
             payload.first_block = other.first_block;
             ++duplicate_files_;

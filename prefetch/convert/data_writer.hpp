@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "image/digest.hpp"
 #include "prefetch/convert/block_pipeline.hpp"
+#include "prefetch/convert/growing_array.hpp"
 #include "prefetch/convert/name_pool.hpp"
 
 #include <array>
@@ -52,6 +53,7 @@ class DataWriter {
         std::uint32_t block_size = 128U << 10U; ///< a power of two, 4 KiB to 1 MiB
         unsigned threads = 1;
         std::size_t buffers = 0; ///< blocks in memory at once; at least threads + 3
+        Budget* budget = nullptr; ///< for what each file and block costs; none: without limit
     };
 
     /// Writes to `fd` from file offset `base + start` on, where `base` is the start of the file
@@ -78,7 +80,9 @@ class DataWriter {
     [[nodiscard]] const Payload& payload(PayloadId id) const noexcept { return payloads_[id]; }
     [[nodiscard]] std::size_t payload_count() const noexcept { return payloads_.size(); }
     /// Stored sizes of all blocks; bit 24 marks one that is not compressed, 0 a hole.
-    [[nodiscard]] const std::vector<std::uint32_t>& block_sizes() const noexcept { return sizes_; }
+    [[nodiscard]] const GrowingArray<std::uint32_t>& block_sizes() const noexcept {
+        return sizes_;
+    }
     [[nodiscard]] const std::vector<FragmentBlock>& fragments() const noexcept {
         return fragments_;
     }
@@ -100,9 +104,14 @@ class DataWriter {
         std::uint32_t offset;
     };
 
-    DataWriter(int fd, std::uint64_t base, std::uint64_t start, std::uint32_t block_size)
-        : fd_(fd), base_(base), start_(start), block_size_(block_size), position_(start) {}
+    DataWriter(int fd, std::uint64_t base, std::uint64_t start, const Options& options)
+        : fd_(fd), base_(base), start_(start), block_size_(options.block_size),
+          budget_(options.budget), position_(start) {}
 
+    [[nodiscard]] base::Result<void> charge(std::uint64_t bytes) const {
+        return budget_ == nullptr ? base::Result<void>() : budget_->take(bytes);
+    }
+    base::Result<void> submit_block();
     base::Result<void> leave_fragment();
     base::Result<void> append_bytes(std::span<const std::uint8_t> data);
     base::Result<void> end_small();
@@ -118,6 +127,7 @@ class DataWriter {
     const std::uint64_t base_;
     const std::uint64_t start_;
     const std::uint32_t block_size_;
+    Budget* const budget_;
 
     // The producer's.
     std::deque<Payload> payloads_; ///< addresses stay: workers fill them in
@@ -128,14 +138,14 @@ class DataWriter {
     bool has_blocks_ = false;        ///< the current file has sent blocks away
     Block* fragment_ = nullptr;      ///< open, filled to its size
     std::uint32_t fragment_index_ = 0; ///< its number
-    std::vector<SmallFile> small_;   ///< what the fragments hold
+    GrowingArray<SmallFile> small_;  ///< what the fragments hold
     IdTable small_table_;
     image::Sha256 sha_;
     Stats stats_;
 
     // Of commit(): one thread at a time.
     std::uint64_t position_; ///< next byte to write, from the start of the file system
-    std::vector<std::uint32_t> sizes_;
+    GrowingArray<std::uint32_t> sizes_;
     std::vector<FragmentBlock> fragments_;
     std::unordered_multimap<std::uint64_t, const Payload*> big_; ///< by hash of all blocks
     std::uint64_t file_hash_ = 0;

@@ -51,12 +51,12 @@ Result<Packing> sniff_packing(std::span<const std::uint8_t> head) {
     return Packing::plain;
 }
 
-std::unique_ptr<Inflater> make_inflater(Packing packing) {
+std::unique_ptr<Inflater> make_inflater(Packing packing, WindowPass windows) {
     switch (packing) {
     case Packing::gzip:
         return make_gzip_inflater();
     case Packing::zstd:
-        return make_zstd_inflater();
+        return make_zstd_inflater(windows);
     case Packing::plain:
         break;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "prefetch/convert/window_gate.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -37,13 +38,14 @@ class Inflater {
     virtual base::Result<void> finish() = 0;
 };
 
-std::unique_ptr<Inflater> make_inflater(Packing packing);
+/// `windows` is asked before zstd takes memory for a large window.
+std::unique_ptr<Inflater> make_inflater(Packing packing, WindowPass windows = {});
 
 /// gzip (RFC 1952): any number of members; zeros and other bytes behind the last one are ignored.
 /// Uses Intel's ISA-L, about three times as fast as zlib. One file holds every use of it.
 std::unique_ptr<Inflater> make_gzip_inflater();
 
 /// zstd (RFC 8878): any number of frames, skippable ones included.
-std::unique_ptr<Inflater> make_zstd_inflater();
+std::unique_ptr<Inflater> make_zstd_inflater(WindowPass windows = {});
 
 } // namespace slipway::prefetch::convert

@@ -3,6 +3,9 @@
 
 #include "base/format.hpp"
 
+#include <cstdlib>
+
+#define ZSTD_STATIC_LINKING_ONLY // an allocator of our own
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -23,7 +26,8 @@ struct FreeDecoder {
 
 class ZstdInflater final : public Inflater {
   public:
-    ZstdInflater() : context_(ZSTD_createDCtx()) {
+    explicit ZstdInflater(WindowPass windows)
+        : windows_(windows), context_(ZSTD_createDCtx_advanced({allocate, release, this})) {
         if (context_) {
             ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, largest_window_log);
         }
@@ -40,6 +44,10 @@ class ZstdInflater final : public Inflater {
             if (ZSTD_getErrorCode(status) == ZSTD_error_frameParameter_windowTooLarge) {
                 return fail(Code::limit_exceeded,
                             "the zstd data of the layer needs a window of more than 128 MiB",
+                            "repack the image without --long or --ultra");
+            }
+            if (ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation) {
+                return fail(Code::limit_exceeded, "no memory for the window of a zstd layer",
                             "repack the image without --long or --ultra");
             }
             return fail(Code::layer_invalid, fmt::format("the zstd data of the layer is damaged: {}",
@@ -60,14 +68,41 @@ class ZstdInflater final : public Inflater {
     }
 
   private:
+    /// The window is the one large piece of memory that a decoder takes, one at a time.
+    static void* allocate(void* self, std::size_t size) noexcept {
+        auto& inflater = *static_cast<ZstdInflater*>(self);
+        const bool large = size >= WindowGate::large && inflater.windows_.gate != nullptr;
+        if (large && !inflater.windows_.gate->enter(inflater.windows_.order)) {
+            return nullptr;
+        }
+        void* memory = std::malloc(size);
+        if (large) {
+            inflater.window_ = memory;
+            if (memory == nullptr) {
+                inflater.windows_.gate->leave(inflater.windows_.order);
+            }
+        }
+        return memory;
+    }
+    static void release(void* self, void* memory) noexcept {
+        auto& inflater = *static_cast<ZstdInflater*>(self);
+        std::free(memory);
+        if (memory != nullptr && memory == inflater.window_) {
+            inflater.window_ = nullptr;
+            inflater.windows_.gate->leave(inflater.windows_.order);
+        }
+    }
+
+    const WindowPass windows_;
+    void* window_ = nullptr; ///< the large one
     std::unique_ptr<ZSTD_DCtx, FreeDecoder> context_;
     bool in_frame_ = true;
 };
 
 } // namespace
 
-std::unique_ptr<Inflater> make_zstd_inflater() {
-    return std::make_unique<ZstdInflater>();
+std::unique_ptr<Inflater> make_zstd_inflater(WindowPass windows) {
+    return std::make_unique<ZstdInflater>(windows);
 }
 
 } // namespace slipway::prefetch::convert

@@ -67,7 +67,7 @@ LayerReader::LayerReader(NamePool& names, PathPool& paths, NamePool& xattr_sets,
 
 Result<LayerRecords> LayerReader::read(TarInput& tar, std::uint16_t layer) {
     LayerRecords records;
-    TarReader reader(tar);
+    TarReader reader(tar, tar_limits());
     TarEntry entry;
     for (;;) {
         TRY_ASSIGN(const bool more, reader.next(entry));
@@ -103,18 +103,29 @@ Result<LayerRecords> LayerReader::read(TarInput& tar, std::uint16_t layer) {
             }
         }
         cover(record, layer);
+        TRY(names_.budget().take(cost::record));
         records.push_back(record);
     }
     TRY(reader.drain());
     counts_.tar.lone_zero_blocks += reader.notes().lone_zero_blocks;
     counts_.tar.skipped_entries += reader.notes().skipped_entries;
-    records.shrink_to_fit();
+    records.shrink();
     return records;
+}
+
+/// Every entry may have its extension headers, but they have an end.
+TarLimits LayerReader::tar_limits() const {
+    constexpr std::uint64_t headers_per_entry = 4; // two long names, a pax header, itself
+    TarLimits limits;
+    limits.headers = options_.limits.entries > UINT64_MAX / (2 * headers_per_entry)
+                         ? UINT64_MAX
+                         : headers_per_entry * (options_.limits.entries + 16);
+    return limits;
 }
 
 Result<void> LayerReader::read_again(TarInput& tar, LayerRecords& records,
                                      const std::vector<bool>& wanted) {
-    TarReader reader(tar);
+    TarReader reader(tar, tar_limits());
     TarEntry entry;
     for (std::size_t index = 0;;) {
         TRY_ASSIGN(const bool more, reader.next(entry));

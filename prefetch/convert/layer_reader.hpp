@@ -48,6 +48,7 @@ class LayerReader {
     base::Result<void> fill(const TarEntry& entry, Record& record);
     base::Result<std::uint32_t> link_value(const TarEntry& entry);
     base::Result<NameId> attributes(const TarEntry& entry);
+    [[nodiscard]] TarLimits tar_limits() const;
     base::Result<void> take_content(TarReader& reader, const TarEntry& entry, Record& record);
     void cover(const Record& record, std::uint16_t layer);
 

@@ -47,12 +47,19 @@ LayerStream::LayerStream(Layer layer, Limits limits, OnBytes on_bytes)
     : layer_(std::move(layer)), limits_(limits), on_bytes_(std::move(on_bytes)),
       packed_(packed_chunks), to_hash_(packed_chunks),
       to_reader_(std::max<std::size_t>(2, limits.buffer_bytes / chunk_size)) {
-    threads_.emplace_back([this] { read_blob(); });
-    pthread_setname_np(threads_.back().native_handle(), "layer-read");
-    threads_.emplace_back([this] { inflate(); });
-    pthread_setname_np(threads_.back().native_handle(), "layer-inflate");
-    threads_.emplace_back([this] { hash_tar(); });
-    pthread_setname_np(threads_.back().native_handle(), "layer-hash");
+    // Each names itself: the name of another thread is a file, and this process may open none.
+    threads_.emplace_back([this] {
+        pthread_setname_np(pthread_self(), "layer-read");
+        read_blob();
+    });
+    threads_.emplace_back([this] {
+        pthread_setname_np(pthread_self(), "layer-inflate");
+        inflate();
+    });
+    threads_.emplace_back([this] {
+        pthread_setname_np(pthread_self(), "layer-hash");
+        hash_tar();
+    });
 }
 
 LayerStream::~LayerStream() {
@@ -173,7 +180,7 @@ Result<void> LayerStream::inflate_all() {
         if (!inflater) {
             TRY_ASSIGN(const Packing packing, sniff_packing(in));
             packing_ = static_cast<int>(packing);
-            inflater = make_inflater(packing);
+            inflater = make_inflater(packing, limits_.windows);
         }
         for (bool more = true; more;) {
             TRY_ASSIGN(more, inflate_chunk(*inflater, in, out));
@@ -215,9 +222,10 @@ Result<bool> LayerStream::hand_on(ChunkPtr& out) {
         return true;
     }
     const std::uint64_t total = tar_bytes_ += out->size;
-    if (total > limits_.bytes) {
+    const std::uint64_t all = limits_.total == nullptr ? total : *limits_.total += out->size;
+    if (all > limits_.bytes) {
         return fail(Code::limit_exceeded,
-                    fmt::format("the unpacked layer is larger than the limit of {} bytes",
+                    fmt::format("the unpacked layers are larger than the limit of {} bytes",
                                 limits_.bytes),
                     "ask for a higher limit (limits.image_size)");
     }

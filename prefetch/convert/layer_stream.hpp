@@ -33,6 +33,9 @@ class LayerStream final : public TarInput {
         /// Tar bytes per blob byte, looked at once more than 1 GiB has come out.
         std::uint64_t ratio = 1000;
         std::size_t buffer_bytes = 4U << 20U; ///< tar bytes held between threads
+        /// Tar bytes of all layers so far, which `bytes` bounds as well; none: only this layer's.
+        std::atomic<std::uint64_t>* total = nullptr;
+        WindowPass windows;
     };
     /// Called from the reading thread with the number of blob bytes that just came.
     using OnBytes = std::function<void(std::uint64_t)>;

@@ -101,8 +101,9 @@ Result<NameId> NamePool::add(std::string_view text) {
     if (text_.size() + text.size() > UINT32_MAX || ends_.size() >= UINT32_MAX - 2) {
         return fail(Code::limit_exceeded, "the image has more than 4 GiB of file names");
     }
+    TRY(budget_.take(bytes_ + text.size() * factor_));
     const auto id = static_cast<NameId>(ends_.size() - 1);
-    text_ += text;
+    text_.append(text.data(), text.size());
     ends_.push_back(static_cast<std::uint32_t>(text_.size()));
     table_.insert(hash, id, [&](NameId other) { return text_hash(this->text(other)); });
     return id;
@@ -119,6 +120,9 @@ Result<PathId> PathPool::child(PathId parent, NameId name) {
     if (nodes_.size() >= UINT32_MAX - 2) {
         return fail(Code::limit_exceeded, "the image has too many paths");
     }
+    // A path of many folders costs a node for each of them.
+    TRY(names_.budget().check_nodes(nodes_.size()));
+    TRY(names_.budget().take(cost::path));
     const auto id = static_cast<PathId>(nodes_.size());
     nodes_.push_back({parent, name, 0, 0});
     table_.insert(hash, id, [&](PathId other) {

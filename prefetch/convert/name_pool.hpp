@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "prefetch/convert/budget.hpp"
+#include "prefetch/convert/growing_array.hpp"
 
 #include <cstdint>
 #include <string>
@@ -95,15 +97,26 @@ using PathId = std::uint32_t;
 /// they are the same for equal input.
 class NamePool {
   public:
-    /// Code::limit_exceeded beyond 4 GiB of text.
+    /// What a new text costs is charged to the budget, which outlives the pool: so many bytes, and
+    /// the text itself `factor` times.
+    explicit NamePool(Budget& budget, std::uint64_t bytes = cost::name, std::uint64_t factor = 1)
+        : budget_(budget), bytes_(bytes), factor_(factor) {
+        ends_.push_back(0);
+    }
+
+    /// Code::limit_exceeded beyond 4 GiB of text, or when the budget is used up.
     base::Result<NameId> add(std::string_view text);
+    [[nodiscard]] Budget& budget() const noexcept { return budget_; }
     [[nodiscard]] std::string_view text(NameId id) const noexcept {
         return {text_.data() + ends_[id], ends_[id + 1] - ends_[id]};
     }
 
   private:
-    std::string text_;
-    std::vector<std::uint32_t> ends_{0}; ///< of the text before id, so that id + 1 is its own end
+    Budget& budget_;
+    const std::uint64_t bytes_;
+    const std::uint64_t factor_;
+    GrowingArray<char> text_;
+    GrowingArray<std::uint32_t> ends_; ///< of the text before id, so that id + 1 is its own end
     IdTable table_;
 };
 
@@ -126,7 +139,7 @@ class PathPool {
 
     /// Cleans a path the way umoci does: leading "/", "//" and "." vanish, ".." goes back
     /// lexically and never above the root. Code::layer_invalid for a NUL byte or a component over
-    /// 255 bytes, Code::limit_exceeded for the limits.
+    /// 255 bytes, Code::limit_exceeded for the limits, the budget and its number of nodes.
     base::Result<Cleaned> add(std::string_view raw, const Limits& limits);
 
     [[nodiscard]] PathId parent(PathId id) const noexcept { return nodes_[id].parent; }
@@ -165,7 +178,7 @@ class PathPool {
     base::Result<PathId> child(PathId parent, NameId name);
 
     NamePool& names_;
-    std::vector<Node> nodes_;
+    GrowingArray<Node> nodes_;
     IdTable table_;
 };
 

@@ -70,8 +70,7 @@ Result<void> keep_old_deffile(Tree& tree, std::uint32_t mtime) {
         const std::string path = fmt::format("{}/Singularity{}", image::native_history_dir, number);
         TRY_ASSIGN(const auto place, tree.find_making_parents(path, mtime));
         if (place.node == Tree::none) {
-            tree.move(old, place);
-            return {};
+            return tree.move(old, place);
         }
     }
     return fail(Code::limit_exceeded, fmt::format("the image has {} old definition files", most));
@@ -99,7 +98,7 @@ Result<void> overlay_native(Tree& tree, DataWriter& data, NamePool& names,
             record.mode = 0777;
         }
         TRY_ASSIGN(record.value, content_of(data, names, entry));
-        tree.put(place, record);
+        TRY(tree.put(place, record));
     }
     return {};
 }

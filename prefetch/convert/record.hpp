@@ -38,6 +38,6 @@ struct Record {
 };
 static_assert(sizeof(Record) == 28);
 
-using LayerRecords = std::vector<Record>;
+using LayerRecords = GrowingArray<Record>;
 
 } // namespace slipway::prefetch::convert

@@ -224,6 +224,8 @@ class TableWriter {
     /// Writes the inodes of everything in a directory, then its listing. The directory's own inode
     /// is left in `finished_` for its parent to write.
     Result<void> write_directory(Tree::NodeId directory) {
+        // Twice: numbers are assigned with the same list in hand.
+        TRY_ASSIGN(const auto listed, tree_.budget().hold(listing_cost(directory)));
         const Children children = tree_.children(directory);
         std::vector<DirectoryInode> made;
         for (const auto& [name, node] : children) {
@@ -265,6 +267,11 @@ class TableWriter {
             finished_->data.dir.nlink = links;
         }
         return {};
+    }
+
+    /// What the list of a directory takes while it is written.
+    [[nodiscard]] std::uint64_t listing_cost(Tree::NodeId directory) const {
+        return tree_.child_count(directory) * cost::listed;
     }
 
     Result<void> write_root() {
@@ -340,7 +347,7 @@ class TableWriter {
             meta.value == Record::no_payload ? empty : data_.payload(meta.value);
         sqfs_inode_generic_t& inode =
             fresh_inode(std::size_t{payload.block_count} * sizeof(std::uint32_t));
-        const auto sizes = data_.block_sizes().begin() + payload.first_block;
+        const std::uint32_t* sizes = data_.block_sizes().data() + payload.first_block;
         std::copy(sizes, sizes + payload.block_count, inode.extra);
         const bool basic = payload.start <= UINT32_MAX && payload.size <= UINT32_MAX &&
                            links_[node] == 1 && xattr == no_xattrs && !payload.sparse;

@@ -203,6 +203,11 @@ Result<bool> TarReader::read_header(Header& header) {
         archive_ended_ = true;
         return false;
     }
+    if (++headers_ > limits_.headers) {
+        return fail(Code::limit_exceeded,
+                    fmt::format("the layer has more than {} headers", limits_.headers),
+                    "ask for a higher limit (limits.entries)");
+    }
     TRY(decode(raw, header));
     return true;
 }
@@ -274,6 +279,10 @@ Result<void> TarReader::take_records(std::string_view text, bool global) {
             // Format 0.0 repeats its keys, which no other record does.
             TRY_ASSIGN(const std::uint64_t number, base::parse_u64(value, INT64_MAX));
             if (key == "GNU.sparse.offset") {
+                if (sparse_points_.size() == limits_.sparse_pieces) {
+                    return fail(Code::limit_exceeded,
+                                "a sparse file in the layer has too many pieces");
+                }
                 sparse_points_.push_back({number, 0});
             } else if (!sparse_points_.empty()) {
                 sparse_points_.back().size = number;
@@ -285,8 +294,29 @@ Result<void> TarReader::take_records(std::string_view text, bool global) {
                 return invalid("a pax header has a name with a NUL byte");
             }
         }
-        (global ? global_ : local_)[std::string(key)] = value;
+        if (global) {
+            TRY(take_global(key, value));
+        } else {
+            local_[std::string(key)] = value;
+        }
     }
+    return {};
+}
+
+/// A default for all entries to come. They add up over the whole archive.
+Result<void> TarReader::take_global(std::string_view key, std::string_view value) {
+    auto found = global_.find(key);
+    if (found == global_.end()) {
+        found = global_.emplace(std::string(key), std::string()).first;
+        global_bytes_ += key.size();
+    }
+    global_bytes_ = global_bytes_ - found->second.size() + value.size();
+    if (global_bytes_ > limits_.pax_bytes) {
+        return fail(Code::limit_exceeded,
+                    fmt::format("the global pax headers in the layer are over the limit of {} bytes",
+                                limits_.pax_bytes));
+    }
+    found->second = value;
     return {};
 }
 

@@ -53,6 +53,8 @@ struct TarLimits {
     std::size_t xattr_value_bytes = 64U << 10U;
     std::size_t xattr_entry_bytes = 1U << 20U; ///< names and values of one entry
     std::size_t sparse_pieces = 1U << 20U;
+    /// Headers of all kinds, those included that only describe others or are left out.
+    std::uint64_t headers = UINT64_MAX;
 };
 
 /// Oddities that were tolerated.
@@ -108,6 +110,7 @@ class TarReader {
     base::Result<void> decode(const std::uint8_t* raw, Header& header) const;
     base::Result<bool> take_extension(const Header& header);
     base::Result<void> take_records(std::string_view text, bool global);
+    base::Result<void> take_global(std::string_view key, std::string_view value);
     base::Result<bool> build(Header& header, TarEntry& entry);
     base::Result<bool> apply_type(const Header& header, TarEntry& entry);
     base::Result<void> apply_names(const Header& header, TarEntry& entry) const;
@@ -129,7 +132,9 @@ class TarReader {
     bool archive_ended_ = false;
     std::array<std::uint8_t, 512> joined_{}; ///< a block that lay across two pieces
 
-    Records global_; ///< from pax 'g' headers
+    std::uint64_t headers_ = 0; ///< read so far
+    Records global_;            ///< from pax 'g' headers
+    std::size_t global_bytes_ = 0; ///< of their keys and values
     Records local_;  ///< from a pax 'x' header, for one entry
     std::vector<Piece> sparse_points_; ///< pax sparse 0.0, in order
     std::string long_name_;

@@ -39,9 +39,11 @@ std::string Tree::describe(const Record& record) const {
 
 Result<void> Tree::apply(const LayerRecords& records) {
     ++layer_;
+    counting_ = true;
     for (const Record& record : records) {
         TRY(apply_one(record));
     }
+    counting_ = false; // what our own tree adds is not the image's fault
     return {};
 }
 
@@ -73,9 +75,9 @@ Result<void> Tree::apply_one(const Record& record) {
     if (record.kind == RecordKind::hard_link) {
         TRY_ASSIGN(node, link_target(record));
     } else {
-        node = new_node(record);
+        TRY_ASSIGN(node, new_node(record));
     }
-    entry = attach(directory, leaf, node);
+    TRY_ASSIGN(entry, attach(directory, leaf, node));
     touch(entry);
     return {};
 }
@@ -197,9 +199,8 @@ Result<Tree::NodeId> Tree::make_directories(std::uint32_t mtime) {
             record.kind = RecordKind::directory;
             record.mode = 0755;
             record.mtime = mtime;
-            made_.push_back(record);
-            step.node = new_node(made_.back());
-            attach(directory, step.name, step.node);
+            TRY_ASSIGN(step.node, new_made_node(record));
+            TRY(attach(directory, step.name, step.node));
         }
         directory = step.node;
     }
@@ -212,12 +213,25 @@ Tree::EntryId Tree::lookup(NodeId directory, NameId name) const {
     });
 }
 
-Tree::NodeId Tree::new_node(const Record& meta) {
+Result<Tree::NodeId> Tree::new_node(const Record& meta) {
+    if (counting_) {
+        TRY(budget().check_nodes(nodes_.size()));
+    }
+    const bool directory = meta.kind == RecordKind::directory;
+    TRY(budget().take(cost::inode + (directory ? cost::directory : 0)));
     nodes_.push_back({&meta, IdTable::none, IdTable::none});
     return static_cast<NodeId>(nodes_.size() - 1);
 }
 
-Tree::EntryId Tree::attach(NodeId directory, NameId name, NodeId node) {
+/// A node whose metadata no layer has.
+Result<Tree::NodeId> Tree::new_made_node(const Record& meta) {
+    TRY(budget().take(cost::record));
+    made_.push_back(meta);
+    return new_node(made_.back());
+}
+
+Result<Tree::EntryId> Tree::attach(NodeId directory, NameId name, NodeId node) {
+    TRY(budget().take(cost::entry + names_.text(name).size()));
     const auto id = static_cast<EntryId>(entries_.size());
     const EntryId first = nodes_[directory].first_child;
     entries_.push_back({directory, name, node, first, IdTable::none, 0});
@@ -289,23 +303,32 @@ Result<Tree::Place> Tree::find_making_parents(std::string_view path, std::uint32
     return locate(path, true, mtime);
 }
 
-Tree::NodeId Tree::put(const Place& place, const Record& meta) {
+Result<void> Tree::put(const Place& place, const Record& meta) {
     if (place.node != none) {
         detach(lookup(place.directory, place.name));
     }
-    made_.push_back(meta);
-    const NodeId node = new_node(made_.back());
-    attach(place.directory, place.name, node);
-    return node;
+    TRY_ASSIGN(const NodeId node, new_made_node(meta));
+    TRY(attach(place.directory, place.name, node));
+    return {};
 }
 
-void Tree::move(const Place& from, const Place& to) {
+Result<void> Tree::move(const Place& from, const Place& to) {
     detach(lookup(from.directory, from.name));
-    attach(to.directory, to.name, from.node);
+    TRY(attach(to.directory, to.name, from.node));
+    return {};
+}
+
+std::size_t Tree::child_count(NodeId directory) const noexcept {
+    std::size_t count = 0;
+    for (EntryId id = nodes_[directory].first_child; id != IdTable::none; id = entries_[id].next) {
+        ++count;
+    }
+    return count;
 }
 
 std::vector<std::pair<NameId, Tree::NodeId>> Tree::children(NodeId directory) const {
     std::vector<std::pair<NameId, NodeId>> out;
+    out.reserve(child_count(directory));
     for (EntryId id = nodes_[directory].first_child; id != IdTable::none; id = entries_[id].next) {
         out.emplace_back(entries_[id].name, entries_[id].node);
     }

@@ -30,7 +30,7 @@ class Tree {
 
     /// Applies one layer on top of what is there. `records` must outlive the tree. A hard link
     /// without a target, to a directory, or more than 255 symlinks on one path:
-    /// Code::layer_invalid naming the entry.
+    /// Code::layer_invalid naming the entry; Code::limit_exceeded for the budget of the names.
     base::Result<void> apply(const LayerRecords& records);
 
     /// What a name inside the tree leads to, following symlinks in all parents but not at the end.
@@ -44,18 +44,20 @@ class Tree {
     base::Result<Place> find_making_parents(std::string_view path, std::uint32_t mtime);
 
     /// Puts a new inode with these facts there, instead of what may be there.
-    NodeId put(const Place& place, const Record& meta);
+    base::Result<void> put(const Place& place, const Record& meta);
     /// Gives what lies at `from` a second name and takes the first one away.
-    void move(const Place& from, const Place& to);
+    base::Result<void> move(const Place& from, const Place& to);
 
     [[nodiscard]] const Record& meta(NodeId node) const noexcept { return *nodes_[node].meta; }
     /// Entries of a directory in byte order of their names, as SquashFS wants them.
     [[nodiscard]] std::vector<std::pair<NameId, NodeId>> children(NodeId directory) const;
+    [[nodiscard]] std::size_t child_count(NodeId directory) const noexcept;
     [[nodiscard]] bool is_directory(NodeId node) const noexcept {
         return nodes_[node].meta->kind == RecordKind::directory;
     }
     [[nodiscard]] std::size_t node_limit() const noexcept { return nodes_.size(); } ///< ids are below
     [[nodiscard]] const NamePool& names() const noexcept { return names_; }
+    [[nodiscard]] Budget& budget() const noexcept { return names_.budget(); }
 
   private:
     using EntryId = std::uint32_t;
@@ -89,9 +91,10 @@ class Tree {
     [[nodiscard]] NodeId resolved() const noexcept {
         return steps_.empty() ? root : steps_.back().node;
     }
-    EntryId attach(NodeId directory, NameId name, NodeId node);
+    base::Result<EntryId> attach(NodeId directory, NameId name, NodeId node);
     void detach(EntryId id);
-    NodeId new_node(const Record& meta);
+    base::Result<NodeId> new_node(const Record& meta);
+    base::Result<NodeId> new_made_node(const Record& meta);
     void touch(EntryId id) noexcept;
     base::Result<Place> locate(std::string_view path, bool make, std::uint32_t mtime);
     [[nodiscard]] std::string describe(const Record& record) const;
@@ -99,11 +102,12 @@ class Tree {
     NamePool& names_;
     const PathPool& paths_;
     NameId dotdot_ = 0;
-    std::vector<Node> nodes_;
-    std::vector<Entry> entries_;
+    GrowingArray<Node> nodes_;
+    GrowingArray<Entry> entries_;
     IdTable table_; ///< entries by directory and name
     std::deque<Record> made_; ///< metadata that no layer has: implicit directories, added files
     std::uint32_t layer_ = 0;
+    bool counting_ = false;   ///< nodes are those of layers: as many as the budget says
     std::vector<Step> steps_;      ///< result of resolve()
     std::vector<NameId> scratch_;  ///< of apply_one
     std::vector<NameId> todo_;     ///< of resolve, next name last

@@ -32,6 +32,15 @@ class FileSource : public base::ByteSource {
         }
     }
 
+    std::optional<base::FileRange> file_range() override {
+        struct stat st {};
+        auto copy = base::duplicate(fd_.get());
+        if (!copy || ::fstat(fd_.get(), &st) != 0) {
+            return std::nullopt;
+        }
+        return base::FileRange{std::move(*copy), 0, static_cast<std::uint64_t>(st.st_size)};
+    }
+
   private:
     base::UniqueFd fd_;
     std::string what_;

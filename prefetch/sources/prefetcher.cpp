@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace slipway::prefetch::sources {
@@ -44,6 +45,20 @@ class LayerPrefetcher::Reader : public base::ByteSource {
             }
         }
         return read_direct(buffer);
+    }
+
+    /// All of it in the spool: read-only for the one who asks, since others may read it again.
+    std::optional<base::FileRange> file_range() override {
+        const std::lock_guard lock(owner_->mutex_);
+        if (direct_ || entry_.state != State::done) {
+            return std::nullopt;
+        }
+        auto file = base::open_file(fmt::format("/proc/self/fd/{}", entry_.spool.get()), O_RDONLY);
+        if (!file) {
+            return std::nullopt;
+        }
+        finished_ = true;
+        return base::FileRange{std::move(*file), 0, entry_.spooled};
     }
 
     void cancel() noexcept override {

@@ -118,19 +118,18 @@ base::Error with_advice(base::Error error) {
     return error;
 }
 
-base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image, image::NativeSource source,
+base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image, const image::NativeSource& source,
                                           const config::Config& config, int out_fd,
                                           const stage::StageSink& sink, std::stop_token stop) {
     convert::ConvertInput input;
-    input.config = image.config;
-    input.source = std::move(source);
+    input.native = convert::native_parts(source, image.config);
     for (const auto& layer : image.layers) {
         input.layers.push_back({layer.blob, layer.diff_id, layer.open});
     }
     Counter counter;
     sink(progress_of(image, counter));
     const Ticker ticker(image, counter, sink);
-    auto report = convert::convert(input, options_for(config, std::move(stop)), out_fd, counter);
+    auto report = convert::convert_isolated(input, options_for(config, std::move(stop)), out_fd, counter);
     if (report) {
         for (const auto& warning : report->warnings) {
             base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);

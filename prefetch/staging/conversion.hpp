@@ -2,7 +2,7 @@
 #pragma once
 
 #include "config/config.hpp"
-#include "prefetch/convert/convert.hpp"
+#include "prefetch/convert/isolated.hpp"
 #include "prefetch/sources/source.hpp"
 #include "prefetch/stage/stage_types.hpp"
 
@@ -13,7 +13,7 @@ namespace slipway::prefetch::staging {
 /// Converts a resolved image into an empty file, telling `sink` how far it is several times a
 /// second. Warnings of the converter are logged.
 base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image,
-                                                   image::NativeSource source,
+                                                   const image::NativeSource& source,
                                                    const config::Config& config, int out_fd,
                                                    const stage::StageSink& sink,
                                                    std::stop_token stop);

@@ -73,7 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         input.layers.push_back(layer_of(std::string(rest.substr(0, part))));
         rest.remove_prefix(part);
     }
-    input.config.platform.architecture = "amd64";
+    input.native = prefetch::convert::native_parts({}, {});
     prefetch::convert::ConvertOptions options;
     options.threads = 1;
     options.memory = 1U << 20U;

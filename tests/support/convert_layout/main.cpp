@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // convert_layout [OPTION=VALUE]… LAYOUT OUTPUT.sif: converts an image of an OCI layout directory and
 // prints the report as key=value lines. Options: compression level block threads memory name keep
-// entries bytes layers depth ratio cancel_after (blob bytes). For tests and benchmarks.
+// entries bytes layers depth ratio cancel_after (blob bytes); here=1 converts in this process and not
+// in one of its own, pipe=1 sends layers through pipes. For tests and benchmarks.
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "prefetch/convert/layout_input.hpp"
+#include "layout.hpp"
+#include "prefetch/convert/convert.hpp"
+#include "prefetch/convert/isolated.hpp"
 
 #include <atomic>
 #include <cstdio>
 #include <map>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace slipway;
@@ -79,13 +83,21 @@ void print(const prefetch::convert::ConvertReport& report) {
     }
 }
 
+/// MiB that this process had at most: the parent of a conversion.
+void print_own_peak() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    fmt::print("parent_peak={}\n", usage.ru_maxrss >> 10);
+}
+
 base::Result<void> run(const std::map<std::string, std::string>& options, const std::string& layout,
                        const std::string& output) {
     const auto name = options.find("name");
-    TRY_ASSIGN(auto input,
-               prefetch::convert::layout_input(layout, name == options.end() ? "" : name->second,
-                                      image::host_platform()));
-    input.source.from = "test"; // equal images for equal layouts, wherever they lie
+    TRY_ASSIGN(const auto here, number(options, "here", 0));
+    TRY_ASSIGN(const auto pipe, number(options, "pipe", 0));
+    TRY_ASSIGN(const auto input,
+               test::layout_input(layout, name == options.end() ? "" : name->second,
+                                  image::host_platform(), pipe != 0));
     prefetch::convert::ConvertOptions convert_options;
     TRY(set_options(options, convert_options));
     Sink sink;
@@ -94,7 +106,10 @@ base::Result<void> run(const std::map<std::string, std::string>& options, const 
     TRY_ASSIGN(const auto digest, number(options, "digest", 0));
     convert_options.digest_output = digest != 0;
     TRY_ASSIGN(auto fd, base::open_file(output, O_RDWR | O_CREAT | O_TRUNC, 0644));
-    TRY_ASSIGN(const auto report, prefetch::convert::convert(input, convert_options, fd.get(), sink));
+    TRY_ASSIGN(const auto report,
+               here != 0 ? prefetch::convert::convert(input, convert_options, fd.get(), sink)
+                         : prefetch::convert::convert_isolated(input, convert_options, fd.get(),
+                                                               sink, SLIPWAY_CONVERT_PROGRAM));
     TRY(fd.close());
     print(report);
     return {};
@@ -119,6 +134,7 @@ int main(int argc, char** argv) {
         return 1;
     }
     const auto result = run(options, paths[0], paths[1]);
+    print_own_peak();
     if (!result) {
         fmt::print(stderr, "slipway: error: {}\n", result.error().one_line());
         return 255;

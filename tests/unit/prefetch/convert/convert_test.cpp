@@ -37,11 +37,12 @@ ConvertInput input_of(const std::vector<std::string>& tars) {
     for (const auto& tar : tars) {
         input.layers.push_back(memory_layer(tar + tar_end()));
     }
-    input.config.platform.architecture = "amd64";
-    input.config.platform.os = "linux";
-    input.config.env = {"PATH=/bin", "A=b c"};
-    input.config.cmd = {"/bin/sh"};
-    input.source = {"docker", "example:1", "0.0.0"};
+    image::ImageConfig config;
+    config.platform.architecture = "amd64";
+    config.platform.os = "linux";
+    config.env = {"PATH=/bin", "A=b c"};
+    config.cmd = {"/bin/sh"};
+    input.native = native_parts({"docker", "example:1", "0.0.0"}, config);
     return input;
 }
 

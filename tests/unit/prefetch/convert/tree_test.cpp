@@ -22,8 +22,9 @@ namespace {
 
 /// Layers read from the top down and applied from the bottom up, as the converter does.
 struct Fixture {
-    NamePool names;
-    NamePool xattrs;
+    Budget budget;
+    NamePool names{budget};
+    NamePool xattrs{budget};
     PathPool paths{names};
     Tree tree{names, paths};
     base::UniqueFd file{memfd_create("test", MFD_CLOEXEC)};
@@ -68,7 +69,8 @@ std::string whiteout(std::string_view folder, std::string_view name) {
 } // namespace
 
 TEST_CASE("names and paths are stored once") {
-    NamePool names;
+    Budget budget;
+    NamePool names(budget);
     PathPool paths(names);
     const PathPool::Limits limits;
     const auto a = paths.add("/usr//lib/./x", limits);
@@ -93,7 +95,8 @@ TEST_CASE("names and paths are stored once") {
 }
 
 TEST_CASE("upper layers hide files of lower ones, never of their own") {
-    NamePool names;
+    Budget budget;
+    NamePool names(budget);
     PathPool paths(names);
     const auto path = [&](std::string_view text) { return paths.add(text, {})->path; };
     paths.cover(path("a/file"), 5);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/convert/layout_input.hpp"
+#include "layout.hpp"
 
 #include "base/fd.hpp"
 #include "base/format.hpp"
@@ -8,9 +8,10 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-namespace slipway::prefetch::convert {
+namespace slipway::test {
 
 using base::Code;
 using base::fail;
@@ -23,7 +24,7 @@ constexpr int deepest_index = 4;
 
 class FileSource final : public base::ByteSource {
   public:
-    explicit FileSource(base::UniqueFd fd) : fd_(std::move(fd)) {}
+    FileSource(base::UniqueFd fd, bool as_pipe) : fd_(std::move(fd)), as_pipe_(as_pipe) {}
 
     Result<std::size_t> read(std::span<std::uint8_t> buffer) override {
         for (;;) {
@@ -37,8 +38,18 @@ class FileSource final : public base::ByteSource {
         }
     }
 
+    std::optional<base::FileRange> file_range() override {
+        struct stat info {};
+        auto copy = base::duplicate(fd_.get());
+        if (as_pipe_ || !copy || fstat(fd_.get(), &info) != 0) {
+            return std::nullopt;
+        }
+        return base::FileRange{std::move(*copy), 0, static_cast<std::uint64_t>(info.st_size)};
+    }
+
   private:
     base::UniqueFd fd_;
+    const bool as_pipe_;
 };
 
 std::string blob_path(const std::string& directory, const image::Digest& digest) {
@@ -83,31 +94,17 @@ Result<image::Manifest> find_manifest(const std::string& directory, image::Descr
     return fail(Code::source_protocol, "the indexes of the image are nested too deeply");
 }
 
+Result<std::unique_ptr<base::ByteSource>> open_file_source(const std::string& path, bool as_pipe) {
+    TRY_ASSIGN(auto fd, base::open_file(path, O_RDONLY));
+    return std::unique_ptr<base::ByteSource>(std::make_unique<FileSource>(std::move(fd), as_pipe));
+}
+
 } // namespace
 
-Result<std::unique_ptr<base::ByteSource>> open_file_source(const std::string& path) {
-    TRY_ASSIGN(auto fd, base::open_file(path, O_RDONLY));
-    return std::unique_ptr<base::ByteSource>(std::make_unique<FileSource>(std::move(fd)));
-}
-
-Result<std::vector<image::LayerInput>>
-match_layers(const image::Manifest& manifest, const image::ImageConfig& config,
-             const std::function<decltype(image::LayerInput::open)(const image::Descriptor&)>& opener) {
-    if (manifest.layers.size() != config.diff_ids.size()) {
-        return fail(Code::source_protocol,
-                    fmt::format("the manifest has {} layers, but the image configuration has {} "
-                                "diff ids",
-                                manifest.layers.size(), config.diff_ids.size()));
-    }
-    std::vector<image::LayerInput> layers;
-    for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
-        layers.push_back({manifest.layers[i], config.diff_ids[i], opener(manifest.layers[i])});
-    }
-    return layers;
-}
-
-Result<ConvertInput> layout_input(const std::string& directory, std::string_view name,
-                                  const image::Platform& platform) {
+Result<prefetch::convert::ConvertInput> layout_input(const std::string& directory,
+                                                     std::string_view name,
+                                                     const image::Platform& platform,
+                                                     bool as_pipe) {
     TRY_ASSIGN(const std::string marker,
                base::read_file(directory + "/oci-layout", image::max_document));
     TRY(image::check_layout_marker(marker));
@@ -117,19 +114,24 @@ Result<ConvertInput> layout_input(const std::string& directory, std::string_view
     TRY_ASSIGN(const auto entry, pick(index, name, directory));
     TRY_ASSIGN(const auto manifest, find_manifest(directory, entry, platform));
     TRY(image::require_image(manifest));
-    ConvertInput input;
-    TRY_ASSIGN(const std::string config,
+    TRY_ASSIGN(const std::string text,
                read_document(directory, manifest.config, "the image configuration"));
-    TRY_ASSIGN(input.config, image::parse_image_config(config));
-    TRY_ASSIGN(input.layers,
-               match_layers(manifest, input.config, [&](const image::Descriptor& blob) {
-                   return [path = blob_path(directory, blob.digest)] {
-                       return open_file_source(path);
-                   };
-               }));
-    input.source.bootstrap = "oci";
-    input.source.from = name.empty() ? directory : fmt::format("{}:{}", directory, name);
+    TRY_ASSIGN(const auto config, image::parse_image_config(text));
+    if (manifest.layers.size() != config.diff_ids.size()) {
+        return fail(Code::source_protocol,
+                    fmt::format("the manifest has {} layers, but the image configuration has {} "
+                                "diff ids",
+                                manifest.layers.size(), config.diff_ids.size()));
+    }
+    prefetch::convert::ConvertInput input;
+    for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
+        const auto path = blob_path(directory, manifest.layers[i].digest);
+        input.layers.push_back({manifest.layers[i], config.diff_ids[i],
+                                [path, as_pipe] { return open_file_source(path, as_pipe); }});
+    }
+    // Equal images for equal layouts, wherever they lie.
+    input.native = prefetch::convert::native_parts({"oci", "test", ""}, config);
     return input;
 }
 
-} // namespace slipway::prefetch::convert
+} // namespace slipway::test
