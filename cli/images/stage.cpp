@@ -67,14 +67,14 @@ base::Result<bool> may_replace(const Session& session, const Target& target) {
 /// What make_file() has found out before anything is fetched.
 struct Making {
     const Site& site;
-    const prefetch::Stager& stager;
-    const prefetch::StageRequest& request;
+    const prefetch::staging::Stager& stager;
+    const prefetch::stage::StageRequest& request;
     const Target& target;
     bool straight; ///< not by way of the store
     bool replace;
 };
 
-base::Result<prefetch::StagedImage> fill_file(const Making& making, const prefetch::StageSink& sink,
+base::Result<prefetch::stage::StagedImage> fill_file(const Making& making, const prefetch::stage::StageSink& sink,
                                               std::stop_token stop) {
     const auto& [site, stager, request, target, straight, replace] = making;
     TRY_ASSIGN(auto file, NewFile::beside(target.path));

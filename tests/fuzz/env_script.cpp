@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Script text of an image. Whatever is understood must leave proper names.
+#include "base/words.hpp"
 #include "launcher/env_script.hpp"
 
 #include <cstdint>
@@ -19,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         std::abort();
     }
     for (const auto& [name, variable] : variables) {
-        if (!is_identifier(name)) {
+        if (!slipway::base::is_identifier(name)) {
             std::abort();
         }
     }
