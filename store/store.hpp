@@ -27,7 +27,7 @@ namespace slipway::store {
 //   tmp/<host>.<pid>.<n>/ unfinished work; removed when its process is gone
 //
 // Everything is made to be correct on NFS and Lustre: commits are link(2) of a synced file, nothing
-// that may be open is renamed over, a lost reply is looked up again, and readers that were told of
+// that may be open is renamed over, a lost reply is looked up again, and readers that heard of
 // an image look again while attribute caches catch up.
 
 /// 64 lower-case hexadecimal digits.

@@ -47,7 +47,7 @@ ROOMS = sorted(ALLOWED, key=len, reverse=True)
 # Library (start of the include) -> where it may appear, as path prefixes.
 THIRD_PARTY = {
     "yaml-cpp/": ["config/"],
-    "nlohmann/": ["base/json.hpp", "store/", "prefetch/"],
+    "nlohmann/": ["base/json.hpp", "prefetch/"],
     "curl/": ["prefetch/transfer/"],
     "boost/": ["prefetch/service/"],
     "spdlog/": ["prefetch/service/"],

@@ -35,7 +35,7 @@ class Reader {
     explicit Reader(const store::Store& store) {
         auto pair = base::packet_pair();
         REQUIRE(pair);
-        auto child = base::Child::fork([&] { return read_until_told(store, pair->second.get()); });
+        auto child = base::Child::fork([&] { return read_until_stopped(store, pair->second.get()); });
         REQUIRE(child);
         child_ = std::move(*child);
         stop_ = std::move(pair->first);
@@ -50,9 +50,9 @@ class Reader {
     }
 
   private:
-    static int read_until_told(const store::Store& store, int told) {
+    static int read_until_stopped(const store::Store& store, int stop) {
         int bad = 0;
-        pollfd wait{told, POLLIN, 0};
+        pollfd wait{stop, POLLIN, 0};
         while (::poll(&wait, 1, 0) == 0) {
             const auto image = store.find(StoreFixture::id_of(1));
             if (!image) {

@@ -17,14 +17,14 @@ using slipway::test::StoreFixture;
 
 namespace {
 
-bool is_lease(const base::Result<store::Claim>& turn) {
-    return turn && std::holds_alternative<store::Lease>(*turn);
+bool is_lease(const base::Result<store::Claim>& claim) {
+    return claim && std::holds_alternative<store::Lease>(*claim);
 }
-bool is_wait(const base::Result<store::Claim>& turn) {
-    return turn && std::holds_alternative<store::Wait>(*turn);
+bool is_wait(const base::Result<store::Claim>& claim) {
+    return claim && std::holds_alternative<store::Wait>(*claim);
 }
-bool is_image(const base::Result<store::Claim>& turn) {
-    return turn && std::holds_alternative<store::StoredImage>(*turn);
+bool is_image(const base::Result<store::Claim>& claim) {
+    return claim && std::holds_alternative<store::StoredImage>(*claim);
 }
 
 } // namespace
@@ -35,8 +35,8 @@ TEST_CASE("one works, the other waits and is served") {
     store::Acquisition first(store, StoreFixture::id_of(1));
     store::Acquisition second(store, StoreFixture::id_of(1));
     {
-        auto turn = first.poll();
-        REQUIRE(is_lease(turn));
+        auto claim = first.poll();
+        REQUIRE(is_lease(claim));
         CHECK(is_wait(second.poll()));
         REQUIRE(StoreFixture::put(store, 1, "done"));
         CHECK(is_image(second.poll()));
@@ -60,8 +60,8 @@ TEST_CASE("a killed holder on this host is noticed at once") {
     REQUIRE(pipe);
     auto child = base::Child::fork([&] {
         store::Acquisition mine(store, StoreFixture::id_of(1));
-        auto turn = mine.poll();
-        (void)base::send_packet(pipe->first.get(), is_lease(turn) ? "yes" : "no");
+        auto claim = mine.poll();
+        (void)base::send_packet(pipe->first.get(), is_lease(claim) ? "yes" : "no");
         ::pause();
         return 0;
     });
@@ -92,7 +92,7 @@ TEST_CASE("leases of dead holders are swept, others stay") {
     CHECK(fixture.entries("leases") == 2);
 }
 
-TEST_CASE("a silent holder on another host is stale on our clock, a beating one is not") {
+TEST_CASE("a silent holder on another host is stale on our clock, one that writes is not") {
     StoreFixture fixture;
     fixture.options.lease_stale_ms = 300;
     const auto store = fixture.open();
@@ -104,10 +104,10 @@ TEST_CASE("a silent holder on another host is stale on our clock, a beating one 
     };
     write("elsewhere boot 1 1 0\n");
     store::Acquisition mine(store, StoreFixture::id_of(1));
-    for (int beat = 1; beat <= 4; ++beat) {
+    for (int count = 1; count <= 4; ++count) {
         CHECK(is_wait(mine.poll()));
         ::usleep(150000);
-        write("elsewhere boot 1 1 " + std::to_string(beat) + "\n");
+        write("elsewhere boot 1 1 " + std::to_string(count) + "\n");
     }
     CHECK(is_wait(mine.poll()));
     ::usleep(400000);
@@ -122,14 +122,14 @@ struct Holder {
         : store(fixture.open()),
           path(store.directory("leases") + "/" + StoreFixture::id_of(1)),
           mine(store, StoreFixture::id_of(1)),
-          turn(mine.poll()) {
-        REQUIRE(is_lease(turn));
+          claim(mine.poll()) {
+        REQUIRE(is_lease(claim));
     }
 
     const store::Store store;
     const std::string path;
     store::Acquisition mine;
-    base::Result<store::Claim> turn;
+    base::Result<store::Claim> claim;
 };
 
 } // namespace
@@ -144,7 +144,7 @@ TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
     const auto after = base::read_file(path, 1000);
     CHECK(*before != *after);
     CHECK(store::liveness(store::ProcessId::parse(*after)) == store::Liveness::alive);
-    // And a beat that has just read the file may still write over the one who takes it.
+    // And a heartbeat that has just read the file may still write over the one who takes it.
     const std::string other = "elsewhere boot 1 1 7\n";
     for (int tries = 0; tries < 20 && *base::read_file(path, 1000) != other; ++tries) {
         const auto file = base::open_file(path, O_WRONLY | O_TRUNC);
@@ -153,7 +153,7 @@ TEST_CASE("a holder rewrites its lease, and stops when it was taken over") {
         ::usleep(100000);
     }
     CHECK(*base::read_file(path, 1000) == other);
-    holder.turn = base::fail(base::Code::internal, "drop the lease");
+    holder.claim = base::fail(base::Code::internal, "drop the lease");
     CHECK(base::read_file(path, 1000)); // not ours any more: left alone
 }
 
@@ -197,10 +197,10 @@ TEST_CASE("a holder that cannot reach its lease for a while goes on when it can"
     Holder holder(fixture);
     const auto& path = holder.path;
     const Outage outage(path, GENERATE(true, false));
-    ::usleep(100000); // many beats
+    ::usleep(100000); // many heartbeats
     outage.end();
     CHECK(changes(path, *base::read_file(path, 1000), 10000));
-    holder.turn = base::fail(base::Code::internal, "drop the lease");
+    holder.claim = base::fail(base::Code::internal, "drop the lease");
     CHECK(fixture.entries("leases") == 0);
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("a holder that was away for longer than its lease lasts gives up") {
     outage.end();
     CHECK_FALSE(changes(path, *base::read_file(path, 1000), 200));
     // Nobody took it: it is still removed with its holder.
-    holder.turn = base::fail(base::Code::internal, "drop the lease");
+    holder.claim = base::fail(base::Code::internal, "drop the lease");
     CHECK(fixture.entries("leases") == 0);
 }
 
@@ -226,11 +226,11 @@ TEST_CASE("of many that start together one works") {
     for (int i = 0; i < 8; ++i) {
         auto child = base::Child::fork([&] {
             store::Acquisition mine(store, StoreFixture::id_of(1));
-            auto turn = mine.wait({}, {}, 5);
-            if (!turn) {
+            auto claim = mine.wait({}, {}, 5);
+            if (!claim) {
                 return 3;
             }
-            if (std::holds_alternative<store::StoredImage>(*turn)) {
+            if (std::holds_alternative<store::StoredImage>(*claim)) {
                 return 0;
             }
             ::usleep(50000);
@@ -253,8 +253,8 @@ TEST_CASE("waiting can be cancelled") {
     StoreFixture fixture;
     const auto store = fixture.open();
     store::Acquisition holder(store, StoreFixture::id_of(1));
-    auto turn = holder.poll();
-    REQUIRE(is_lease(turn));
+    auto claim = holder.poll();
+    REQUIRE(is_lease(claim));
     store::Acquisition mine(store, StoreFixture::id_of(1));
     std::stop_source cancel;
     int calls = 0;

@@ -94,7 +94,7 @@ TEST_CASE("a full file system fails the work, not the store") {
             return 2;
         }
         if (store->find(StoreFixture::id_of(2)) || fixture.entries("tmp") != 0) {
-            return 3; // half an image, or litter that keeps the space
+            return 3; // half an image, or leftovers that keep the space
         }
         const auto room = store->make_room(2U << 20U, 1000);
         // The only image is neither granted nor pinned, so it went; still not enough.
@@ -157,8 +157,8 @@ TEST_CASE("a lease that did not fit on the disk is not left behind empty") {
         const auto filler = fixture.options.path + "/filler";
         fill(filler);
         store::Acquisition mine(*store, StoreFixture::id_of(1));
-        const auto turn = mine.poll();
-        if (turn || turn.error().code != Code::out_of_space || fixture.entries("leases") != 0) {
+        const auto claim = mine.poll();
+        if (claim || claim.error().code != Code::out_of_space || fixture.entries("leases") != 0) {
             return 2;
         }
         ::unlink(filler.c_str());
