@@ -143,7 +143,8 @@ base::Result<void> Store::sweep_images(bool remove, Swept& swept) const {
     for (const auto& entry : listed) {
         names.insert(entry.name);
     }
-    const auto now = remove ? server_now(images.get()) : 0;
+    // Only what finds something asks for the time: asking makes a file, which changes a directory.
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
     for (const auto& name : names) {
         const auto id = parse_removed_provenance(name);
         struct stat facts {};
@@ -155,7 +156,7 @@ base::Result<void> Store::sweep_images(bool remove, Swept& swept) const {
         if (find(*id)) {
             (void)!::linkat(images.get(), name.c_str(), images.get(), (*id + ".json").c_str(), 0);
         }
-        if (is_older(facts, leftover_s, now)) {
+        if (is_older(facts, leftover_s, server_now(tmp.get()))) {
             swept.removed += remove_plain(images.get(), name, root_.owner()) ? 1 : 0;
         }
     }

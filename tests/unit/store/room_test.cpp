@@ -197,6 +197,15 @@ TEST_CASE("only images of this store are granted, and grants of gone ones are pr
     REQUIRE(::unlink(store.image_path(id).c_str()) == 0);
     CHECK(store.sweep()->removed == 1);
     CHECK(fixture.entries("grants") == 0);
+    // Sweeping where there is nothing to sweep leaves the images' directory as it is.
+    struct stat before {};
+    struct stat after {};
+    REQUIRE(::stat(store.directory("images").c_str(), &before) == 0);
+    ::usleep(20000);
+    REQUIRE(store.sweep());
+    REQUIRE(::stat(store.directory("images").c_str(), &after) == 0);
+    CHECK(before.st_mtim.tv_sec == after.st_mtim.tv_sec);
+    CHECK(before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
     // Removed while it is granted: the grant says so and is not left behind.
     REQUIRE(put(store, 2, alice));
     auto options = fixture.options;
