@@ -242,6 +242,107 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     expect_output 'error: store-unusable: .*\(hint: '
 }
 
+# Files of people with names like ours below DIRECTORY, of USER; foreign_files: what they are.
+foreign_files() {
+    printf '%s\n' tmp/notes.txt tmp/thesis/chapter1 tmp/a.99999999.b images/photo.jpg pins/map.txt grants/application.txt
+}
+plant_foreign() {
+    local file
+    foreign_files | while read -r file; do
+        mkdir -p "$1/${file%/*}"
+        echo "text of $file" >"$1/$file"
+        chown "$2:" "$1/${file%/*}" "$1/$file"
+    done
+    chown "$2:" "$1"
+}
+foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y' && foreign_files | xargs sha256sum); }
+
+@test "a directory in use becomes no store, and nothing in it changes" {
+    STORE=$WORK/used
+    plant_foreign "$STORE" "$ALICE"
+    BEFORE=$(listing "$STORE")
+    refused store-unusable slip stage "$BUSYBOX"
+    expect_output "cannot become a store: it holds '"
+    exec_refused store-unusable slip exec "$BUSYBOX"
+    not_run store-unusable "$BUSYBOX"
+    refused store-unusable slip cache clean --force
+    refused store-unusable slip cache fsck --repair
+    # The same by the site file: the user's own path, and the shared one for its owner.
+    CONFIG=$WORK/in-use.yaml
+    local key
+    for key in user_path path; do
+        echo "store: {$key: $STORE}" >"$CONFIG"
+        refused store-unusable alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" slipway stage "$BUSYBOX"
+        refused store-unusable alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" slipway cache fsck --repair
+    done
+}
+
+@test "foreign files in a store are named and left, whoever sweeps, cleans and repairs" {
+    local before owner
+    for owner in "$ALICE" root; do
+        STORE=$WORK/mixed.$owner
+        as_owner() { slip "$@"; }
+        [ "$owner" != root ] || as_owner() { env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
+        run -0 as_owner cache list
+        plant_foreign "$STORE" "$owner"
+        before=$(foreign_listing "$STORE")
+        [ "$owner" = root ] || run -0 as_owner stage "$BUSYBOX"
+        run as_owner cache fsck --repair
+        expect_status 1
+        foreign_files | while read -r file; do
+            expect_lines 1 "^$STORE/${file%/chapter1}: does not belong to the store and is left alone\$"
+        done
+        run -0 as_owner cache clean --force
+        expect_lines 1 "^$STORE/tmp/notes.txt: does not belong to the store and is left alone\$"
+        [ "$(foreign_listing "$STORE")" = "$before" ]
+    done
+}
+
+@test "a store of an earlier version is marked once and loses nothing" {
+    STORE=$WORK/older
+    run -0 slip stage "$BUSYBOX"
+    [ "$(head -n 1 "$STORE/slipway-store")" = 'slipway image store 1' ]
+    rm "$STORE/slipway-store"
+    local before inode
+    before=$(cd "$STORE" && find . -type f -exec sha256sum {} + | sort)
+    run -0 slip cache fsck --repair
+    inode=$(stat -c %i "$STORE/slipway-store")
+    [ "$(cd "$STORE" && find . -type f ! -name slipway-store -exec sha256sum {} + | sort)" = "$before" ]
+    run -0 slip exec "$BUSYBOX" echo still there
+    [ "$(stat -c %i "$STORE/slipway-store")" = "$inode" ]
+}
+
+@test "no store through another user's link, and none in another user's directories" {
+    local scratch=$WORK/scratch home=$WORK/alice-home
+    mkdir -m 1777 "$scratch"
+    mkdir "$home"
+    chown "$ALICE:" "$home"
+    ln -s "$home" "$scratch/alice"
+    chown -h "$BOB:" "$scratch/alice"
+    STORE=$scratch/alice/slipway
+    run slip stage "$BUSYBOX"
+    expect_status 255
+    expect_output "error: store-unusable: .*the link 'alice' belongs to uid $(id -u "$BOB")"
+    [ -z "$(ls -A "$home")" ]
+    STORE=$WORK/planted
+    run -0 slip cache list
+    rmdir "$STORE/images"
+    mkdir "$STORE/images"
+    chown "$BOB:" "$STORE/images"
+    BEFORE=$(listing "$STORE")
+    refused store-unusable slip stage "$BUSYBOX"
+    refused store-unusable slip cache list
+}
+
+@test "a FIFO in the place of a record stops nobody" {
+    STORE=$WORK/fifo
+    run -0 slip stage "$BUSYBOX"
+    rm "$STORE"/images/*.json
+    mkfifo "$STORE/images/$(basename "$STORE"/images/*.sif .sif).json"
+    run -0 timeout 20 "$CLUSTER/as" "$ALICE" env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" slipway images
+    expect_lines 2 .
+}
+
 @test "a quota that is reached refuses new work and keeps what jobs may need" {
     # Whoever owns the site's store works in it directly, under its quota.
     local site=$WORK/site
