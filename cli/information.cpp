@@ -44,7 +44,7 @@ Result<int> config_check(const Session& session) {
     // A named file may be a draft of anybody's; only the one in force must be guarded already.
     base::UniqueFd file;
     if (named) {
-        TRY_ASSIGN(file, base::open_file(source.path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+        TRY_ASSIGN(file, config::open_draft(source.path));
     } else {
         TRY_ASSIGN(file, config::open_source(reader, source));
     }

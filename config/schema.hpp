@@ -43,6 +43,9 @@ std::span<const Refusal> refusals();
 /// Default of a key as YAML; "" (empty text) and [] and {} mean that there is none.
 std::string default_text(const Key& key);
 
+/// Opens a file that is only to be checked: anybody's, but a plain file.
+base::Result<base::UniqueFd> open_draft(const std::string& path);
+
 /// Every problem of a text, not only the first; empty when parse() accepts it.
 std::vector<base::Error> problems(std::string_view text, std::string_view name);
 

@@ -2,13 +2,15 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/trusted_path.hpp"
 #include "config/config.hpp"
-#include "config/document.hpp"
+#include "config/schema.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -28,47 +30,27 @@ using base::Result;
 
 constexpr std::string_view site_file = SLIPWAY_CONFIG_FILE;
 
-/// Owned by root and writable for nobody else; a directory may also be like /tmp.
-Result<void> check_owner(const struct stat& facts, const std::string& path) {
-    const bool sticky = S_ISDIR(facts.st_mode) && (facts.st_mode & S_ISVTX) != 0;
-    if (facts.st_uid != 0) {
-        return fail(
-            Code::config_insecure,
-            fmt::format("{} belongs to user {}, not to root", in_quotes(path), facts.st_uid),
-            fmt::format("chown root {}", path));
+/// O_NONBLOCK: a FIFO in place of the file must not hang the opener.
+constexpr int open_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+
+Result<base::UniqueFd> plain_file(base::UniqueFd file, const std::string& path) {
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        return fail(Code::config_invalid, in_quotes(path) + " is not a plain file",
+                    "name a YAML file");
     }
-    if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !sticky) {
-        return fail(Code::config_insecure,
-                    fmt::format("{} is writable for group or others (mode {:04o})", in_quotes(path),
-                                facts.st_mode & 07777U),
-                    fmt::format("chmod go-w {}", path));
-    }
-    return {};
+    return file;
 }
 
-/// The file and every directory above it, by the real path of the open file.
-Result<void> check_trusted(int fd, const std::string& path) {
-    struct stat facts {};
-    if (::fstat(fd, &facts) != 0) {
-        return fail_errno(Code::io, errno, "cannot look at " + in_quotes(path));
+Result<std::string> absolute(const std::string& path) {
+    std::array<char, PATH_MAX> here{};
+    if (path.starts_with('/')) {
+        return path;
     }
-    TRY(check_owner(facts, path));
-    std::string real(PATH_MAX, '\0');
-    const auto link = fmt::format("/proc/self/fd/{}", fd);
-    const ssize_t length = ::readlink(link.c_str(), real.data(), real.size());
-    if (length <= 0 || static_cast<std::size_t>(length) == real.size() || real.front() != '/') {
-        return fail_errno(Code::io, length < 0 ? errno : ENAMETOOLONG,
-                          "cannot find the real place of " + in_quotes(path));
+    if (::getcwd(here.data(), here.size()) == nullptr) {
+        return fail_errno(Code::io, errno, "cannot find the current directory");
     }
-    real.resize(static_cast<std::size_t>(length));
-    while (real != "/") {
-        real = std::string(base::dir_name(real));
-        if (::stat(real.c_str(), &facts) != 0) {
-            return fail_errno(Code::io, errno, "cannot look at " + in_quotes(real));
-        }
-        TRY(check_owner(facts, real));
-    }
-    return {};
+    return base::join_path(here.data(), path);
 }
 
 } // namespace
@@ -88,31 +70,32 @@ Source find_source(Reader reader, std::string_view given) {
 }
 
 Result<base::UniqueFd> open_source(Reader reader, const Source& source) {
-    // O_NONBLOCK: a FIFO in place of the file must not hang the opener.
-    auto file = base::open_file(source.path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (!file) {
-        const int error = file.error().sys_errno;
-        if ((error == ENOENT || error == ENOTDIR) && !source.must_exist) {
-            return base::UniqueFd();
-        }
-        const bool absent = error == ENOENT || error == ENOTDIR;
-        return fail_errno(absent ? Code::config_missing : Code::io, error,
-                          "cannot open the configuration " + in_quotes(source.path),
-                          absent ? "check the path"
-                                 : "the site's configuration must be readable "
-                                   "for every user (mode 0644)");
-    }
-    struct stat facts {};
-    if (::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        return fail(Code::config_invalid, in_quotes(source.path) + " is not a plain file",
-                    "name a YAML file");
-    }
     const bool guarded =
         reader == Reader::privileged || ::geteuid() == 0 || source.path == site_file;
-    if (guarded) {
-        TRY(check_trusted(file->get(), source.path));
+    TRY_ASSIGN(const auto path, absolute(source.path));
+    auto file = guarded ? base::open_trusted(path, open_flags, 0, Code::config_insecure)
+                        : base::open_file(path, open_flags);
+    if (file) {
+        return plain_file(std::move(*file), source.path);
     }
-    return std::move(*file);
+    const int error = file.error().sys_errno;
+    const bool absent = error == ENOENT || error == ENOTDIR;
+    if (absent && !source.must_exist) {
+        return base::UniqueFd();
+    }
+    if (file.error().code == Code::config_insecure) {
+        return file;
+    }
+    return fail_errno(absent ? Code::config_missing : Code::io, error,
+                      "cannot open the configuration " + in_quotes(source.path),
+                      absent ? "check the path"
+                             : "the site's configuration must be readable "
+                               "for every user (mode 0644)");
+}
+
+Result<base::UniqueFd> open_draft(const std::string& path) {
+    TRY_ASSIGN(auto file, base::open_file(path, open_flags));
+    return plain_file(std::move(file), path);
 }
 
 Result<Config> load_fd(int fd, std::string_view name) {

@@ -3,6 +3,7 @@
 // first of two equal keys silently, resolves alias bombs and guesses numbers (0755 becomes 493).
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 #include "config/document.hpp"
 
 #include <yaml-cpp/eventhandler.h>
@@ -177,13 +178,40 @@ base::Error problem_at(std::string_view name, std::size_t line, std::string mess
             std::move(hint)};
 }
 
+namespace {
+
+/// yaml-cpp takes UTF-16 and UTF-32 for what they are, and bytes that are no text for something: a
+/// file must be UTF-8, as every program that shows or compares it expects.
+base::Result<std::string_view> plain_utf8(std::string_view text, std::string_view name) {
+    constexpr std::string_view mark = "\xEF\xBB\xBF";
+    if (text.starts_with(mark)) {
+        text.remove_prefix(mark.size());
+    }
+    std::size_t line = 1;
+    for (auto rest = text; !rest.empty();) {
+        const auto length = base::utf8_length(rest);
+        if (length == 0 || rest.front() == '\0') {
+            return tl::unexpected<base::Error>(problem_at(
+                name, line,
+                length == 0 ? "there is a byte that is not UTF-8" : "there is a NUL byte",
+                "save the file as UTF-8 text"));
+        }
+        line += rest.front() == '\n' ? 1 : 0;
+        rest.remove_prefix(length);
+    }
+    return text;
+}
+
+} // namespace
+
 base::Result<Node> read_document(std::string_view text, std::string_view name) {
     if (text.size() > max_file_bytes) {
         return base::fail(base::Code::limit_exceeded, fmt::format("{} is larger than {}", name,
                                                                   base::size_text(max_file_bytes)));
     }
+    TRY_ASSIGN(const auto utf8, plain_utf8(text, name));
     try {
-        std::istringstream stream{std::string(text)};
+        std::istringstream stream{std::string(utf8)};
         YAML::Parser parser(stream);
         TreeBuilder builder(name);
         while (parser.HandleNextDocument(builder)) {
