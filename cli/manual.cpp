@@ -187,6 +187,34 @@ std::string main_page() {
     return out + see_also(pages + "slipway.yaml(5)");
 }
 
+/// The keys of a record and of those below it; `front` is how one gets there.
+std::string key_paragraphs(const config::Record& record, const std::string& front) {
+    std::string out;
+    for (const auto& field : record.fields) {
+        const auto name = front + std::string(field.name);
+        if (field.shape != config::Field::Shape::value) {
+            const bool list = field.shape == config::Field::Shape::list;
+            out += fmt::format(".TP\n.B {}\n{}\n", roff(name), roff(field.doc)) +
+                   key_paragraphs(*field.records, name + (list ? "[]." : "."));
+            continue;
+        }
+        auto value = config::default_text(record, field);
+        value = value == "\"\"" || value == "[]" || value == "{}" ? "none" : value;
+        out += fmt::format(".TP\n.B {}\n{}\nValue: {}. Default: {}.\n", roff(name),
+                           roff(field.doc), roff(field.type()), roff(value));
+    }
+    return out;
+}
+
+std::string refusal_paragraphs(const config::Record& record, const std::string& front) {
+    std::string out;
+    for (const auto& refusal : record.refusals) {
+        out += fmt::format(".TP\n.B {}\n{}.\n", roff(front + std::string(refusal.name)),
+                           roff(refusal.reason));
+    }
+    return out;
+}
+
 std::string yaml_page() {
     std::string out = head("slipway.yaml", 5, "slipway.yaml", "site configuration of Slipway");
     out +=
@@ -199,23 +227,14 @@ std::string yaml_page() {
                    "zeros; sizes are in bytes or with KiB, MiB, GiB or TiB (powers of 1024), "
                    "times in seconds or with s, m, h or d. slipway config check FILE tells every "
                    "mistake.");
-    for (const auto& section : config::sections()) {
+    for (const auto& section : config::site_record().fields) {
         out += fmt::format(".SH {}\n{}\n", roff(base::to_upper(section.name)), roff(section.doc));
-        for (const auto& key : config::keys()) {
-            if (key.section != section.name) {
-                continue;
-            }
-            auto value = config::default_text(key);
-            value = value == "\"\"" || value == "[]" || value == "{}" ? "none" : value;
-            out += fmt::format(".TP\n.B {}\n{}\nValue: {}. Default: {}.\n", roff(key.name),
-                               roff(key.doc), roff(key.type()), roff(value));
-        }
+        out += key_paragraphs(*section.records, {});
     }
     out += ".SH NOT SUPPORTED\n";
-    for (const auto& refusal : config::refusals()) {
-        out += fmt::format(".TP\n.B {}{}{}\n{}.\n", roff(refusal.section),
-                           refusal.section.empty() ? "" : ".", roff(refusal.name),
-                           roff(refusal.reason));
+    out += refusal_paragraphs(config::site_record(), {});
+    for (const auto& section : config::site_record().fields) {
+        out += refusal_paragraphs(*section.records, std::string(section.name) + ".");
     }
     return out + see_also("slipway-config(1)");
 }

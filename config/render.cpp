@@ -25,17 +25,45 @@ std::string comment(std::string_view text, std::string_view indent) {
     return out + fmt::format("{}# {}\n", indent, line);
 }
 
-std::string example_key(const Key& key, std::string_view indent) {
-    auto out = comment(key.doc, indent);
-    auto facts = "Value: " + key.type() + ".";
-    if (!key.example.empty()) {
-        const auto value = default_text(key);
+constexpr std::size_t step = 2; ///< of indentation
+
+std::string blanks(std::size_t count) {
+    return std::string(count, ' ');
+}
+
+std::string example_field(const Record& record, const Field& field, std::size_t indent,
+                          std::string_view dash) {
+    const auto front = blanks(indent - dash.size());
+    auto out = comment(field.doc, front);
+    if (field.shape != Field::Shape::value) {
+        // Sections stand as they are, all below them is commented out.
+        const std::string_view hash = indent == 0 ? "" : "#";
+        out += fmt::format("{}{}{}:\n", blanks(indent), hash, field.name);
+        if (field.shape == Field::Shape::map) {
+            out += fmt::format("{}#{}:\n", blanks(indent + step), field.example);
+        }
+        return out + example_of(*field.records,
+                                indent + (field.shape == Field::Shape::one ? step : 2 * step),
+                                field.shape == Field::Shape::list);
+    }
+    const auto value = default_text(record, field);
+    auto facts = "Value: " + field.type() + ".";
+    if (!field.example.empty()) {
         const bool nothing = value == "\"\"" || value == "[]" || value == "{}" || value == "none";
         facts += nothing ? " Default: none." : " Default: " + value + ".";
     }
-    out += comment(facts, indent);
-    return out + fmt::format("{}#{}: {}\n", indent, key.name,
-                             key.example.empty() ? default_text(key) : std::string(key.example));
+    out += comment(facts, front);
+    return out + fmt::format("{}#{}{}: {}\n", front, dash, field.name,
+                             field.example.empty() ? value : std::string(field.example));
+}
+
+std::string shown_entry(const Field& field, const std::string& key, const void* entry,
+                        std::size_t indent) {
+    auto lines = show_record(*field.records, entry, indent + step, true);
+    if (field.shape == Field::Shape::map) {
+        return fmt::format("{}{}:\n{}", blanks(indent), yaml_scalar(key), lines);
+    }
+    return lines.empty() ? blanks(indent) + "- {}\n" : lines.replace(indent, step, "- ");
 }
 
 bool is_plain(std::string_view text) {
@@ -81,48 +109,55 @@ std::string example_file() {
                       "# to set it. `slipway config check FILE` tells mistakes, `slipway config "
                       "show` prints what is\n"
                       "# in force, slipway.yaml(5) explains more. Sizes are powers of 1024.\n";
-    for (const auto& section : sections()) {
-        out += '\n' + comment(section.doc, "");
-        out += fmt::format("{}:\n", section.name);
-        const bool registries = section.name == "registries";
-        out += registries ? "  #docker.io:\n" : "";
-        std::string gap;
-        for (const auto& key : keys()) {
-            if (key.section == section.name) {
-                out += gap + example_key(key, registries ? "    " : "  ");
-                gap = '\n';
-            }
+    return out + example_of(site_record());
+}
+
+std::string example_of(const Record& record, std::size_t indent, bool in_list) {
+    std::string out;
+    for (const auto& field : record.fields) {
+        const bool first = &field == record.fields.data();
+        out += first && indent != 0 ? "" : "\n";
+        out += example_field(record, field, indent, in_list && first ? "- " : "");
+    }
+    return out;
+}
+
+std::string show_record(const Record& record, const void* from, std::size_t indent, bool changed) {
+    std::string out;
+    for (const auto& field : record.fields) {
+        const auto name = blanks(indent) + std::string(field.name) + ":";
+        if (field.shape == Field::Shape::value) {
+            // An empty text cannot be written for a path; the key is left out, as in the file.
+            const auto value = field.get(from);
+            const bool left_out =
+                value == "\"\"" || (changed && value == default_text(record, field));
+            out += left_out ? "" : name + " " + value + "\n";
+            continue;
+        }
+        const auto all = field.all(from);
+        if (field.shape == Field::Shape::one) {
+            const auto below =
+                show_record(*field.records, all.front().second, indent + step, changed);
+            out += changed && below.empty() ? "" : name + "\n" + below;
+            continue;
+        }
+        const std::string_view nothing = field.shape == Field::Shape::map ? " {}\n" : " []\n";
+        if (!changed || !all.empty()) {
+            out += name + std::string(all.empty() ? nothing : "\n");
+        }
+        for (const auto& [key, entry] : all) {
+            out += shown_entry(field, key, entry, indent + step);
         }
     }
     return out;
 }
 
 std::string show(const Config& config) {
-    std::string out;
-    for (const auto& section : sections()) {
-        if (section.name == "registries") {
-            out += config.registries.empty() ? "registries: {}\n" : "registries:\n";
-            for (const auto& [host, registry] : config.registries) {
-                out += fmt::format("  {}:\n", yaml_scalar(host));
-                for (const auto& key : keys()) {
-                    if (key.section == "registries" && key.get(&registry) != default_text(key)) {
-                        out += fmt::format("    {}: {}\n", key.name, key.get(&registry));
-                    }
-                }
-            }
-            continue;
-        }
-        out += fmt::format("{}:\n", section.name);
-        for (const auto& key : keys()) {
-            if (key.section != section.name) {
-                continue;
-            }
-            // An empty text cannot be written for a path; the key is left out, as in the file.
-            const auto value = key.get(&config);
-            out += value == "\"\"" ? "" : fmt::format("  {}: {}\n", key.name, value);
-        }
-    }
-    return out;
+    return show_record(site_record(), &config);
+}
+
+std::string default_text(const Record& record, const Field& field) {
+    return field.get(record.defaults());
 }
 
 } // namespace slipway::config

@@ -4,49 +4,87 @@
 #include "config/config.hpp"
 #include "config/document.hpp"
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+/// The engine that reads, checks, shows and documents a site file along a table. A table is a
+/// Record: its fields are values, records of their own (sections), maps of records by name, and
+/// lists of records, as deep as needed. Everything that is known about a key is in its row.
 namespace slipway::config {
 
-/// One key of the site file. Everything that is known about it is here: the parser calls set(), the
-/// example file, `slipway config show` and slipway.yaml(5) use the texts and get().
-struct Key {
-    std::string_view section; ///< "store"; "registries" for keys of one registry
+struct Record;
+
+/// One key. A value has type, set and get; records below it have `records` and the functions
+/// behind.
+struct Field {
     std::string_view name;
     std::string_view doc;     ///< whole sentences for an administrator
-    std::string_view example; ///< YAML; "" to show the default
-    std::string (*type)();    ///< "a size such as 512MiB, at least 4KiB"
-    /// `target` is a Config, or a RegistryConfig for keys of "registries". The error has only the
-    /// message and the hint; the caller knows file, line and key.
-    base::Result<void> (*set)(void* target, const Node& value);
-    std::string (*get)(const void* target); ///< YAML
-};
+    std::string_view example; ///< YAML, "" to show the default; for a map the name of an example
+    /// "a size such as 512MiB, at least 4KiB"
+    std::string (*type)() = nullptr;
+    /// `record` is the struct that the Record describes. The error has only the message and the
+    /// hint; the caller knows file, line and key.
+    base::Result<void> (*set)(void* record, const Node& value) = nullptr;
+    std::string (*get)(const void* record) = nullptr; ///< YAML
 
-struct Section {
-    std::string_view name;
-    std::string_view doc;
+    enum class Shape { value, one, map, list };
+    Shape shape = Shape::value;
+    const Record* records = nullptr;
+    /// The one spelling of a name in a map.
+    base::Result<std::string> (*read_name)(std::string_view name) = nullptr;
+    /// The struct below: the one there is, the one of that name, or a new one at the end.
+    void* (*add)(void* record, std::string_view name) = nullptr;
+    /// The structs that are there, with the names that a map has.
+    std::vector<std::pair<std::string, const void*>> (*all)(const void* record) = nullptr;
 };
 
 /// A key that people may know from the documentation of later versions, and why it is refused.
 struct Refusal {
-    std::string_view section; ///< "" for a whole section
     std::string_view name;
     std::string_view reason;
 };
 
-std::span<const Section> sections();
-std::span<const Key> keys(); ///< ordered by section
-std::span<const Refusal> refusals();
+/// What is wrong between the keys of one record, and at which of them.
+struct Conflict {
+    std::string_view key;
+    std::string what;
+    std::string hint;
+};
 
-/// Default of a key as YAML; "" (empty text) and [] and {} mean that there is none.
-std::string default_text(const Key& key);
+struct Record {
+    std::span<const Field> fields;
+    std::span<const Refusal> refusals = {};
+    std::vector<Conflict> (*conflicts)(const void* record) =
+        nullptr;                         ///< every key is valid by then
+    const void* (*defaults)() = nullptr; ///< the struct as it is when the file says nothing
+};
+
+/// The site file.
+const Record& site_record();
+
+/// Default of a value as YAML; "" (empty text) and [] and {} mean that there is none.
+std::string default_text(const Record& record, const Field& field);
+
+/// Reads a document into the struct that `record` describes; gives every problem, not only the
+/// first, in the order of the file.
+std::vector<base::Error> read_record(const Record& record, const Node& document,
+                                     std::string_view name, void* target);
+
+/// The values in force, as YAML that read_record() accepts. Records of maps and lists are shown
+/// without keys that have their default.
+std::string show_record(const Record& record, const void* from, std::size_t indent = 0,
+                        bool only_changed = false);
+
+/// Every key commented out, with documentation, type and default or example.
+std::string example_of(const Record& record, std::size_t indent = 0, bool in_list = false);
 
 /// Opens a file that is only to be checked: anybody's, but a plain file.
 base::Result<base::UniqueFd> open_draft(const std::string& path);
 
-/// Every problem of a text, not only the first; empty when parse() accepts it.
+/// Every problem of a site file; empty when parse() accepts it.
 std::vector<base::Error> problems(std::string_view text, std::string_view name);
 
 /// `text` as a YAML scalar, in quotes where it needs them.

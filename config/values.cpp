@@ -5,12 +5,16 @@
 #include "base/path.hpp"
 #include "base/registry_host.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "config/schema.hpp"
 #include "squashfs/compressors.hpp"
+
+#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <iterator>
 #include <span>
 
 namespace slipway::config {
@@ -62,47 +66,6 @@ Result<std::string_view> number_text(const Node& node, std::string_view expected
     return text;
 }
 
-template <typename Enum>
-struct Named {
-    std::string_view name;
-    Enum value;
-};
-constexpr std::array device_modes{Named<DeviceMode>{"full", DeviceMode::full},
-                                  Named<DeviceMode>{"minimal", DeviceMode::minimal}};
-
-template <typename Enum, std::size_t n>
-Result<Enum> read_choice(const Node& node, const std::array<Named<Enum>, n>& choices,
-                         const std::string& expected) {
-    TRY_ASSIGN(const auto text, scalar(node, expected));
-    for (const auto& choice : choices) {
-        if (choice.name == text) {
-            return choice.value;
-        }
-    }
-    return fail(Code::config_invalid, "is " + in_quotes(text) + ", which is not one of the choices",
-                "write " + expected);
-}
-
-template <typename Enum, std::size_t n>
-std::string write_choice(Enum value, const std::array<Named<Enum>, n>& choices) {
-    for (const auto& choice : choices) {
-        if (choice.value == value) {
-            return std::string(choice.name);
-        }
-    }
-    return {};
-}
-
-template <typename Enum, std::size_t n>
-std::string choice_type(const std::array<Named<Enum>, n>& choices) {
-    std::string text;
-    for (std::size_t i = 0; i < n; ++i) {
-        text += i == 0 ? "" : (i + 1 == n ? " or " : ", ");
-        text += choices[i].name;
-    }
-    return text;
-}
-
 Result<void> check_absolute(std::string_view text) {
     if (!text.starts_with('/')) {
         return fail(Code::config_invalid, in_quotes(text) + " is not an absolute path",
@@ -112,45 +75,24 @@ Result<void> check_absolute(std::string_view text) {
         return fail(Code::config_invalid, in_quotes(text) + " has a .. in it",
                     "write the path without ..");
     }
-    return {};
-}
-
-Result<void> check_listener(std::string_view text) {
-    if (text.starts_with("unix:")) {
-        return check_absolute(text.substr(5));
-    }
-    return fail(Code::config_invalid, in_quotes(text) + " is no address to listen on",
-                "write unix:/absolute/path");
-}
-
-Result<void> check_bind(std::string_view text) {
-    const auto pieces = base::split(text, ':');
-    const std::string_view hint = "write SOURCE, SOURCE:TARGET or SOURCE:TARGET:OPTION, with "
-                                  "absolute paths and ro or rw as option";
-    bool good = pieces.size() <= 3 && pieces[0].starts_with('/') &&
-                (pieces.size() < 2 || pieces[1].starts_with('/'));
-    if (good && pieces.size() == 3) {
-        good = pieces[2] == "ro" || pieces[2] == "rw";
-    }
-    if (!good || text.find(',') != std::string_view::npos) {
-        return fail(Code::config_invalid, in_quotes(text) + " is no bind", std::string(hint));
+    if (base::clean_path(text) == "/") {
+        return fail(Code::config_invalid, in_quotes(text) + " is the root directory",
+                    "write a path below it");
     }
     return {};
 }
 
-bool is_identifier(std::string_view name) {
-    const auto letter = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    };
-    return !name.empty() && letter(name.front()) &&
-           std::all_of(name.begin(), name.end(),
-                       [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+/// What no container may have in the place of something of the node: the launcher refuses it, too.
+bool is_possible_target(std::string_view text) {
+    const auto target = base::clean_path(text);
+    return text.starts_with('/') && !base::has_dotdot(text) && target != "/" && target != "/dev" &&
+           target != "/sys" && !base::is_beneath(target, "/proc");
 }
 
 } // namespace
 
-std::string Boolean::type() {
-    return "true or false";
+bool is_word(const Node& node, std::string_view word) {
+    return node.kind == Node::Kind::scalar && node.text == word;
 }
 
 Result<bool> Boolean::read(const Node& node) {
@@ -165,8 +107,8 @@ Result<bool> Boolean::read(const Node& node) {
                 "write true or false");
 }
 
-std::string Boolean::write(bool value) {
-    return value ? "true" : "false";
+std::string Boolean::type() {
+    return "true or false";
 }
 
 std::string number_type(std::uint64_t min, std::uint64_t max) {
@@ -213,11 +155,7 @@ std::string write_size(std::uint64_t bytes) {
     return fmt::format("{}{}", bytes, units[unit]);
 }
 
-bool is_auto(const Node& node) {
-    return node.kind == Node::Kind::scalar && node.text == "auto";
-}
-
-Result<std::string> read_text(const Node& node) {
+Result<std::string> Text::read(const Node& node) {
     TRY_ASSIGN(const auto text, scalar(node, "a text"));
     if (!node.quoted && looks_octal(text)) {
         return fail(Code::config_invalid,
@@ -230,23 +168,14 @@ Result<std::string> read_text(const Node& node) {
     return std::string(text);
 }
 
-std::string Percent::type() {
-    return "a percentage from 1% to 100%";
-}
-
 Result<unsigned> Percent::read(const Node& node) {
     TRY_ASSIGN(const auto text, number_text(node, type()));
     const auto value = text.ends_with('%') ? base::parse_u64(text.substr(0, text.size() - 1), 100)
                                            : fail(Code::config_invalid, "the % is missing");
     if (!value || *value == 0) {
-        return fail(Code::config_invalid, in_quotes(text) + " is no percentage",
-                    "write " + type());
+        return fail(Code::config_invalid, in_quotes(text) + " is no percentage", "write " + type());
     }
     return static_cast<unsigned>(*value);
-}
-
-std::string BlockSize::type() {
-    return "a power of two from 4KiB to 1MiB";
 }
 
 Result<std::uint64_t> BlockSize::read(const Node& node) {
@@ -258,10 +187,6 @@ Result<std::uint64_t> BlockSize::read(const Node& node) {
     return value;
 }
 
-std::string Duration::type() {
-    return "a time such as 90s, 5m, 2h or 7d";
-}
-
 Result<std::uint64_t> Duration::read(const Node& node) {
     TRY_ASSIGN(const auto text, number_text(node, type()));
     const auto value = base::parse_duration(text);
@@ -270,6 +195,11 @@ Result<std::uint64_t> Duration::read(const Node& node) {
     }
     if (*value == 0) {
         return fail(Code::config_invalid, "must be longer than nothing", "write " + type());
+    }
+    constexpr std::uint64_t longest = 36500ULL * 24 * 3600; // beyond it times overflow
+    if (*value > longest) {
+        return fail(Code::config_invalid, in_quotes(text) + " is out of range",
+                    "write a time of at most " + write(longest));
     }
     return *value;
 }
@@ -287,30 +217,23 @@ std::string Duration::write(std::uint64_t value) {
     return fmt::format("{}s", value);
 }
 
-std::string Text::type() {
-    return "a text";
-}
-
-Result<std::string> Text::read(const Node& node) {
-    return read_text(node);
-}
-
 std::string Text::write(const std::string& value) {
     return yaml_scalar(value);
 }
 
-std::string AbsolutePath::type() {
-    return "an absolute path";
+Result<std::string> AccountName::read(const Node& node) {
+    TRY_ASSIGN(auto text, Text::read(node));
+    if (text.find(':') != std::string::npos) {
+        return fail(Code::config_invalid, in_quotes(text) + " has a colon in it",
+                    "registries take names without one: write the password into password_file");
+    }
+    return text;
 }
 
 Result<std::string> AbsolutePath::read(const Node& node) {
-    TRY_ASSIGN(auto text, read_text(node));
+    TRY_ASSIGN(auto text, Text::read(node));
     TRY(check_absolute(text));
     return base::clean_path(text);
-}
-
-std::string AbsolutePath::write(const std::string& value) {
-    return yaml_scalar(value);
 }
 
 std::string PathPattern::type() {
@@ -318,26 +241,27 @@ std::string PathPattern::type() {
 }
 
 Result<std::string> PathPattern::read(const Node& node) {
-    TRY_ASSIGN(auto text, read_text(node));
-    const auto expanded = expand(text, User{"user", "/home/user", 1000});
+    TRY_ASSIGN(auto text, Text::read(node));
+    const User somebody{"user", "/home/user", 1000};
+    const auto expanded = expand(text, somebody);
     if (!expanded) {
         return fail(Code::config_invalid, expanded.error().message, expanded.error().hint);
+    }
+    if (*expanded == "/" || *expanded == somebody.home) {
+        return fail(Code::config_invalid, in_quotes(text) + " is in use for other things",
+                    "name a directory of its own below it");
     }
     return text;
 }
 
-std::string PathPattern::write(const std::string& value) {
-    return yaml_scalar(value);
-}
-
-Result<TextList> read_list(const Node& node, Result<void> (*check)(std::string_view)) {
+Result<std::vector<std::string>> TextList::read(const Node& node, ReadText reader) {
     if (node.kind != Node::Kind::list) {
         return fail(Code::config_invalid, "is not a list", "write [a, b], also for a single value");
     }
-    TextList list;
+    Value list;
     for (const auto& item : node.items) {
-        TRY_ASSIGN(auto text, read_text(item));
-        TRY(check(text));
+        TRY_ASSIGN(const auto written, Text::read(item));
+        TRY_ASSIGN(auto text, reader(written));
         if (std::find(list.begin(), list.end(), text) != list.end()) {
             return fail(Code::config_invalid, "names " + in_quotes(text) + " twice",
                         "remove one of them");
@@ -347,7 +271,7 @@ Result<TextList> read_list(const Node& node, Result<void> (*check)(std::string_v
     return list;
 }
 
-std::string write_list(const TextList& list) {
+std::string TextList::write(const Value& list) {
     std::string text = "[";
     for (const auto& item : list) {
         text += (text.size() > 1 ? ", " : "") + yaml_scalar(item);
@@ -355,12 +279,43 @@ std::string write_list(const TextList& list) {
     return text + "]";
 }
 
-std::string Listeners::type() {
-    return "a list with one unix:/absolute/path";
+Result<std::string> read_listener(std::string_view text) {
+    constexpr std::string_view scheme = "unix:";
+    constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+    if (!text.starts_with(scheme)) {
+        return fail(Code::config_invalid, in_quotes(text) + " is no address to listen on",
+                    "write unix:/absolute/path");
+    }
+    const auto path = text.substr(scheme.size());
+    TRY(check_absolute(path));
+    if (path.size() > longest || path.ends_with('/')) {
+        return fail(Code::config_invalid, in_quotes(path) + " cannot be the path of a socket",
+                    fmt::format("write the path of a file, of at most {} characters", longest));
+    }
+    return std::string(text);
 }
 
-Result<TextList> Listeners::read(const Node& node) {
-    TRY_ASSIGN(auto list, read_list(node, check_listener));
+Result<std::string> read_bind(std::string_view text) {
+    const auto pieces = base::split(text, ':');
+    const bool good = pieces.size() <= 3 && pieces[0].starts_with('/') &&
+                      (pieces.size() < 2 || pieces[1].starts_with('/')) &&
+                      (pieces.size() < 3 || pieces[2] == "ro" || pieces[2] == "rw");
+    if (!good || text.find_first_of(",\\") != std::string_view::npos) {
+        return fail(Code::config_invalid, in_quotes(text) + " is no bind",
+                    "write SOURCE, SOURCE:TARGET or SOURCE:TARGET:OPTION, with absolute paths and "
+                    "ro or rw as option");
+    }
+    const auto target = pieces[pieces.size() < 2 ? 0 : 1];
+    if (!is_possible_target(target)) {
+        return fail(Code::config_invalid,
+                    in_quotes(target) + " is no place where something can be bound",
+                    "write a target without .. that is not /, /dev, /sys or /proc");
+    }
+    return std::string(text);
+}
+
+Result<std::vector<std::string>> Listeners::read(const Node& node) {
+    TRY_ASSIGN(auto list, TextList::read(node, read_listener));
     if (list.size() != 1) {
         return fail(Code::config_invalid, list.empty() ? "is empty" : "names more than one address",
                     "this version listens on one Unix socket");
@@ -377,52 +332,38 @@ Result<std::string> registry_host(std::string_view text) {
     return std::move(*host);
 }
 
-std::string Hosts::type() {
-    return "a list of host or host:port";
-}
-
-Result<TextList> Hosts::read(const Node& node) {
-    const auto check = [](std::string_view text) -> Result<void> {
-        TRY(registry_host(text));
-        return {};
-    };
-    TRY_ASSIGN(const auto written, read_list(node, check));
-    TextList list;
-    for (const auto& text : written) {
-        TRY_ASSIGN(auto host, registry_host(text));
-        if (std::find(list.begin(), list.end(), host) != list.end()) {
-            return fail(Code::config_invalid, "names " + in_quotes(host) + " twice",
-                        "remove one of them");
-        }
-        list.push_back(std::move(host));
+std::string choice_type(std::span<const std::string_view> names) {
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        text += i == 0 ? "" : (i + 1 == names.size() ? " or " : ", ");
+        text += names[i];
     }
-    return list;
+    return text;
 }
 
-std::string Binds::type() {
-    return "a list of SOURCE[:TARGET[:ro|rw]]";
+Result<std::size_t> read_choice(const Node& node, std::span<const std::string_view> names) {
+    TRY_ASSIGN(const auto text, scalar(node, choice_type(names)));
+    const auto found = std::find(names.begin(), names.end(), text);
+    if (found == names.end()) {
+        return fail(Code::config_invalid,
+                    "is " + in_quotes(text) + ", which is not one of the choices",
+                    "write " + choice_type(names));
+    }
+    return static_cast<std::size_t>(found - names.begin());
 }
 
-Result<TextList> Binds::read(const Node& node) {
-    return read_list(node, check_bind);
-}
-
-std::string Environment::type() {
-    return "a map of NAME: value";
-}
-
-Result<TextMap> Environment::read(const Node& node) {
+Result<std::map<std::string, std::string>> Environment::read(const Node& node) {
     if (node.kind != Node::Kind::map) {
         return fail(Code::config_invalid, "is not a map", "write {NAME: value, OTHER: value}");
     }
-    TextMap map;
+    Value map;
     for (const auto& member : node.members) {
-        if (!is_identifier(member.key)) {
+        if (!base::is_identifier(member.key)) {
             return fail(Code::config_invalid,
                         in_quotes(member.key) + " is no name of an environment variable",
                         "use letters, digits and _ and begin with a letter or _");
         }
-        auto text = read_text(member.value);
+        auto text = Text::read(member.value);
         if (!text) {
             return tl::unexpected<base::Error>(std::move(text).error().context(member.key));
         }
@@ -431,7 +372,7 @@ Result<TextMap> Environment::read(const Node& node) {
     return map;
 }
 
-std::string Environment::write(const TextMap& value) {
+std::string Environment::write(const Value& value) {
     std::string text = "{";
     for (const auto& [name, content] : value) {
         text += (text.size() > 1 ? ", " : "") + name + ": " + yaml_scalar(content);
@@ -439,25 +380,34 @@ std::string Environment::write(const TextMap& value) {
     return text + "}";
 }
 
+namespace {
+
+std::vector<squashfs::CompressorRow> written_compressors() {
+    std::vector<squashfs::CompressorRow> written;
+    std::copy_if(std::begin(squashfs::compressors), std::end(squashfs::compressors),
+                 std::back_inserter(written), [](const auto& row) { return row.written(); });
+    return written;
+}
+
+std::vector<std::string_view> written_names() {
+    std::vector<std::string_view> names;
+    for (const auto& row : written_compressors()) {
+        names.push_back(row.name);
+    }
+    return names;
+}
+
+} // namespace
+
 std::string CompressorName::type() {
-    std::string text;
-    for (const auto& row : squashfs::compressors) {
-        if (row.written()) {
-            text += (text.empty() ? "" : " or ") + std::string(row.name);
-        }
-    }
-    return text;
+    return choice_type(written_names());
 }
+
 Result<squashfs::Compressor> CompressorName::read(const Node& node) {
-    TRY_ASSIGN(const auto text, scalar(node, type()));
-    const auto* row = squashfs::find_compressor(text);
-    if (row == nullptr || !row->written()) {
-        return fail(Code::config_invalid,
-                    "is " + in_quotes(text) + ", which is not one of the choices",
-                    "write " + type());
-    }
-    return row->id;
+    TRY_ASSIGN(const auto index, read_choice(node, written_names()));
+    return written_compressors()[index].id;
 }
+
 std::string CompressorName::write(squashfs::Compressor value) {
     return std::string(squashfs::facts_of(value).name);
 }
@@ -465,41 +415,27 @@ std::string CompressorName::write(squashfs::Compressor value) {
 std::string CompressionLevel::type() {
     std::string levels;
     std::string defaults;
-    for (const auto& row : squashfs::compressors) {
-        if (row.written()) {
-            levels += fmt::format("{}{} to {} for {}", levels.empty() ? "" : ", ", row.lowest_level,
-                                  row.highest_level, row.name);
-            defaults += fmt::format("{}{} for {}", defaults.empty() ? "" : ", ", row.default_level,
-                                    row.name);
-        }
+    for (const auto& row : written_compressors()) {
+        levels += fmt::format("{}{} to {} for {}", levels.empty() ? "" : ", ", row.lowest_level,
+                              row.highest_level, row.name);
+        defaults +=
+            fmt::format("{}{} for {}", defaults.empty() ? "" : ", ", row.default_level, row.name);
     }
     return fmt::format("a number ({}), or auto ({})", levels, defaults);
 }
 Result<unsigned> CompressionLevel::read(const Node& node) {
-    if (is_auto(node)) {
+    if (is_word(node, "auto")) {
         return 0U;
     }
     int lowest = INT_MAX;
     int highest = 0;
-    for (const auto& row : squashfs::compressors) {
-        if (row.written()) {
-            lowest = std::min(lowest, row.lowest_level);
-            highest = std::max(highest, row.highest_level);
-        }
+    for (const auto& row : written_compressors()) {
+        lowest = std::min(lowest, row.lowest_level);
+        highest = std::max(highest, row.highest_level);
     }
     TRY_ASSIGN(const auto value, read_number(node, static_cast<std::uint64_t>(lowest),
                                              static_cast<std::uint64_t>(highest)));
     return static_cast<unsigned>(value);
-}
-
-std::string DeviceModeName::type() {
-    return choice_type(device_modes);
-}
-Result<DeviceMode> DeviceModeName::read(const Node& node) {
-    return read_choice(node, device_modes, type());
-}
-std::string DeviceModeName::write(DeviceMode value) {
-    return write_choice(value, device_modes);
 }
 
 } // namespace slipway::config

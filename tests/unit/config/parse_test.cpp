@@ -101,7 +101,7 @@ TEST_CASE("an empty file, comments and empty sections mean the defaults") {
     }
 }
 
-TEST_CASE("mistakes are told with file, line and a way out") {
+TEST_CASE("mistakes are reported with file, line and a way out") {
     struct Case {
         const char* text;
         const char* error;
@@ -197,7 +197,7 @@ TEST_CASE("mistakes are told with file, line and a way out") {
          "host:port, without https:// and without a path)"},
         {"registries: {quay.io: {}, \"Quay.io:443\": {}}\n",
          "config-invalid: f.yaml:1: 'Quay.io:443' is quay.io, which is there already (hint: write "
-         "each registry once)"},
+         "each one once)"},
         {"registries: {a.b: {mirrors: [m.b, \"m.b:0443\"]}}\n",
          "config-invalid: f.yaml:1: registries.a.b.mirrors: names 'm.b' twice (hint: remove one of "
          "them)"},
@@ -252,6 +252,71 @@ TEST_CASE("compressors and their levels are those of the one table") {
           "choices (hint: write zstd or gzip)");
 }
 
+TEST_CASE("what would only fail when it is used is refused with the line of the key") {
+    const auto socket = "unix:/run/" + std::string(110, 's');
+    const std::pair<std::string, std::string> cases[] = {
+        {"convert:\n  compression: gzip\n  block_size: 4KiB\n  level: 10\n",
+         "f.yaml:4: convert.level: gzip has levels 1 to 9"},
+        {"convert:\n  level: 23\n", "f.yaml:2: convert.level: 23 is out of range"},
+        {"convert:\n  memory: 64MiB\n  threads: 1024\n",
+         "f.yaml:3: convert.threads: 1024 threads with blocks of 128KiB need more memory than "
+         "64MiB "
+         "(hint: write memory: 257MiB, or fewer threads)"},
+        {"convert: {block_size: 2KiB}\n", "convert.block_size: '2KiB' is out of range"},
+        {"convert: {block_size: 96KiB}\n", "convert.block_size: '96KiB' is not a power of two"},
+        {"convert: {threads: 0}\n", "convert.threads: 0 is out of range"},
+        {"service: {listen: [\"" + socket + "\"]}\n", "cannot be the path of a socket"},
+        {"service: {listen: [\"unix:/run/slipway/\"]}\n", "cannot be the path of a socket"},
+        {"service: {listen: [\"unix:/\"]}\n", "'/' is the root directory"},
+        {"store: {path: /}\n", "store.path: '/' is the root directory"},
+        {"store: {path: //.//}\n", "is the root directory"},
+        {"store: {user_path: \"~\"}\n", "store.user_path: '~' is in use for other things"},
+        {"store: {user_path: \"${HOME}/.\"}\n", "is in use for other things"},
+        {"store: {quota: 10}\n", "store.quota: '10' is out of range"},
+        {"store: {user_share: 0%}\n", "store.user_share: '0%' is no percentage"},
+        {"store: {user_share: 25}\n", "store.user_share: '25' is no percentage"},
+        {"store: {user_share: 101%}\n", "store.user_share: '101%' is no percentage"},
+        {"store: {max_job_time: 36501d}\n",
+         "store.max_job_time: '36501d' is out of range (hint: write a time of at most 36500d)"},
+        {"registries: {a.b: {username: \"me:secret\", password_file: /p}}\n",
+         "registries.a.b.username: 'me:secret' has a colon in it"},
+        {"launcher: {bind: [/dev]}\n", "launcher.bind: '/dev' is no place"},
+        {"launcher: {bind: [\"/a:/proc/x\"]}\n", "launcher.bind: '/proc/x' is no place"},
+        {"launcher: {bind: [\"/a:/\"]}\n", "launcher.bind: '/' is no place"},
+        {"launcher: {bind: [\"/a:/b/../c\"]}\n", "launcher.bind: '/b/../c' is no place"},
+    };
+    for (const auto& [text, error] : cases) {
+        INFO(text);
+        CHECK(error_of(text).find(error) != std::string::npos);
+    }
+    CHECK(good("convert: {threads: 64}\n").convert.threads == 64);
+    CHECK(good("convert: {level: 22}\n").convert.level == 22); // zstd's own highest
+    CHECK(good("launcher: {bind: [\"/a:/dev/shm/x:ro\"]}\n").launcher.bind.size() == 1);
+}
+
+TEST_CASE("a file is UTF-8 text, with or without a byte order mark") {
+    CHECK(good("\xEF\xBB\xBFstore: {path: /x}\n").store.path == "/x");
+    const auto utf16 = [](std::string_view text, bool big, bool mark) {
+        std::string out = mark ? (big ? "\xFE\xFF" : "\xFF\xFE") : "";
+        for (const char c : text) {
+            out += big ? std::string{'\0', c} : std::string{c, '\0'};
+        }
+        return out;
+    };
+    for (const bool big : {true, false}) {
+        for (const bool mark : {true, false}) {
+            const auto error = error_of(utf16("store: {path: /x}\n", big, mark));
+            CHECK(error.find("f.yaml:1: there is a ") != std::string::npos);
+            CHECK(error.find("save the file as UTF-8 text") != std::string::npos);
+        }
+    }
+    CHECK(error_of(std::string("store:\n  path: /x\0y\n", 19))
+              .find("f.yaml:2: there is a NUL byte") != std::string::npos);
+    CHECK(error_of("# caf\xE9\n").find("f.yaml:1: there is a byte that is not UTF-8") !=
+          std::string::npos);
+    CHECK(good("# caf\xC3\xA9\n").store.path.empty());
+}
+
 TEST_CASE("YAML that means more than it shows is refused") {
     CHECK(error_of("store: &a {path: /x}\n").find("f.yaml:1: anchors and aliases") !=
           std::string::npos);
@@ -286,7 +351,7 @@ TEST_CASE("terminal control in a file does not reach the terminal") {
     CHECK(text.find("\\x1b") != std::string::npos);
 }
 
-TEST_CASE("problems() tells every mistake, in the order of the file") {
+TEST_CASE("problems() reports every mistake, in the order of the file") {
     const auto all = config::problems("store: {qota: 1}\nlimits: {layers: x}\npolicy: {}\n", "f");
     REQUIRE(all.size() == 3);
     CHECK(all[0].message.starts_with("f:1: "));

@@ -51,9 +51,11 @@ TEST_CASE("the example is accepted as it stands and with every key switched on")
     const auto parsed = config::parse(all, "example");
     REQUIRE(parsed);
     CHECK(parsed->registries.count("docker.io") == 1);
-    for (const auto& key : config::keys()) {
-        INFO(key.section << "." << key.name);
-        CHECK(all.find(std::string(key.name) + ": ") != std::string::npos);
+    for (const auto& section : config::site_record().fields) {
+        for (const auto& key : section.records->fields) {
+            INFO(section.name << "." << key.name);
+            CHECK(all.find(std::string(key.name) + ": ") != std::string::npos);
+        }
     }
     for (const auto& line : {example, all}) {
         std::size_t start = 0;
@@ -80,24 +82,28 @@ TEST_CASE("what show() prints is read back to the same values") {
 
 TEST_CASE("every key is set and shown by its own row of the table") {
     // Guards against two rows with one member: setting a key must change exactly that key.
-    std::set<std::string> seen;
-    for (const auto& key : config::keys()) {
-        INFO(key.section << "." << key.name);
-        CHECK(seen.insert(std::string(key.section) + "." + std::string(key.name)).second);
-        CHECK_FALSE(key.doc.empty());
-        CHECK(key.doc.back() == '.');
-        CHECK_FALSE(key.type().empty());
-        if (key.example.empty() || key.section == "registries") {
-            continue;
-        }
-        const auto text = std::string(key.section) + ": {" + std::string(key.name) + ": " +
-                          std::string(key.example) + "}\n";
-        const auto parsed = config::parse(text, "f");
-        REQUIRE(parsed);
-        for (const auto& other : config::keys()) {
-            if (other.section != "registries") {
-                const bool same = other.get(&*parsed) == config::default_text(other);
-                CHECK(same == (&other != &key));
+    for (const auto& section : config::site_record().fields) {
+        const auto& record = *section.records;
+        const bool is_map = section.shape == config::Field::Shape::map;
+        std::set<std::string_view> seen;
+        for (const auto& key : record.fields) {
+            INFO(section.name << "." << key.name);
+            CHECK(seen.insert(key.name).second);
+            CHECK_FALSE(key.doc.empty());
+            CHECK(key.doc.back() == '.');
+            REQUIRE(key.shape == config::Field::Shape::value);
+            CHECK_FALSE(key.type().empty());
+            if (key.example.empty() || is_map) {
+                continue;
+            }
+            const auto parsed =
+                config::parse(std::string(section.name) + ": {" + std::string(key.name) + ": " +
+                                  std::string(key.example) + "}\n",
+                              "f");
+            REQUIRE(parsed);
+            for (const auto& other : record.fields) {
+                const auto text = other.get(section.all(&*parsed).front().second);
+                CHECK((text == config::default_text(record, other)) == (&other != &key));
             }
         }
     }
