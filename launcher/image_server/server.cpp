@@ -91,7 +91,8 @@ void serve(const ServedImage& served, const ServerOptions& options) noexcept {
             leave(ServerExit::mount_gone);
         }
         Session session(*opened->image,
-                        {options.fuse_fd, threads, options.report_uid, options.report_gid});
+                        {options.fuse_fd, threads, options.report_uid, options.report_gid,
+                         static_cast<std::size_t>(sysconf(_SC_PAGESIZE))});
         const int error = session.run();
         leave(error == 0 ? ServerExit::mount_gone
                          : error == ENOMEM ? ServerExit::no_memory : ServerExit::device);

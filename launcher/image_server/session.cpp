@@ -4,6 +4,7 @@
 #include "launcher/image_server/worker.hpp"
 
 #include <cerrno>
+#include <new>
 
 namespace slipway::launcher::image_server {
 namespace {
@@ -15,6 +16,7 @@ constexpr std::size_t stack_bytes = 256U << 10U;
 } // namespace
 
 int Session::run() {
+    threads_.reserve(options_.threads);
     const int error = work();
     // What ended this thread, the end of the mount or a broken device, ends the others too.
     for (;;) {
@@ -57,7 +59,11 @@ int Session::work() {
 }
 
 void* Session::thread_main(void* session) noexcept {
-    static_cast<Session*>(session)->work();
+    try {
+        static_cast<Session*>(session)->work();
+    } catch (const std::bad_alloc&) {
+        // No memory for a further thread: those that are there go on.
+    }
     return nullptr;
 }
 
@@ -66,7 +72,6 @@ void Session::add_thread() noexcept {
     if (ended_ || threads_.size() + 1 >= options_.threads) {
         return;
     }
-    threads_.reserve(options_.threads);
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0) {
         return;

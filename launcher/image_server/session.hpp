@@ -20,13 +20,16 @@ class Session {
         unsigned threads = 1; ///< at most; only as many as the load keeps busy are started
         uid_t uid = 0;        ///< owner of every file
         gid_t gid = 0;
+        std::size_t page_bytes = 4096; ///< of the kernel
     };
     Session(squashfs::Image& image, const Options& options) noexcept
         : image_(image), options_(options) {}
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
-    /// Serves until the mount is gone, which is 0; else the errno that made going on impossible.
+    /// Serves until the mount is gone, which is 0; else the errno that made going on impossible. A
+    /// request that memory is too short for is answered so and ends nothing; std::bad_alloc comes only
+    /// before the first request.
     int run();
 
     /// Facts that all threads share once INIT has been answered.

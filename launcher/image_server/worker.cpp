@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <new>
 
 #include <dirent.h>
 #include <unistd.h>
@@ -14,7 +15,9 @@ namespace {
 constexpr std::uint32_t oldest_minor = 23;
 constexpr std::uint64_t for_ever = 1000000000; // seconds: an image never changes
 constexpr std::uint16_t max_background = 64;
-constexpr std::uint16_t max_pages = squashfs::Reader::max_read / 4096;
+/// What one read is asked to be: larger ones cost memory and save nothing.
+constexpr std::size_t preferred_read = 1U << 20U;
+static_assert(preferred_read <= squashfs::Reader::max_read);
 
 constexpr std::uint32_t wanted_features =
     FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_CACHE_SYMLINKS |
@@ -104,7 +107,10 @@ struct Worker::ListingAnswer {
 Worker::Worker(Session& session)
     : session_(session),
       reader_(session.image_),
-      listing_(std::make_unique_for_overwrite<std::uint8_t[]>(listing_bytes)) {}
+      listing_(std::make_unique_for_overwrite<std::uint8_t[]>(listing_bytes)) {
+    // So that answering, also with an error, never needs memory.
+    pieces_.reserve(squashfs::Reader::max_pieces + 1);
+}
 
 std::size_t Worker::receive(int& error) noexcept {
     for (;;) {
@@ -124,7 +130,7 @@ std::size_t Worker::receive(int& error) noexcept {
     }
 }
 
-int Worker::handle(std::size_t bytes) {
+int Worker::handle(std::size_t bytes) noexcept {
     std::memcpy(&header_, request_, sizeof header_);
     if (header_.len != bytes) {
         return EPROTO;
@@ -133,7 +139,15 @@ int Worker::handle(std::size_t bytes) {
     if (header_.opcode == FUSE_INIT) {
         return initialise(body);
     }
-    dispatch(body);
+    // What one request cannot get, memory above all, that request does without, and no other.
+    try {
+        dispatch(body);
+    } catch (const std::bad_alloc&) {
+        reply_error(ENOMEM);
+    } catch (...) {
+        reply_error(EIO);
+    }
+    data_.release();
     return 0;
 }
 
@@ -174,7 +188,7 @@ void Worker::dispatch(std::span<const std::uint8_t> body) {
     }
 }
 
-int Worker::initialise(std::span<const std::uint8_t> body) {
+int Worker::initialise(std::span<const std::uint8_t> body) noexcept {
     constexpr std::size_t old_size = offsetof(fuse_init_in, flags2);
     fuse_init_in in{};
     std::memcpy(&in, body.data(), std::min(body.size(), sizeof in));
@@ -191,14 +205,16 @@ int Worker::initialise(std::span<const std::uint8_t> body) {
     out.congestion_threshold = max_background * 3 / 4;
     out.max_write = 4096;
     out.time_gran = 1;
-    out.max_pages = max_pages;
+    // In the kernel's own pages, which may have 64 KiB.
+    out.max_pages = static_cast<std::uint16_t>(
+        std::max<std::size_t>(preferred_read / session_.options_.page_bytes, 1));
     session_.features_.no_open = (in.flags & FUSE_NO_OPEN_SUPPORT) != 0;
     session_.features_.no_opendir = (in.flags & FUSE_NO_OPENDIR_SUPPORT) != 0;
     reply(&out, sizeof out);
     return 0;
 }
 
-int Worker::load(std::uint64_t node, squashfs::Inode& out) noexcept {
+int Worker::load(std::uint64_t node, squashfs::Inode& out) {
     if (node == FUSE_ROOT_ID) {
         return reader_.inode(session_.image_.super().root_reference, out);
     }
@@ -287,15 +303,16 @@ void Worker::read(std::span<const std::uint8_t> body) {
     fuse_read_in in{};
     squashfs::Inode inode;
     int error = take(body, in) ? load(header_.nodeid, inode) : EINVAL;
+    if (error == 0 && in.size > squashfs::Reader::max_read) {
+        error = EIO; // never less than was asked for: the kernel takes that for the end of the file
+    }
     if (error == 0) {
         error = reader_.read(inode, in.offset, in.size, data_);
     }
     if (error != 0) {
-        reply_error(error);
-    } else {
-        reply(data_.pieces.data(), data_.pieces.size(), data_.size);
+        return reply_error(error);
     }
-    data_.release();
+    reply(data_.pieces.data(), data_.pieces.size(), data_.size);
 }
 
 /// "." and ".."; false when there is no room for them.

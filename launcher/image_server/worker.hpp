@@ -16,8 +16,9 @@ class Worker {
 
     /// Waits for a request; its bytes, or 0 and `error`: ENODEV when the mount is gone.
     std::size_t receive(int& error) noexcept;
-    /// Answers the request that receive() got; an errno when the session cannot go on.
-    int handle(std::size_t bytes);
+    /// Answers the request that receive() got, with ENOMEM when memory is short; an errno when the
+    /// session cannot go on.
+    int handle(std::size_t bytes) noexcept;
 
     /// Requests are small: this file system takes no writes. The kernel wants at least 8 KiB.
     static constexpr std::size_t request_bytes = 16U << 10U;
@@ -25,7 +26,7 @@ class Worker {
     static constexpr std::size_t listing_bytes = 128U << 10U;
 
   private:
-    int initialise(std::span<const std::uint8_t> body);
+    int initialise(std::span<const std::uint8_t> body) noexcept;
     void lookup(std::span<const std::uint8_t> body);
     void get_attributes();
     void read_link();
@@ -36,7 +37,7 @@ class Worker {
     void statistics();
     void dispatch(std::span<const std::uint8_t> body);
 
-    int load(std::uint64_t node, squashfs::Inode& out) noexcept;
+    int load(std::uint64_t node, squashfs::Inode& out);
     void fill_attributes(const squashfs::Inode& inode, fuse_attr& out) const noexcept;
     void fill_entry(const squashfs::Inode& inode, fuse_entry_out& out) const noexcept;
     struct ListingAnswer;

@@ -70,7 +70,8 @@ class BlockCache {
     BlockCache(std::size_t slot_bytes, std::size_t slots);
 
     /// The block at `position`, loaded by load(buffer of slot_bytes) -> optional<Loaded> when it is
-    /// not there. `load` runs without any lock held.
+    /// not there. `load` runs without any lock held and does not throw: others wait for its block.
+    /// std::bad_alloc when all slots are pinned and memory is short; nothing has changed then.
     template <typename Load> Ref get(std::uint64_t position, Load&& load) {
         auto [slot, must_load] = claim(position);
         if (must_load) {

@@ -112,7 +112,7 @@ void Listing::remember() {
     reader_.image().listings_.remember(place_);
 }
 
-int Listing::begin_run() noexcept {
+int Listing::begin_run() {
     std::uint8_t header[header_bytes];
     if (place_.position + header_bytes > end_ || !stream_.read(header, sizeof header)) {
         return EIO;
@@ -128,7 +128,7 @@ int Listing::begin_run() noexcept {
     return 0;
 }
 
-int Listing::next(DirectoryEntry& entry) noexcept {
+int Listing::next(DirectoryEntry& entry) {
     if (lost_) {
         return ENOENT;
     }

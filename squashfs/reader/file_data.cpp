@@ -26,7 +26,7 @@ void add_piece(FileData& out, std::uint8_t* data, std::size_t count) {
 struct Reader::BlockWalk {
     BlockWalk(Reader& reader, MetadataPlace place) noexcept : list(reader, place) {}
 
-    bool next(std::uint32_t& header) noexcept {
+    bool next(std::uint32_t& header) {
         std::uint8_t bytes[4];
         if (!list.read(bytes, sizeof bytes)) {
             return false;
@@ -35,7 +35,7 @@ struct Reader::BlockWalk {
         return true;
     }
     /// Steps over `count` entries.
-    bool advance(std::uint64_t count) noexcept {
+    bool advance(std::uint64_t count) {
         while (count != 0) {
             const auto have = list.chunk();
             std::size_t entries = std::min<std::uint64_t>(have.size() / 4, count);
@@ -132,7 +132,7 @@ int Reader::add_block(std::uint64_t position, std::uint32_t header, std::size_t 
         }
     }
     auto block = image_.data_.get(
-        position, [&](std::span<std::uint8_t> buffer) -> std::optional<BlockCache::Loaded> {
+        position, [&](std::span<std::uint8_t> buffer) noexcept -> std::optional<BlockCache::Loaded> {
             const auto size = decompress_block(position, header, buffer);
             return size ? std::optional(BlockCache::Loaded{static_cast<std::uint32_t>(*size), 0})
                         : std::nullopt;

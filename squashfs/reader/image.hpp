@@ -82,7 +82,6 @@ class Image {
                                                              const CacheLimits& limits = {});
 
     [[nodiscard]] const Superblock& super() const noexcept { return super_; }
-    [[nodiscard]] int fd() const noexcept { return fd_; }
     [[nodiscard]] bool has_xattrs() const noexcept { return !xattr_blocks_.empty(); }
 
     /// Exactly `buffer.size()` bytes at `position`; false beyond the image or on an I/O error.

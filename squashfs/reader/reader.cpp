@@ -85,7 +85,7 @@ bool take_link_xattrs(MetadataStream stream, Inode& inode) {
 MetadataStream::MetadataStream(Reader& reader, MetadataPlace place) noexcept
     : reader_(&reader), place_(place) {}
 
-std::span<const std::uint8_t> MetadataStream::chunk() noexcept {
+std::span<const std::uint8_t> MetadataStream::chunk() {
     for (;;) {
         if (!block_ || block_.position() != place_.block) {
             block_ = reader_->metadata(place_.block);
@@ -104,7 +104,7 @@ std::span<const std::uint8_t> MetadataStream::chunk() noexcept {
     }
 }
 
-bool MetadataStream::read(void* out, std::size_t count) noexcept {
+bool MetadataStream::read(void* out, std::size_t count) {
     auto* to = static_cast<std::uint8_t*>(out);
     while (count != 0) {
         const auto have = chunk();
@@ -120,7 +120,7 @@ bool MetadataStream::read(void* out, std::size_t count) noexcept {
     return true;
 }
 
-bool MetadataStream::skip(std::size_t count) noexcept {
+bool MetadataStream::skip(std::size_t count) {
     while (count != 0) {
         const auto have = chunk();
         if (have.empty()) {
@@ -139,8 +139,8 @@ Reader::Reader(Image& image)
       stored_(std::make_unique_for_overwrite<std::uint8_t[]>(
           std::max<std::size_t>(image.super().block_size, metadata_header + metadata_block_bytes))) {}
 
-BlockCache::Ref Reader::metadata(std::uint64_t position) noexcept {
-    return image_.metadata_.get(position, [&](std::span<std::uint8_t> buffer) {
+BlockCache::Ref Reader::metadata(std::uint64_t position) {
+    return image_.metadata_.get(position, [&](std::span<std::uint8_t> buffer) noexcept {
         return load_metadata(position, buffer);
     });
 }
@@ -185,7 +185,7 @@ std::optional<MetadataPlace> Reader::place_of(std::uint64_t table,
     return MetadataPlace{table + block, offset};
 }
 
-int Reader::inode(std::uint64_t reference, Inode& out) noexcept {
+int Reader::inode(std::uint64_t reference, Inode& out) {
     const auto place = place_of(image_.super().inode_table, reference);
     if (!place) {
         return EIO;

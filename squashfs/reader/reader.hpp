@@ -60,10 +60,10 @@ class MetadataStream {
   public:
     MetadataStream(Reader& reader, MetadataPlace place) noexcept;
 
-    [[nodiscard]] bool read(void* out, std::size_t count) noexcept;
-    [[nodiscard]] bool skip(std::size_t count) noexcept;
+    [[nodiscard]] bool read(void* out, std::size_t count);
+    [[nodiscard]] bool skip(std::size_t count);
     /// What is left of the current block; at least one byte, or empty on damage.
-    [[nodiscard]] std::span<const std::uint8_t> chunk() noexcept;
+    [[nodiscard]] std::span<const std::uint8_t> chunk();
     void consume(std::size_t count) noexcept { place_.offset += static_cast<std::uint32_t>(count); }
     [[nodiscard]] MetadataPlace place() const noexcept { return place_; }
 
@@ -80,7 +80,7 @@ class Listing {
     Listing(Reader& reader, const Inode& directory, std::uint64_t position);
 
     /// 0: `entry` is set; ENOENT: the end; else an errno.
-    int next(DirectoryEntry& entry) noexcept;
+    int next(DirectoryEntry& entry);
     [[nodiscard]] std::uint64_t position() const noexcept { return place_.position; }
     /// Takes the last next() back, for an entry that finds no room in an answer.
     void step_back() noexcept;
@@ -90,7 +90,7 @@ class Listing {
   private:
     friend class Reader;
     bool seek(const Inode& directory, std::uint64_t position);
-    int begin_run() noexcept;
+    int begin_run();
 
     Reader& reader_;
     std::uint64_t end_ = 0; ///< bytes of the whole listing
@@ -103,26 +103,30 @@ class Listing {
 
 /// What one thread needs to read an image: decompressor and buffers. Not thread-safe; any number of
 /// them may work on one Image. Functions return 0 or an errno: every damage is EIO, because
-/// all that anybody can do with it is to tell the kernel.
+/// all that anybody can do with it is to tell the kernel. std::bad_alloc comes out of all of them and
+/// leaves everything as it was.
 class Reader {
   public:
     explicit Reader(Image& image);
     [[nodiscard]] bool ready() const noexcept { return decoder_ != nullptr; }
 
-    int inode(std::uint64_t reference, Inode& out) noexcept;
+    int inode(std::uint64_t reference, Inode& out);
     /// ENOENT when there is no such name.
     int lookup(const Inode& directory, std::string_view name, DirectoryEntry& out);
     int read_link(const Inode& inode, std::string& out);
     /// At most `size` bytes (and at most max_read); fewer only at the end of the file.
     int read(const Inode& inode, std::uint64_t offset, std::size_t size, FileData& out);
-    static constexpr std::size_t max_read = 1U << 20U;
+    /// The most that a kernel asks for which cannot be told a limit: 32 pages of 64 KiB.
+    static constexpr std::size_t max_read = 2U << 20U;
+    /// Of one read: every block of the smallest size, two in part, and a fragment.
+    static constexpr std::size_t max_pieces = max_read / 4096 + 3;
 
     /// Names with their prefix, each ended by NUL; without trusted.*, which only real root may see.
     int list_xattrs(const Inode& inode, std::string& out);
     /// ENODATA when there is none of that name.
     int get_xattr(const Inode& inode, std::string_view name, std::string& out);
 
-    BlockCache::Ref metadata(std::uint64_t position) noexcept;
+    BlockCache::Ref metadata(std::uint64_t position);
     [[nodiscard]] Image& image() noexcept { return image_; }
 
   private:
@@ -138,7 +142,7 @@ class Reader {
                   bool whole, FileData& out);
     int add_fragment(const Inode& inode, std::size_t from, std::size_t count, FileData& out);
     std::span<std::uint8_t> scratch(std::size_t count);
-    int xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count) noexcept;
+    int xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count);
     int next_xattr(MetadataStream& stream, std::string_view only, XattrEntry& out);
     int xattr_value(MetadataStream& stream, bool elsewhere, std::string* out);
     [[nodiscard]] std::optional<MetadataPlace> place_of(std::uint64_t table,

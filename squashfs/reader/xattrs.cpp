@@ -25,7 +25,7 @@ struct Reader::XattrEntry {
 };
 
 /// Where the attributes of set `index` begin and how many there are.
-int Reader::xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count) noexcept {
+int Reader::xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count) {
     if (index >= image_.xattr_count_) {
         return EIO;
     }

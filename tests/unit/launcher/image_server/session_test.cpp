@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The FUSE protocol without a kernel: a socket pair that keeps message borders takes its place.
 #include "launcher/image_server/session.hpp"
+#include "squashfs/reader/reader.hpp"
+#include "tests/unit/launcher/image_server/short_memory.hpp"
 #include "tests/unit/squashfs/tiny_image.hpp"
 
 #include <catch2/catch.hpp>
@@ -11,10 +13,14 @@
 
 using slipway::launcher::image_server::Session;
 using namespace slipway::squashfs;
+namespace test = slipway::test;
 using slipway::test::OpenImage;
 using slipway::test::TinyImage;
 
 namespace {
+
+constexpr std::uint64_t big_size = 3U << 20U;
+const std::string far_target(1000, 'f');
 
 std::string hello_image() {
     TinyImage tiny;
@@ -26,15 +32,29 @@ std::string hello_image() {
     return tiny.finish(root);
 }
 
+/// Files that take memory to read: a big one of holes, a long link.
+std::string big_image() {
+    TinyImage tiny;
+    const auto start = tiny.store("hello");
+    const auto file = tiny.file(3, start, 5, {5U | 1U << 24U});
+    const auto link = tiny.symlink(4, far_target, static_cast<std::uint32_t>(far_target.size()));
+    const auto big = tiny.file(5, 0, big_size, std::vector<std::uint32_t>(big_size / 4096, 0));
+    tiny.run({{"big", big, 2, 3}, {"hello", file, 2, 1}, {"link", link, 3, 2}}, 2, 2);
+    const auto root = tiny.directory(2, 0, static_cast<std::uint16_t>(tiny.listings.size()), 11);
+    return tiny.finish(root);
+}
+
 class Kernel {
   public:
-    explicit Kernel(std::uint32_t features = ~0U) : opened_(hello_image()) {
+    explicit Kernel(std::uint32_t features = ~0U, const std::string& image = hello_image(),
+                    std::size_t page_bytes = 4096, std::size_t metadata_blocks = 32)
+        : opened_(image, {.metadata_blocks = metadata_blocks, .data_bytes = 1U << 18U}) {
         REQUIRE(opened_.image);
         auto pair = slipway::base::packet_pair();
         REQUIRE(pair);
         ours_ = std::move(pair->first);
         theirs_ = std::move(pair->second);
-        const Session::Options options{theirs_.get(), 4, 1000, 100};
+        const Session::Options options{theirs_.get(), 4, 1000, 100, page_bytes};
         session_ = std::make_unique<Session>(**opened_.image, options);
         thread_ = std::thread([this] { result_ = session_->run(); });
         fuse_init_in in{};
@@ -127,6 +147,78 @@ std::vector<std::string> names_in(const std::string& body, bool plus, std::uint6
 }
 
 } // namespace
+
+TEST_CASE("a request that memory is too short for fails alone") {
+    test::allocations_never_fail_here = true;
+    // One slot for metadata: with a listing open, every inode needs a block outside of the cache.
+    Kernel kernel(~0U, big_image(), 4096, 1);
+    const auto node = [&](const char* name) {
+        return kernel.lookup(name).as<fuse_entry_out>().nodeid;
+    };
+    const auto file = node("hello");
+    const auto link = node("link");
+    const auto big = node("big");
+    const std::string attributes(16, '\0');
+    struct Row {
+        std::uint32_t opcode;
+        std::uint64_t node;
+        std::string body;
+    };
+    const Row rows[] = {
+        {FUSE_READLINK, link, {}},
+        {FUSE_READDIRPLUS, 1, Kernel::range(0, 4096)},
+        {FUSE_READDIR, 1, Kernel::range(0, 4096)},
+        {FUSE_READ, file, Kernel::range(1, 3)},
+        {FUSE_READ, file, Kernel::range(0, 4096)},
+        {FUSE_READ, big, Kernel::range(0, 100'000)},
+        {FUSE_LOOKUP, 1, std::string("hello\0", 6)},
+        {FUSE_GETATTR, link, attributes},
+    };
+    int refused = 0;
+    for (const auto& row : rows) {
+        for (long count = 0; count < 100; ++count) {
+            CAPTURE(row.opcode, count);
+            test::allocations_left = count;
+            const auto answer = kernel.ask(row.opcode, row.node, row.body);
+            const bool failed = test::allocations_left.exchange(-1) < 0;
+            REQUIRE((answer.error == 0 || answer.error == ENOMEM));
+            refused += answer.error != 0 ? 1 : 0;
+            CHECK(kernel.ask(row.opcode, row.node, row.body).error == 0);
+            if (!failed) {
+                break;
+            }
+        }
+    }
+    CHECK(refused >= 3);
+    test::allocations_never_fail_here = false;
+}
+
+TEST_CASE("no answer is shorter than the request, whatever the size of the kernel's pages") {
+    for (const std::size_t page : {4096U, 16384U, 65536U}) {
+        Kernel kernel(~0U, big_image(), page);
+        const auto pages = kernel.init_.as<fuse_init_out>().max_pages;
+        CHECK(pages * page == 1U << 20U);
+        // A kernel without this limit, or one that does not keep to it.
+        const auto big = kernel.lookup("big").as<fuse_entry_out>().nodeid;
+        CHECK(kernel.ask(FUSE_READ, big, Kernel::range(0, 256 * 65536)).error == EIO);
+        CHECK(kernel.ask(FUSE_READ, big, Kernel::range(0, 100'000)).body.size() == 100'000);
+    }
+    // The most that Linux before 4.20 asks for: 32 pages.
+    OpenImage opened(big_image());
+    Reader reader(*opened.get());
+    Inode root;
+    DirectoryEntry entry;
+    Inode big;
+    REQUIRE(reader.inode(opened.get()->super().root_reference, root) == 0);
+    REQUIRE(reader.lookup(root, "big", entry) == 0);
+    REQUIRE(reader.inode(entry.reference, big) == 0);
+    FileData data;
+    CHECK(reader.read(big, 1, 32 * 65536, data) == 0);
+    CHECK(data.size == 32 * 65536);
+    CHECK(data.pieces.size() <= Reader::max_pieces);
+    CHECK(reader.read(big, big_size - 5, 32 * 65536, data) == 0);
+    CHECK(data.size == 5);
+}
 
 TEST_CASE("INIT offers what the kernel has, and nothing else") {
     Kernel all;
