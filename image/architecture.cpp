@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/architecture.hpp"
 
+#include "base/directory.hpp"
 #include "base/fd.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
-#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/utsname.h>
 
-#include <memory>
 #include <vector>
 
 namespace slipway::image {
@@ -67,26 +67,6 @@ constexpr Alias aliases[] = {
     {"powerpc64le", "ppc64le"},
 };
 
-/// "7f454c46…" of a binfmt_misc entry as bytes; what is not hexadecimal ends it.
-std::vector<std::uint8_t> from_hex(std::string_view text) {
-    const auto digit = [](char c) {
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-    };
-    std::vector<std::uint8_t> bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-        const int high = digit(text[i]);
-        const int low = digit(text[i + 1]);
-        if (high < 0 || low < 0) {
-            break;
-        }
-        bytes.push_back(static_cast<std::uint8_t>(high * 16 + low));
-    }
-    return bytes;
-}
-
 /// Looks whether one entry of binfmt_misc is enabled, has flag F and takes ELF files of `goarch`.
 bool entry_takes(const std::string& text, std::string_view goarch) {
     bool fixed = false;
@@ -102,7 +82,7 @@ bool entry_takes(const std::string& text, std::string_view goarch) {
         } else if (line.starts_with("offset ")) {
             at_start = line == "offset 0";
         } else if (line.starts_with("magic ")) {
-            magic = from_hex(line.substr(6));
+            magic = base::from_hex(line.substr(6)).value_or(std::vector<std::uint8_t>());
         }
     }
     return fixed && at_start && elf_architecture(magic) == goarch;
@@ -176,14 +156,11 @@ bool has_emulator(std::string_view goarch, const std::string& directory) {
     if (goarch.empty() || goarch == unknown_architecture) {
         return false;
     }
-    const std::unique_ptr<DIR, decltype([](DIR* d) { ::closedir(d); })> entries(
-        ::opendir(directory.c_str()));
+    const auto entries = base::names_in(directory);
     if (!entries) {
         return false;
     }
-    // readdir() is safe here: the stream belongs to this call alone.
-    while (const dirent* entry = ::readdir(entries.get())) {
-        const std::string_view name = entry->d_name;
+    for (const auto& name : *entries) {
         if (name.starts_with('.') || name == "register" || name == "status") {
             continue;
         }

@@ -2,7 +2,7 @@
 #include "image/native.hpp"
 
 #include "base/format.hpp"
-#include "base/text.hpp"
+#include "base/words.hpp"
 #include "image/inspect.hpp"
 #include "base/json.hpp"
 #include "image/native_scripts.hpp"
@@ -21,13 +21,16 @@ namespace {
 constexpr std::string_view environment_path = ".singularity.d/env/10-docker2singularity.sh";
 constexpr std::string_view hook_path = ".singularity.d/env/90-environment.sh";
 
-bool is_identifier(std::string_view name) noexcept {
-    const auto letter = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    };
-    return !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
-        return letter(c) || (c >= '0' && c <= '9');
-    });
+/// The inside of a double-quoted sh word: backslash before \ " ` $.
+std::string sh_escaped(std::string_view word) {
+    std::string out;
+    for (const char c : word) {
+        if (c == '\\' || c == '"' || c == '`' || c == '$') {
+            out += '\\';
+        }
+        out += c;
+    }
+    return out;
 }
 
 /// "a" "b c": every word in double quotes, escaped, for `eval`.
@@ -43,7 +46,7 @@ std::string evaluated_words(const std::vector<std::string>& words) {
 std::string exact_words(const std::vector<std::string>& words) {
     std::string out;
     for (const auto& word : words) {
-        out += (out.empty() ? "" : " ") + sh_single_quoted(word);
+        out += (out.empty() ? "" : " ") + base::shell_quote(word);
     }
     return out;
 }
@@ -116,29 +119,6 @@ void add_symlinks(std::vector<NativeEntry>& tree) {
 
 } // namespace
 
-std::string sh_single_quoted(std::string_view word) {
-    std::string out = "'";
-    for (const char c : word) {
-        if (c == '\'') {
-            out += "'\\''";
-        } else {
-            out += c;
-        }
-    }
-    return out + "'";
-}
-
-std::string sh_escaped(std::string_view word) {
-    std::string out;
-    for (const char c : word) {
-        if (c == '\\' || c == '"' || c == '`' || c == '$') {
-            out += '\\';
-        }
-        out += c;
-    }
-    return out;
-}
-
 NativeSource native_source(std::string_view written_uri, std::string_view tool_version) {
     NativeSource source;
     source.tool_version = std::string(tool_version);
@@ -182,7 +162,7 @@ std::string docker_environment_text(const ImageConfig& config) {
     for (const auto& line : config.env) {
         const auto equals = line.find('=');
         const auto name = line.substr(0, equals);
-        if (!is_identifier(name)) {
+        if (!base::is_identifier(name)) {
             continue;
         }
         const auto value =
@@ -216,8 +196,8 @@ std::string runscript_text(const ImageConfig& config) {
     }
     out += "    exec \"$@\"\nfi\n\n";
     out += fmt::format("OCI_ENTRYPOINT={}\nOCI_CMD={}\n",
-                       sh_single_quoted(evaluated_words(config.entrypoint)),
-                       sh_single_quoted(evaluated_words(config.cmd)));
+                       base::shell_quote(evaluated_words(config.entrypoint)),
+                       base::shell_quote(evaluated_words(config.cmd)));
     out += scripts::runscript_tail;
     return out;
 }

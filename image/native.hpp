@@ -71,9 +71,4 @@ std::vector<NativeEntry> native_tree(const NativeSource& source, const ImageConf
 inline constexpr std::string_view native_deffile_path = ".singularity.d/Singularity";
 inline constexpr std::string_view native_history_dir = ".singularity.d/bootstrap_history";
 
-/// One word for sh, in single quotes: 'it'\''s'.
-std::string sh_single_quoted(std::string_view word);
-/// The inside of a double-quoted sh word: backslash before \ " ` $.
-std::string sh_escaped(std::string_view word);
-
 } // namespace slipway::image
