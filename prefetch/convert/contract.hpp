@@ -69,7 +69,7 @@ unsigned thread_count(const ConvertOptions& options) noexcept;
 
 enum class ConvertPhase : std::uint8_t { layers, second_visits, tables };
 
-/// Told how it goes. Calls come from several threads at once and must be quick.
+/// Receives the progress. Calls come from several threads at once and must be quick.
 struct ProgressSink {
     virtual ~ProgressSink() = default;
     /// `bytes` more of this layer's blob were read (layers count from 0, bottom first).

@@ -69,7 +69,7 @@ void Feeder::run() noexcept {
                                    {Code::internal, 0,
                                     std::string("reading a layer failed: ") + error.what(), {}}});
         } catch (const std::exception&) {
-            // No memory even for that: the child is told by the end of the socket.
+            // No memory even for that: the child sees the end of the socket.
         }
     }
     finished_ = true;

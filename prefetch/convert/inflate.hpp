@@ -11,7 +11,7 @@
 
 namespace slipway::prefetch::convert {
 
-/// How a layer blob is packed, told by its first bytes and never by its media type: builders are
+/// How a layer blob is packed, by its first bytes and never by its media type: builders are
 /// known to mislabel layers, and the digests say whether the bytes are the right ones.
 enum class Packing : std::uint8_t { plain, gzip, zstd };
 

@@ -31,7 +31,7 @@ int memory_socket = -1;
 
 } // namespace
 
-/// Layer bytes, told to be no longer needed when it goes.
+/// Bytes of a layer; the parent learns when they are no longer needed.
 class Connection::Blob : public base::ByteSource {
   public:
     Blob(Connection& connection, std::uint32_t serial, base::UniqueFd file)

@@ -59,11 +59,13 @@ def sparse(size, pieces=0):
 
 
 def bomb(mebibytes):
-    """Zeros behind the end of an archive: one gzip member, many times."""
+    """Zeros, which are the end of an archive: one gzip member, many times."""
     member = zlib.compressobj(9, zlib.DEFLATED, 31)
     member = member.compress(b"\0" * (64 << 20)) + member.flush()
-    blob = member * (mebibytes // 64)
-    return oci.Layer(b"", blob=blob, diff_id=oci.sha(b"nobody gets that far"))
+    digest = hashlib.sha256()
+    for _ in range(mebibytes // 64):
+        digest.update(b"\0" * (64 << 20))
+    return oci.Layer(b"", blob=member * (mebibytes // 64), diff_id="sha256:" + digest.hexdigest())
 
 
 def wide_window(i):
@@ -92,7 +94,7 @@ SHAPES = {
     "many-small-files": (REFUSED, [], lambda: [packed(small_file(i) for i in range(220_000))]),
     "many-small-files-that-fit": (MADE, [], lambda: [packed(small_file(i) for i in range(100_000))]),
     "many-hard-links": (REFUSED, [], lambda: [packed(
-        [F("a")] + [header(b"%x" % i, b"1", link=b"a") for i in range(500_000)])]),
+        [F("z")] + [header(b"%x" % i, b"1", link=b"z") for i in range(500_000)])]),
     "one-name": (REFUSED, [], lambda: [packed(header(b"a") for _ in range(500_000))]),
     "replaced-trees": (REFUSED, [], lambda: [packed(
         [O("d")] + [header(b"d/%x" % i) for i in range(20_000)]) for _ in range(25)]),
@@ -130,8 +132,18 @@ def convert(tool, layout, sif, options):
     return child.returncode, text, usage.ru_maxrss >> 10, own[0] if own else None
 
 
+def made_elsewhere(path, make):
+    """In a process of its own: what it takes would count as the peak of all that we start later."""
+    pid = os.fork()
+    if pid == 0:
+        oci.write_layout(path, make())
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
 def check(tool, work, want, options, make):
-    oci.write_layout(work + "/layout", make())
+    if not made_elsewhere(work + "/layout", make):
+        return ["the layers could not be made"], 0
     code, text, peak, parent = convert(tool, work + "/layout", work + "/out.sif", options)
     problems = []
     if want is None and code != 0 or want and f"slipway: error: {want}: " not in text:

@@ -198,7 +198,7 @@ TEST_CASE("a layer that changes between two visits is refused") {
     CHECK(out.size() == 0);
 }
 
-TEST_CASE("a conversion stops soon when it is told to") {
+TEST_CASE("a conversion stops soon after a request to stop") {
     auto input = input_of({tar_file("a", big('a')), tar_file("b", big('b')), tar_file("c", big('c'))});
     const auto open = input.layers[1].open;
     input.layers[1].open = [&]() -> base::Result<std::unique_ptr<base::ByteSource>> {
