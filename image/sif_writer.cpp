@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cursor.hpp"
+#include "base/errno_code.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "image/architecture.hpp"
@@ -173,7 +174,7 @@ Result<void> SifWriter::finish(std::uint64_t partition_size, std::string_view go
     sif.objects = objects_;
 
     if (::ftruncate(fd_, static_cast<off_t>(end_)) != 0) {
-        return base::fail_errno(Code::io, errno, "cannot set the length of the image file");
+        return base::fail_write(errno, "cannot set the length of the image file");
     }
     // The header goes last: only with it the file becomes an image.
     const auto head = encode_sif_head(sif);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -31,9 +30,7 @@ Result<void> write_image(int fd, std::span<const std::uint8_t> data, std::uint64
     auto written = base::write_all_at(fd, data, offset);
     if (!written) {
         base::Error error = std::move(written).error();
-        // EFBIG: the process may not write files of that size.
-        if (error.sys_errno == ENOSPC || error.sys_errno == EDQUOT || error.sys_errno == EFBIG) {
-            error.code = Code::out_of_space;
+        if (error.code == Code::out_of_space) {
             error.hint = "free some space or choose another place for the image";
         }
         return tl::unexpected(std::move(error).context("writing the image"));

@@ -2,6 +2,7 @@
 // Sparse files and extended attributes of tar archives.
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "prefetch/convert/tar_header.hpp"
 
 #include <algorithm>
@@ -19,20 +20,12 @@ constexpr std::string_view schily = "SCHILY.xattr.";
 constexpr std::string_view libarchive = "LIBARCHIVE.xattr.";
 constexpr std::size_t longest_xattr_name = 255; // XATTR_NAME_MAX of Linux
 
-int hex_digit(char c) noexcept {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 std::string url_decoded(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '%' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 &&
-            hex_digit(text[i + 2]) >= 0) {
-            out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+        if (text[i] == '%' && i + 2 < text.size() && base::hex_value(text[i + 1]) >= 0 &&
+            base::hex_value(text[i + 2]) >= 0) {
+            out += static_cast<char>(base::hex_value(text[i + 1]) * 16 + base::hex_value(text[i + 2]));
             i += 2;
         } else {
             out += text[i];

@@ -19,7 +19,9 @@ struct Counter : convert::ProgressSink {
     void layer_bytes(std::size_t, std::uint64_t bytes) noexcept override {
         read.fetch_add(bytes, std::memory_order_relaxed);
     }
-    void phase(convert::ConvertPhase phase) noexcept override { tables = phase == convert::ConvertPhase::tables; }
+    void phase(convert::ConvertPhase phase) noexcept override {
+        tables = phase == convert::ConvertPhase::tables;
+    }
 };
 
 /// Downloading and converting run at the same time: as long as bytes are missing, the download is
@@ -43,7 +45,8 @@ stage::StageProgress progress_of(const sources::ResolvedImage& image, const Coun
 /// Tells the sink how it stands, from a thread of its own, until it goes out of scope.
 class Ticker {
   public:
-    Ticker(const sources::ResolvedImage& image, const Counter& counter, const stage::StageSink& sink)
+    Ticker(const sources::ResolvedImage& image, const Counter& counter,
+           const stage::StageSink& sink)
         : thread_([this, &image, &counter, &sink] {
               std::unique_lock lock(mutex_);
               while (!wake_.wait_for(lock, std::chrono::milliseconds(200), [&] { return done_; })) {
@@ -103,7 +106,8 @@ base::Error with_advice(base::Error error) {
     switch (error.code) {
     case base::Code::layer_invalid:
     case base::Code::digest_mismatch:
-        error.hint = "the image itself is damaged or was made wrongly: have it built or pushed again";
+        error.hint =
+            "the image itself is damaged or was made wrongly: have it built or pushed again";
         break;
     case base::Code::media_type:
         error.hint = "only container images with tar layers can be run: look at it with "
@@ -118,9 +122,11 @@ base::Error with_advice(base::Error error) {
     return error;
 }
 
-base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image, const image::NativeSource& source,
-                                          const config::Config& config, int out_fd,
-                                          const stage::StageSink& sink, std::stop_token stop) {
+base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image,
+                                                   const image::NativeSource& source,
+                                                   const config::Config& config, int out_fd,
+                                                   const stage::StageSink& sink,
+                                                   std::stop_token stop) {
     convert::ConvertInput input;
     input.native = convert::native_parts(source, image.config);
     for (const auto& layer : image.layers) {
@@ -129,7 +135,8 @@ base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage&
     Counter counter;
     sink(progress_of(image, counter));
     const Ticker ticker(image, counter, sink);
-    auto report = convert::convert_isolated(input, options_for(config, std::move(stop)), out_fd, counter);
+    auto report =
+        convert::convert_isolated(input, options_for(config, std::move(stop)), out_fd, counter);
     if (report) {
         for (const auto& warning : report->warnings) {
             base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);
