@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/env_file.hpp"
 
-#include "base/child.hpp"
-#include "base/fd.hpp"
+#include "base/capture.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "base/words.hpp"
 
 #include <algorithm>
 #include <array>
 #include <map>
+
+#include <unistd.h>
 
 namespace slipway::cli {
 namespace {
@@ -26,16 +24,6 @@ using base::Result;
 constexpr std::size_t max_script = 1U << 20U;
 constexpr std::size_t max_environment = 4U << 20U;
 
-bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-bool is_identifier(std::string_view name) {
-    return !name.empty() && is_letter(name.front()) &&
-           std::all_of(name.begin(), name.end(),
-                       [](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
-}
-
 /// Set by the shell itself, or read-only in one.
 bool belongs_to_shell(std::string_view name) {
     constexpr std::array<std::string_view, 20> names{
@@ -43,32 +31,6 @@ bool belongs_to_shell(std::string_view name) {
         "UID", "EUID",  "GID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO", "IFS",
         "PS1", "PS2",   "PS4", "LINENO",    "RANDOM",   "BASHPID"};
     return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Fields of one CSV line; a field may be in double quotes, "" inside is a quote (RFC 4180).
-Result<std::vector<std::string>> csv_fields(std::string_view line) {
-    std::vector<std::string> fields(1);
-    bool quoted = false;
-    for (std::size_t i = 0; i < line.size(); ++i) {
-        const char c = line[i];
-        if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
-            fields.back() += '"';
-            ++i;
-        } else if (quoted && c == '"') {
-            quoted = false;
-        } else if (!quoted && c == '"' && fields.back().empty()) {
-            quoted = true;
-        } else if (!quoted && c == ',') {
-            fields.emplace_back();
-        } else {
-            fields.back() += c;
-        }
-    }
-    if (quoted) {
-        return fail(Code::usage, "--env " + in_quotes(line) + " has a quote without its partner",
-                    "close the double quote");
-    }
-    return fields;
 }
 
 Result<std::pair<std::string, std::string>> one_variable(std::string_view text,
@@ -81,7 +43,7 @@ Result<std::pair<std::string, std::string>> one_variable(std::string_view text,
             "give each variable its own --env when values hold commas and =");
     }
     const auto name = text.substr(0, equals);
-    if (!is_identifier(name)) {
+    if (!base::is_identifier(name)) {
         return fail(Code::usage,
                     fmt::format("--env {}: {} is no name of a variable", in_quotes(argument),
                                 in_quotes(name)),
@@ -104,41 +66,28 @@ EnvironmentMap to_map(std::string_view block, char separator) {
     return map;
 }
 
-Result<std::string> absolute(const std::string& path) {
-    if (path.starts_with('/')) {
-        return path;
-    }
-    // `.` would look a bare name up in PATH.
-    return "./" + path;
-}
-
 /// The environment after sourcing the script, NUL-separated.
 Result<std::string> environment_after(const std::string& path,
                                       const std::vector<std::string>& environment) {
-    const base::UniqueFd answer(::memfd_create("slipway-env-file", MFD_CLOEXEC));
-    if (!answer) {
-        return base::fail_errno(Code::system, errno, "cannot make a file in memory");
-    }
-    TRY_ASSIGN(auto script, absolute(path));
     base::Child::Spawn shell;
     shell.program = "/bin/sh";
     // set -a exports every assignment; the script's own output must not mix with the answer.
-    shell.arguments = {"sh", "-c", "set -a; . \"$1\" >&2 3>&- || exit; exec /usr/bin/env -0 >&3",
-                       "slipway-env-file", std::move(script)};
+    // `.` would look a bare name up in PATH.
+    shell.arguments = {"sh", "-c",
+                       "exec 3>&1 >&2; set -a; . \"$1\" 3>&- || exit; exec /usr/bin/env -0 >&3",
+                       "slipway-env-file", path.starts_with('/') ? path : "./" + path};
     shell.environment = environment;
-    shell.descriptors = {{answer.get(), 3}};
-    TRY_ASSIGN(auto child, base::Child::spawn(shell));
-    TRY_ASSIGN(const int status, child.wait());
-    if (status != 0) {
+    shell.descriptors = {{STDIN_FILENO, STDIN_FILENO}};
+    TRY_ASSIGN(auto answer, base::capture_output(std::move(shell), max_environment,
+                                                 base::Deadline::never(),
+                                                 base::ErrorOutput::inherit));
+    if (answer.status != 0) {
         return fail(Code::option_invalid,
                     fmt::format("the script {} of --env-file failed with status {}",
-                                in_quotes(path), base::exit_code_of(status)),
+                                in_quotes(path), answer.exit_code()),
                     "try it with: sh -c '. FILE'");
     }
-    if (::lseek(answer.get(), 0, SEEK_SET) < 0) {
-        return base::fail_errno(Code::system, errno, "cannot read the answer of a shell");
-    }
-    return base::read_to_end(answer.get(), max_environment);
+    return std::move(answer.output);
 }
 
 } // namespace
@@ -152,9 +101,14 @@ Result<Variables> parse_env_argument(std::string_view argument) {
         TRY_ASSIGN(auto variable, one_variable(text, argument));
         return Variables{std::move(variable)};
     }
-    TRY_ASSIGN(const auto fields, csv_fields(argument));
+    auto fields = base::csv_fields(argument);
+    if (!fields) {
+        return fail(Code::usage,
+                    fmt::format("--env {}: {}", in_quotes(argument), fields.error().message),
+                    "put double quotes around each whole NAME=VALUE that has commas or quotes");
+    }
     Variables variables;
-    for (const auto& field : fields) {
+    for (const auto& field : *fields) {
         TRY_ASSIGN(auto variable, one_variable(field, argument));
         variables.push_back(std::move(variable));
     }
@@ -170,7 +124,7 @@ std::vector<std::string> assigned_names(std::string_view script) {
                 statement = base::trim(statement.substr(7));
             }
             const auto name = statement.substr(0, statement.find('='));
-            if (name.size() < statement.size() && is_identifier(name)) {
+            if (name.size() < statement.size() && base::is_identifier(name)) {
                 names.emplace_back(name);
             }
         }
@@ -197,7 +151,7 @@ Result<Variables> read_env_file(const std::string& path,
         const auto old = before.find(name);
         const bool changed = old == before.end() || old->second != value;
         const bool named = std::find(assigned.begin(), assigned.end(), name) != assigned.end();
-        if ((changed || named) && is_identifier(name) && !belongs_to_shell(name)) {
+        if ((changed || named) && base::is_identifier(name) && !belongs_to_shell(name)) {
             variables.emplace_back(name, value);
         }
     }

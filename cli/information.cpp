@@ -20,12 +20,6 @@ using base::fail;
 using base::in_quotes;
 using base::Result;
 
-constexpr int output_failed = static_cast<int>(base::ExitCode::setup);
-
-int printed(std::string_view text) {
-    return print(text) ? 0 : output_failed;
-}
-
 Result<void> at_most(const Session& session, std::size_t words) {
     const auto& given = session.arguments.words();
     if (given.size() > words) {
@@ -58,7 +52,7 @@ Result<int> config_check(const Session& session) {
         print_error(problem);
     }
     if (!problems.empty()) {
-        return output_failed;
+        return static_cast<int>(base::ExitCode::setup);
     }
     return printed(fmt::format("{}: no mistakes\n", source.path));
 }

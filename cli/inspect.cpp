@@ -62,7 +62,7 @@ base::Result<int> run_inspect(Session& session) {
     if (!json && ::isatty(STDOUT_FILENO) == 1) {
         text = for_terminal(text);
     }
-    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+    return printed(text);
 }
 
 } // namespace slipway::cli

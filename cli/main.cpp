@@ -40,10 +40,10 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
     groups.push_back({"", {&version_option, 1}});
     TRY_ASSIGN(auto globals, parse_arguments(groups, arguments, Words::end_options));
     if (globals.wants_help()) {
-        return print(overview_text()) ? 0 : 255;
+        return printed(overview_text());
     }
     if (globals.flag("version")) {
-        return print(fmt::format("slipway {}\n", version_text)) ? 0 : 255;
+        return printed(fmt::format("slipway {}\n", version_text));
     }
     const auto& words = globals.words();
     if (words.empty()) {

@@ -62,6 +62,10 @@ bool print(std::string_view text) {
     return written.has_value();
 }
 
+int printed(std::string_view text) {
+    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+}
+
 bool confirmed(std::string_view question) {
     if (::isatty(STDIN_FILENO) != 1) {
         return false;

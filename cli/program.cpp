@@ -15,7 +15,7 @@ base::Result<int> call_verb(const Verb& verb, std::span<const std::string> words
     const auto groups = all_options(verb);
     TRY_ASSIGN(auto arguments, parse_arguments(groups, words, verb.words));
     if (arguments.wants_help()) {
-        return print(help_text(verb)) ? 0 : static_cast<int>(base::ExitCode::setup);
+        return printed(help_text(verb));
     }
     for (const auto& [option, value] : globals.given()) {
         arguments.add(*option, value);

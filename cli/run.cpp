@@ -82,7 +82,7 @@ Result<int> dry_run(const Action& action, const config::Config& config) {
         }
         text = fmt::format("{}command {}\n", launcher::plan_text(plan), words);
     }
-    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+    return printed(text);
 }
 
 Result<int> run_action(ActionKind kind, Session& session) {

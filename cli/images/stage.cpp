@@ -16,10 +16,6 @@ namespace {
 
 using base::Code;
 
-base::Result<int> said(std::string_view text) {
-    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
-}
-
 bool exists(const std::string& path) {
     struct stat st {};
     return ::lstat(path.c_str(), &st) == 0;
@@ -140,14 +136,14 @@ base::Result<int> run_stage(Session& session) {
         // An image of the site's store is named by its id: nodes derive the path themselves.
         const auto& shared = site.config->store.path;
         const bool of_site = !shared.empty() && base::is_beneath(image.path, shared);
-        return said(fmt::format("{}path={}\npinned={}\n",
+        return printed(fmt::format("{}path={}\npinned={}\n",
                                 of_site ? fmt::format("id={}\n", image.id) : "", image.path,
                                 image.reference));
     }
     if (session.arguments.flag("print-path")) {
-        return said(image.path + "\n");
+        return printed(image.path + "\n");
     }
-    return said(fmt::format("{}\n{}\n", image.reference, image.path));
+    return printed(fmt::format("{}\n{}\n", image.reference, image.path));
 }
 
 base::Result<int> run_pull(Session& session) {

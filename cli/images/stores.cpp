@@ -20,10 +20,6 @@ namespace json = base::json;
 
 constexpr std::size_t short_id = 12;
 
-base::Result<int> said(std::string_view text) {
-    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
-}
-
 std::string time_text(std::int64_t seconds) {
     const time_t when = seconds;
     tm parts{};
@@ -80,7 +76,7 @@ base::Result<int> list_images(const Session& session, const std::vector<Store>& 
             text += text_row(image, what);
         }
     }
-    return said(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
+    return printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
 }
 
 /// The one image in `store` whose id begins with `prefix` or whose reference is that.
@@ -136,7 +132,7 @@ base::Result<int> cache_list(const Session& session, const Store& store) {
     }
     TRY_ASSIGN(const auto used, store.usage());
     if (session.arguments.flag("json")) {
-        return said(json::compact(json::OrderedValue{{"path", store.options().path},
+        return printed(json::compact(json::OrderedValue{{"path", store.options().path},
                                                      {"images", images.size()},
                                                      {"image_bytes", bytes},
                                                      {"used_bytes", used}}) +
@@ -146,7 +142,7 @@ base::Result<int> cache_list(const Session& session, const Store& store) {
         std::vector<Store> one{store};
         TRY(list_images(session, one));
     }
-    return said(fmt::format("There are {} image(s) using {} in {}\nTotal space used: {}\n",
+    return printed(fmt::format("There are {} image(s) using {} in {}\nTotal space used: {}\n",
                             images.size(), base::size_text(bytes),
                             base::printable(store.options().path), base::size_text(used)));
 }
@@ -165,10 +161,11 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
         }
     }
     if (session.arguments.flag("dry-run")) {
+        std::string paths;
         for (const auto& image : chosen) {
-            TRY(said(image.path + "\n"));
+            paths += base::printable(image.path) + '\n';
         }
-        return 0;
+        return printed(paths);
     }
     const auto question =
         fmt::format("Remove {} image(s) from {}? [y/N]", chosen.size(), store.options().path);
@@ -179,11 +176,14 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
         TRY(store.remove(image.id, true));
     }
     TRY_ASSIGN(const auto swept, store.sweep());
+    std::string text;
     for (const auto& path : swept.left) {
-        TRY(said(fmt::format("{}: does not belong to the store and is left alone\n",
-                             base::printable(path))));
+        text += fmt::format("{}: does not belong to the store and is left alone
+",
+                            base::printable(path));
     }
-    return said(fmt::format("{} image(s) removed\n", chosen.size()));
+    return printed(text + fmt::format("{} image(s) removed
+", chosen.size()));
 }
 
 base::Result<int> cache_fsck(const Session& session, const Store& store) {
@@ -198,8 +198,8 @@ base::Result<int> cache_fsck(const Session& session, const Store& store) {
                             base::printable(problem.what), problem.repaired ? " (repaired)" : "");
     }
     text += fmt::format("{} problem(s)\n", problems.size());
-    TRY(said(session.arguments.flag("json") ? json::compact(rows) + "\n" : text));
-    return left ? 1 : 0;
+    const int status = printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
+    return status == 0 && left ? 1 : status;
 }
 
 } // namespace
