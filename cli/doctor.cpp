@@ -27,6 +27,7 @@ base::Result<int> run_doctor(Session& session) {
     utsname system{};
     ::uname(&system);
     add({check_kernel(system.release), check_user_namespaces(around), check_fuse(around)});
+    add(check_programs());
     const auto config = config::load(config::Reader::user, session.site_file());
     if (config) {
         add({{Verdict::pass, "configuration",

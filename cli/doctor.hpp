@@ -28,6 +28,7 @@ struct Surroundings {
 };
 
 Finding check_kernel(const std::string& release);
+std::vector<Finding> check_programs(); ///< those that `slipway` starts
 Finding check_user_namespaces(const Surroundings& around);
 Finding check_fuse(const Surroundings& around);
 std::vector<Finding> check_slurm(const Surroundings& around);

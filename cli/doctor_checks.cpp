@@ -2,6 +2,7 @@
 // The checks of `slipway doctor` that look at this machine and its stores.
 #include "base/child.hpp"
 #include "base/format.hpp"
+#include "base/helper_program.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
@@ -53,6 +54,17 @@ Finding check_kernel(const std::string& release) {
             "containers need Linux 5.12 or newer (mount_setattr)"};
 }
 
+std::vector<Finding> check_programs() {
+    std::vector<Finding> findings;
+    for (const std::string_view name : {"slipway-images", "slipway-convert"}) {
+        const auto program = base::find_helper_program(name);
+        findings.push_back(program ? Finding{Verdict::pass, "programs", *program + " is installed", {}}
+                                   : Finding{Verdict::fail, "programs", program.error().message,
+                                             "reinstall Slipway: its programs stay together"});
+    }
+    return findings;
+}
+
 Finding check_user_namespaces(const Surroundings& around) {
     const auto limit = number_in(around.root + "/proc/sys/user/max_user_namespaces", 0);
     if (limit == 0) {
@@ -92,7 +104,7 @@ Finding check_fuse(const Surroundings& around) {
 std::vector<Finding> check_store(const config::Config& config) {
     const auto& path = config.store.path;
     if (path.empty()) {
-        return {{Verdict::warn, "store", "no shared store: every user stages for himself",
+        return {{Verdict::warn, "store", "no shared store: every user stages for themselves",
                  "set store.path in the site file to a directory on shared storage"}};
     }
     struct stat st {};

@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "image/transports.hpp"
+#include "image/transports.hpp"
 
 namespace slipway::cli {
 namespace {

@@ -220,10 +220,10 @@ const std::array verb_table{
          .summary = "Check what containers need on this machine",
          .synopsis = "doctor [--json]",
          .description =
-             "Looks at the kernel, user namespaces, /dev/fuse, the site file, the store, the "
-             "service, the registries that the site file names, and at Slurm and the plugin that "
-             "it loads. Every check passes, warns or fails, and says what to do. Nothing is "
-             "changed. The exit status is 1 when a check failed.",
+             "Looks at the kernel, user namespaces, /dev/fuse, the programs that slipway starts, the "
+             "site file, the store, the service, the registries that the site file names, and at "
+             "Slurm and the plugin that it loads. Every check passes, warns or fails, and says what "
+             "to do. Nothing is changed. The exit status is 1 when a check failed.",
          .options = json_groups,
          .examples = doctor_examples,
          .see_also = "slipway-config(1) slipway.yaml(5)",

@@ -85,7 +85,7 @@ Result<std::string_view> take_user(std::string_view text, ImageUri& uri) {
         // Not the text itself: it may hold a password.
         return fail(Code::reference_invalid, "the image reference has an '@' that starts no digest",
                     "a digest is written NAME@sha256:DIGITS, a user name USER@REGISTRY#NAME; never "
-                    "write a password, use `slipway registry login`");
+                    "write a password, docker login and podman login keep it");
     }
     uri.user = std::string(user);
     return text.substr(at + 1);

@@ -3,11 +3,14 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "cli/images/command.hpp"
 #include "cli/images/image_file.hpp"
 #include "cli/messages.hpp"
+#include "image/open_image.hpp"
 #include "image/reference.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +22,41 @@ using base::Code;
 bool exists(const std::string& path) {
     struct stat st {};
     return ::lstat(path.c_str(), &st) == 0;
+}
+
+/// Whether some line near the beginning of a file is the header that every definition file has.
+bool is_definition(const std::string& path) {
+    constexpr std::size_t looked_at = 64U << 10U;
+    const auto file = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    std::string head(looked_at, '\0');
+    const ssize_t got = file ? ::read(file->get(), head.data(), head.size()) : -1;
+    head.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    for (const auto line : base::split(head, '\n')) {
+        constexpr std::string_view key = "bootstrap:";
+        if (base::equal_ignoring_case(base::trim(line).substr(0, key.size()), key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The source of an image, parsed. A path names nothing that could be fetched; what it is decides what is
+/// wrong.
+base::Result<image::ImageUri> parse_source(const std::string& reference) {
+    TRY_ASSIGN(auto uri, image::parse_image(reference, exists));
+    if (uri.transport != image::Transport::file && !reference.ends_with(".def")) {
+        return uri;
+    }
+    const auto name = base::in_quotes(reference);
+    if (reference.ends_with(".def") || is_definition(uri.path)) {
+        return base::fail(Code::unsupported,
+                          name + " is a definition file: this version does not build from those",
+                          "build from an image: slipway build OUT.sif docker://debian:12");
+    }
+    TRY(image::open_image(uri.path));
+    return base::fail(Code::unsupported, name + " is a file: nothing is to be fetched or converted",
+                      "an image file is used as it is, or copied with cp; archives are named as "
+                      "oci-archive:FILE or docker-archive:FILE");
 }
 
 /// Shows progress while `work` runs and removes the progress line before an error is printed.
@@ -99,7 +137,7 @@ base::Result<int> make_file(const Session& session, const std::string& reference
                             const Target& target) {
     const auto stop = interruption();
     TRY_ASSIGN(const auto request, stage_request(session, reference));
-    TRY_ASSIGN(const auto uri, image::parse_image(reference, exists));
+    TRY_ASSIGN(const auto uri, parse_source(reference));
     TRY_ASSIGN(const bool replace, may_replace(session, target));
     TRY_ASSIGN(const auto site, find_site(session));
     TRY_ASSIGN(const auto stager, make_stager(session, site));
@@ -122,6 +160,7 @@ base::Result<int> run_stage(Session& session) {
         base::log(base::LogLevel::info,
                   "stage fills the store, so --disable-cache has no meaning for it");
     }
+    TRY(parse_source(words.front()));
     const auto stop = interruption();
     TRY_ASSIGN(const auto request, stage_request(session, words.front()));
     TRY_ASSIGN(const auto site, find_site(session, Cache::enabled));
@@ -153,7 +192,7 @@ base::Result<int> run_pull(Session& session) {
                           "slipway pull [FILE] IMAGE");
     }
     const auto& reference = words.back();
-    TRY_ASSIGN(const auto uri, image::parse_image(reference, exists));
+    TRY_ASSIGN(const auto uri, parse_source(reference));
     auto name = session.arguments.text("name").value_or("");
     if (words.size() == 2) {
         name = words.front();
@@ -176,10 +215,6 @@ base::Result<int> run_build(Session& session) {
     if (words.size() != 2) {
         return base::fail(Code::usage, "build takes a file and an image",
                           "slipway build OUT.sif docker://debian:12");
-    }
-    if (words[1].ends_with(".def")) {
-        return base::fail(Code::unsupported, "this version does not build from definition files",
-                          "build from an image: slipway build OUT.sif docker://debian:12");
     }
     return make_file(session, words[1], {words[0], "Build target"});
 }

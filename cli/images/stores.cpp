@@ -178,12 +178,10 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
     TRY_ASSIGN(const auto swept, store.sweep());
     std::string text;
     for (const auto& path : swept.left) {
-        text += fmt::format("{}: does not belong to the store and is left alone
-",
+        text += fmt::format("{}: does not belong to the store and is left alone\n",
                             base::printable(path));
     }
-    return printed(text + fmt::format("{} image(s) removed
-", chosen.size()));
+    return printed(text + fmt::format("{} image(s) removed\n", chosen.size()));
 }
 
 base::Result<int> cache_fsck(const Session& session, const Store& store) {

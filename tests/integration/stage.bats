@@ -220,6 +220,30 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     refuse_output /bin/sh
 }
 
+@test "a definition file and other files say what they are" {
+    local dir verb name
+    dir=$(work_dir)
+    printf '# comment\nBootStrap: docker\nFrom: debian:12\n%%post\n  true\n' >"$dir/Singularity"
+    cp "$dir/Singularity" "$dir/x.def"
+    echo text >"$dir/text"
+    for name in Singularity ./x.def; do
+        run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway build out.sif "$name"
+        expect_status 255
+        expect_output 'unsupported: .* is a definition file: this version does not build from those'
+    done
+    run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull out.sif ./text
+    expect_output "unsupported: './text' is a file: nothing is to be fetched"
+    for name in ./nosuch nosuch.sqsh; do
+        for verb in 'pull out.sif' 'build out.sif' stage; do
+            # shellcheck disable=SC2086
+            run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway $verb "$name"
+            expect_status 255
+            expect_output 'image-not-found: .*nosuch'
+        done
+    done
+    [ ! -e "$dir/out.sif" ]
+}
+
 @test "options of containers are recognised where images are fetched, and their variables do no harm" {
     local dir verb
     dir=$(work_dir)
