@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/images_program.hpp"
 
-#include "base/child.hpp"
+#include "base/capture.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/helper_program.hpp"
@@ -9,18 +9,18 @@
 #include "base/temp_dir.hpp"
 #include "base/text.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include <cerrno>
 #include <climits>
+#include <csignal>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace slipway::cli {
 namespace {
 
 using base::Code;
 using base::fail;
-using base::fail_errno;
 using base::in_quotes;
 using base::Result;
 
@@ -59,38 +59,50 @@ base::Error become_images_program(const std::vector<std::string>& arguments) {
 
 namespace {
 
-/// Runs `slipway-images ARGUMENTS`; an error unless it ends with 0.
-Result<void> run_images_program(std::vector<std::string> arguments, const std::string& uri,
-                                const std::vector<std::string>& environment, int output) {
+/// What `slipway-images ARGUMENTS` prints; an error unless it ends with 0.
+Result<std::string> ask_images_program(std::vector<std::string> arguments, const std::string& uri,
+                                       const std::vector<std::string>& environment) {
     TRY_ASSIGN(auto program, find_images_program());
     arguments.insert(arguments.begin(), std::string(program_name));
-    TRY_ASSIGN(auto child, base::Child::spawn({std::move(program), std::move(arguments), environment,
-                                               {{output, STDOUT_FILENO}}}));
-    TRY_ASSIGN(const int status, child.wait());
-    if (status != 0) {
+    TRY_ASSIGN(auto answer,
+               base::capture_output({std::move(program), std::move(arguments), environment, {}},
+                                    max_answer, base::Deadline::never(), base::ErrorOutput::inherit));
+    if (answer.status != 0) {
         return fail(Code::not_staged,
                     fmt::format("cannot get the image {}; the reason is above", in_quotes(uri)),
                     fmt::format("slipway stage -v {}", uri));
     }
-    return {};
+    return std::move(answer.output);
 }
+
+/// Holds back what would end this process, until there is nothing left to remove. The child gets the
+/// terminal's interrupt, too, and ends.
+class HeldSignals {
+  public:
+    HeldSignals() {
+        sigset_t held;
+        sigemptyset(&held);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+            sigaddset(&held, signal);
+        }
+        ::sigprocmask(SIG_BLOCK, &held, &before_);
+    }
+    ~HeldSignals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    HeldSignals(const HeldSignals&) = delete;
+    HeldSignals& operator=(const HeldSignals&) = delete;
+
+  private:
+    sigset_t before_{};
+};
 
 } // namespace
 
 Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
                                 const std::vector<std::string>& options) {
-    const base::UniqueFd answer(::memfd_create("slipway-staged-path", MFD_CLOEXEC));
-    if (!answer) {
-        return fail_errno(Code::system, errno, "cannot make a file in memory");
-    }
     std::vector<std::string> arguments{"stage", "--print-path"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.insert(arguments.end(), {"--", uri});
-    TRY(run_images_program(std::move(arguments), uri, environment, answer.get()));
-    if (::lseek(answer.get(), 0, SEEK_SET) < 0) {
-        return fail_errno(Code::system, errno, "cannot read the path of the image");
-    }
-    TRY_ASSIGN(auto text, base::read_to_end(answer.get(), max_answer));
+    TRY_ASSIGN(auto text, ask_images_program(std::move(arguments), uri, environment));
     if (text.ends_with('\n')) {
         text.pop_back();
     }
@@ -106,12 +118,13 @@ Result<base::UniqueFd> built_image(const std::string& uri,
                                    const std::vector<std::string>& environment,
                                    const std::vector<std::string>& options,
                                    const std::string& parent) {
+    const HeldSignals held;
     TRY_ASSIGN(const auto directory, base::TempDir::create("slipway-image-", parent));
     const auto path = base::join_path(directory.path(), "image.sif");
     std::vector<std::string> arguments{"build"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.insert(arguments.end(), {"--", path, uri});
-    TRY(run_images_program(std::move(arguments), uri, environment, STDERR_FILENO));
+    TRY(ask_images_program(std::move(arguments), uri, environment));
     return base::open_file(path, O_RDONLY);
 }
 

@@ -386,6 +386,19 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     stops_with 130 -INT "-$JOB" # as a terminal does, to the whole group
 }
 
+@test "Ctrl-C stops an exec without the cache and leaves nothing" {
+    local rc=0 dir
+    dir=$(work_dir)
+    in_foreground env SLIPWAY_TMPDIR="$dir" slipway exec --disable-cache "docker://$SLOW/stall-good:latest" true
+    wait_for 20 grep -q downloading "$STORES/out"
+    [ -n "$(ls "$dir")" ]
+    kill -INT -- "-$JOB" # as a terminal does, to the whole group
+    wait "$JOB" || rc=$?
+    cat "$STORES/out"
+    [ "$rc" -eq 130 ]
+    [ -z "$(ls -A "$dir")" ]
+}
+
 @test "Ctrl-C in srun while it stages: it stops at once, nothing is left, nothing ran" {
     in_foreground srun --container-image="docker://$SLOW/stall-good:latest" touch "$STORES/ran"
     stops_with 1 -INT "-$JOB"
