@@ -225,7 +225,7 @@ std::string yaml_page() {
                    "It is YAML: sections with one key per line. Unknown keys, keys given twice, "
                    "anchors, aliases and tags are errors. Numbers are decimal and have no leading "
                    "zeros; sizes are in bytes or with KiB, MiB, GiB or TiB (powers of 1024), "
-                   "times in seconds or with s, m, h or d. slipway config check FILE tells every "
+                   "times in seconds or with s, m, h or d. slipway config check FILE reports every "
                    "mistake.");
     for (const auto& section : config::site_record().fields) {
         out += fmt::format(".SH {}\n{}\n", roff(base::to_upper(section.name)), roff(section.doc));

@@ -7,7 +7,7 @@
 
 #include <string_view>
 
-/// What people read on stderr. Every line begins with "slipway: ", so that it can be told from the
+/// What people read on stderr. Every line begins with "slipway: ", so that it differs from the
 /// command's own output.
 namespace slipway::cli {
 

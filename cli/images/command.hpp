@@ -40,7 +40,7 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
                                                           std::string reference);
 prefetch::stage::ProgressStyle progress_style(const Session& session);
 
-/// Becomes requested when the user presses Ctrl-C or the process is told to end: the work stops,
+/// Becomes requested when the user presses Ctrl-C or the process gets a signal to end: the work stops,
 /// removes what it has begun, and the program ends with 130. The second signal ends it at once.
 std::stop_token interruption();
 

@@ -29,7 +29,7 @@ std::string time_text(std::int64_t seconds) {
                                                                                   : "?";
 }
 
-/// The user's own store and those he may read; stores that are not there yet are empty.
+/// The user's own store and those that they may read; stores that are not there yet are empty.
 std::vector<Store> open_all(const Site& site) {
     std::vector<Store> stores;
     auto options = site.others;

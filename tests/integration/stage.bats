@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Images from a registry without a service: every user stages in his own process, into his own store.
+# Images from a registry without a service: all users stage in processes of their own, into stores of their own.
 # shellcheck disable=SC2154
 
 bats_require_minimum_version 1.5.0
@@ -73,7 +73,7 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     [ "$output" = hello ]
 }
 
-@test "pull makes a file that runs, overwrites only when told, and leaves nothing half done" {
+@test "pull makes a file that runs, overwrites only when asked to, and leaves nothing half done" {
     local dir
     dir=$(work_dir)
     run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull b.sif "$BUSYBOX"

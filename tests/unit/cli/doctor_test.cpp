@@ -32,7 +32,7 @@ TEST_CASE("kernels before mount_setattr are too old") {
     CHECK(check_kernel("strange").verdict == Verdict::fail);
 }
 
-TEST_CASE("a machine without fuse or user namespaces is told so") {
+TEST_CASE("a machine without fuse or user namespaces is reported") {
     auto dir = base::TempDir::create("slipway-doctor-");
     REQUIRE(dir);
     REQUIRE(::mkdir((dir->path() + "/dev").c_str(), 0755) == 0);
