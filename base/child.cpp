@@ -62,12 +62,23 @@ Child::~Child() {
 }
 
 void Child::kill_and_reap() noexcept {
-    if (pid_ > 0) {
+    if (pid_ <= 0) {
+        return;
+    }
+    // By descriptor: where somebody else reaps our children (slurmstepd does), the number may be
+    // that of another process by now.
+    siginfo_t ended{};
+    if (pidfd_) {
+        signal_pidfd(pidfd_.get(), SIGKILL);
+        while (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &ended, WEXITED) != 0 &&
+               errno == EINTR) {
+        }
+    } else {
         ::kill(pid_, SIGKILL);
         while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
         }
-        pid_ = -1;
     }
+    pid_ = -1;
 }
 
 Result<Child> Child::fork(const std::function<int()>& body) {

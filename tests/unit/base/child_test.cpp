@@ -5,6 +5,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace slipway::base;
@@ -94,4 +95,15 @@ TEST_CASE("a child alone in a pid namespace takes everything with it that it has
     }
     char byte = 0;
     CHECK(::read(here.get(), &byte, 1) == 0); // nobody has the other end any more
+}
+
+TEST_CASE("a child that somebody else has reaped is left alone") {
+    auto child = Child::fork([] { return 3; });
+    REQUIRE(child);
+    int status = 0;
+    REQUIRE(::waitpid(child->pid(), &status, 0) == child->pid());
+    // Were its number given to another process now, that would have to live on.
+    const pid_t pid = child->pid();
+    *child = Child();
+    CHECK(::kill(pid, 0) == -1);
 }
