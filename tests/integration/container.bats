@@ -105,3 +105,28 @@ no_servers() { ! pgrep -f -u "$ALICE" 'slipway exec' >/dev/null; }
     expect_status 3
     expect_output '^[0-9]+'
 }
+
+@test "users and files in /etc can be changed in a writable container, through both doors" {
+    local sif script
+    sif=$(image debian)
+    script='useradd -M -N added && grep -o "^added:" /etc/passwd && cp /etc/hosts /etc/new && mv /etc/new /etc/hosts && ln -sf /etc/debian_version /etc/localtime && echo replaced'
+    prompt=$(alice slipway exec --writable-tmpfs "$sif" sh -c "$script" 2>&1)
+    job=$(alice srun -n1 --container-image="$sif" --container-writable sh -c "$script" 2>&1)
+    same
+    [ "$prompt" = $'added:\nreplaced' ]
+}
+
+@test "nothing that an image's environment scripts or tasks start outlives the step" {
+    local dir mark=54321.$$
+    dir=$(work_dir)
+    "$CLUSTER/rootfs" busybox "$dir/tree"
+    mkdir -p "$dir/tree/.singularity.d/env"
+    printf 'setsid sleep %s &\n(setsid sh -c "sleep %s & sleep %s" &)\nexport X=$(id -u)\n' "$mark" "$mark" "$mark" \
+        >"$dir/tree/.singularity.d/env/91-daemon.sh"
+    run alice srun -n1 --container-image="$dir/tree" sh -c "setsid sleep $mark & echo begun"
+    expect_status 0
+    expect_output begun
+    wait_for 5 no_process_named "$mark"
+}
+
+no_process_named() { ! pgrep -f "^sleep $1" >/dev/null; }
