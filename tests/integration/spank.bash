@@ -28,7 +28,10 @@ step_cgroups() { comm -13 "$BATS_FILE_TMPDIR/cgroups" <(all_step_cgroups); }
 
 no_step_cgroups() { [ -z "$(step_cgroups)" ]; }
 
-host_mounts() { wc -l </proc/self/mountinfo; }
+# Mounts on the host that come from this cluster: in its directory, or a FUSE mount of one of its users.
+host_mounts() {
+    grep -cE " $CLUSTER_DIR/|user_id=($(id -u "$ALICE")|$(id -u "$BOB"))," /proc/self/mountinfo || true
+}
 
 setup_file() {
     image busybox >/dev/null 2>&3

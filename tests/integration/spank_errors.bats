@@ -184,7 +184,7 @@ END
     expect_lines 1 '^plain$'
     expect_lines 1 '^/mnt/\.$'
     expect_lines 1 '^none$'
-    [ "$(sinfo -h -t drain,down | wc -l)" -eq 0 ]
+    wait_for 15 cluster_idle # no node is drained or down
 }
 
 @test "a value of a megabyte is refused where it is read" {
