@@ -2,16 +2,17 @@
 #include "prefetch/client/service_client.hpp"
 
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "prefetch/client/unix_http.hpp"
 #include "prefetch/stage/api_version.hpp"
+#include "prefetch/stage/event_json.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <optional>
 
-#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,142 +20,102 @@
 namespace slipway::prefetch::client {
 namespace {
 
-using nlohmann::json;
 using base::Code;
 
+constexpr unsigned not_found = 404;
+constexpr std::size_t max_answer = 1U << 20U;
 constexpr int answer_timeout_ms = 30000;
 constexpr int silence_timeout_ms = 300000; ///< between two events; the service never waits so long
 
-std::string text_of(const json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+base::Unexpected senseless() {
+    return base::Unexpected(stage::senseless_answer());
 }
 
-std::uint64_t number_of(const json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-base::Error error_of(const json& object) {
-    return {base::code_from_name(text_of(object, "code")), 0, text_of(object, "message"),
-            text_of(object, "hint")};
-}
-
-base::Unexpected strange() {
-    return base::fail(Code::service_protocol, "the service's answer makes no sense",
-                      "client and service must be of one version: update the older one");
-}
-
-stage::StagedImage image_of(const json& object) {
-    stage::StagedImage image;
-    image.path = text_of(object, "path");
-    image.reference = text_of(object, "reference");
-    image.digest = text_of(object, "digest");
-    image.id = text_of(object, "image");
-    image.size = number_of(object, "size");
-    const auto present = object.find("was_present");
-    image.was_present = present != object.end() && present->is_boolean() && present->get<bool>();
-    return image;
-}
-
-/// What one line of events means: an end (image or error), or progress.
+/// How the exchange ended, if it did: the image or the service's error.
 struct Ending {
     std::optional<stage::StagedImage> image;
     std::optional<base::Error> error;
     explicit operator bool() const { return image.has_value() || error.has_value(); }
 };
 
-std::optional<stage::Phase> phase_of(std::string_view name) {
-    constexpr std::pair<std::string_view, stage::Phase> names[] = {
-        {"queued", stage::Phase::queued},           {"waiting", stage::Phase::waiting},
-        {"resolving", stage::Phase::resolving},     {"resolved", stage::Phase::resolved},
-        {"downloading", stage::Phase::downloading}, {"converting", stage::Phase::converting},
-        {"publishing", stage::Phase::publishing}};
-    for (const auto& [known, phase] : names) {
-        if (name == known) {
-            return phase;
-        }
+/// `detach`: a resolved image is enough. Progress goes to the sink.
+Ending take_event(const base::Result<std::optional<stage::Event>>& event, bool detach,
+                  const stage::StageSink& sink) {
+    if (!event) {
+        return {std::nullopt, event.error()};
     }
-    return std::nullopt;
+    if (!*event) {
+        return {};
+    }
+    if (const auto* image = std::get_if<stage::StagedImage>(&**event)) {
+        return {*image, std::nullopt};
+    }
+    if (const auto* error = std::get_if<base::Error>(&**event)) {
+        return {std::nullopt, *error};
+    }
+    const auto& progress = std::get<stage::StageProgress>(**event);
+    if (detach && progress.image) {
+        if (!progress.image->path.starts_with('/')) {
+            return {std::nullopt, stage::senseless_answer()};
+        }
+        return {progress.image, std::nullopt};
+    }
+    sink(progress);
+    return {};
 }
 
-Ending read_event(std::string_view line, bool detach, const stage::StageSink& sink) {
-    const json event = json::parse(line, nullptr, false);
-    Ending ending;
-    if (!event.is_object()) {
-        ending.error = strange().value();
-        return ending;
+std::string submit_body(const ServiceCall& call) {
+    base::json::OrderedValue body{{"reference", call.request.reference}};
+    if (!call.request.platform.empty()) {
+        body["platform"] = call.request.platform;
     }
-    const auto name = text_of(event, "event");
-    if (name == "ready" || (name == "resolved" && detach)) {
-        ending.image = image_of(event);
-        if (!ending.image->path.starts_with('/')) {
-            return Ending{std::nullopt, strange().value()};
-        }
-        return ending;
+    if (call.request.pull != stage::PullPolicy::missing) {
+        body["pull"] = stage::pull_policies.name(call.request.pull);
     }
-    if (name == "failed") {
-        ending.error = error_of(event);
-        return ending;
+    if (call.detach) {
+        body["detach"] = true;
     }
-    const auto phase = phase_of(name);
-    if (!phase) {
-        return ending; // news of a newer service
-    }
-    stage::StageProgress progress;
-    progress.phase = *phase;
-    progress.done = number_of(event, name == "queued" ? "position" : "bytes");
-    progress.total = number_of(event, "total");
-    progress.detail = text_of(event, "holder");
-    sink(progress);
-    return ending;
+    return base::json::compact(body);
 }
 
 base::Result<Ending> one_attempt(const ServiceCall& call, const stage::StageSink& sink,
                                  const std::stop_token& stop) {
     TRY_ASSIGN(auto http, UnixHttp::connect(call.socket_path, answer_timeout_ms));
     TRY(check_server(http, call.socket_path, call.store_path));
-    json body = {{"reference", call.request.reference}};
-    if (!call.request.platform.empty()) {
-        body["platform"] = call.request.platform;
-    }
-    if (call.request.pull != stage::PullPolicy::missing) {
-        body["pull"] = call.request.pull == stage::PullPolicy::always ? "always" : "never";
-    }
-    if (call.detach) {
-        body["detach"] = true;
-    }
-    const auto text = body.dump(-1, ' ', false, json::error_handler_t::replace);
+    const auto text = submit_body(call);
     TRY_ASSIGN(const auto posted, http.exchange("POST", "/v1/images", text, answer_timeout_ms));
     if (posted.api != stage::api_version) {
-        return posted.api.empty() ? strange()
+        return posted.api.empty() ? senseless()
                                   : base::Unexpected(stage::version_mismatch(stage::api_version, posted.api));
     }
-    const json job = json::parse(posted.body, nullptr, false);
-    if (!job.is_object()) {
-        return strange();
+    const auto job = base::json::parse_object(posted.body, max_answer, Code::service_protocol,
+                                              "the service's answer");
+    if (!job) {
+        return senseless();
     }
     if (posted.status >= 300) {
-        auto error = error_of(job);
-        if (error.message.empty()) {
-            return strange();
-        }
-        return Ending{std::nullopt, std::move(error)};
+        auto error = stage::read_error(*job);
+        return error ? base::Result<Ending>(Ending{std::nullopt, std::move(*error)}) : senseless();
     }
-    const auto last = job.find("last_event");
-    if (posted.status == 200 && last != job.end()) {
-        auto answered = read_event(last->dump(), call.detach, sink);
+    const auto* last = base::json::member(*job, "last_event");
+    if (posted.status == 200 && last != nullptr && last->is_object()) {
+        auto answered = take_event(stage::read_event(*last), call.detach, sink);
         if (answered.image) {
             answered.image->was_present = true; // whoever it was made for: this caller found it
         }
         return answered;
     }
+    const auto id = base::json::Reader(*job).text("id");
     Ending ending;
-    TRY(http.exchange("GET", "/v1/images/" + text_of(job, "id") + "/events", {}, silence_timeout_ms,
-                      [&](std::string_view line) {
-                          ending = read_event(line, call.detach, sink);
-                          return !ending && !stop.stop_requested();
-                      }));
+    const auto on_line = [&](std::string_view line) {
+        ending = take_event(stage::parse_event(line), call.detach, sink);
+        return !ending && !stop.stop_requested();
+    };
+    TRY_ASSIGN(const auto streamed, http.exchange("GET", "/v1/images/" + id + "/events", {},
+                                                  silence_timeout_ms, on_line));
+    if (streamed.status == not_found) {
+        return Ending{}; // the service has forgotten the work meanwhile: it is asked for again
+    }
     return ending;
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/service/job_table.hpp"
 
-#include "image/digest.hpp"
+#include "base/text.hpp"
 
 #include <algorithm>
+#include <array>
+
+#include <unistd.h>
 
 namespace slipway::prefetch::service {
 namespace {
@@ -18,64 +21,77 @@ bool is_digest_pinned(const stage::StageRequest& request) {
     return request.reference.find("@sha256:") != std::string::npos;
 }
 
+/// Whoever asks for a fresh look shares work only with others who do.
+std::string key_of(const stage::StageRequest& request) {
+    return std::string(stage::pull_policies.name(request.pull)) + '\n' + request.platform + '\n' +
+           request.reference;
+}
+
+std::string random_id() {
+    std::array<std::uint8_t, 16> bytes{};
+    // Sixteen bytes: getentropy(3) neither fails nor gives less on a system that has booted.
+    (void)!::getentropy(bytes.data(), bytes.size());
+    return base::to_hex(bytes);
+}
+
 } // namespace
 
-std::string_view state_name(JobState state) noexcept {
-    switch (state) {
-    case JobState::queued:
-        return "queued";
-    case JobState::running:
-        return "running";
-    case JobState::ready:
-        return "ready";
-    case JobState::failed:
-        return "failed";
+const std::string& Report::line() const {
+    if (line_.empty()) {
+        line_ = stage::event_line(event_);
     }
-    return "failed";
+    return line_;
 }
 
 JobTable::JobTable(TableLimits limits, StartWork start)
     : limits_(limits), start_(std::move(start)) {}
 
-std::string JobTable::job_id(const stage::StageRequest& request) {
-    // Whoever asks for a fresh look shares work only with others who do.
-    const std::string_view pull = request.pull == stage::PullPolicy::always  ? "always"
-                                  : request.pull == stage::PullPolicy::never ? "never"
-                                                                      : "missing";
-    std::string key(pull);
-    key += '\n' + request.platform + '\n' + request.reference;
-    return image::sha256_hex(key).substr(0, 32);
+bool JobTable::is_valid(const Job& job, const stage::StageRequest& request,
+                        Clock::time_point now) const {
+    const auto age = now - job.finished;
+    switch (job.state) {
+    case JobState::queued:
+    case JobState::running:
+        return true;
+    case JobState::ready:
+        return request.pull != stage::PullPolicy::always &&
+               (age < limits_.ready_ttl || is_digest_pinned(request));
+    case JobState::failed:
+        return age < limits_.failed_ttl;
+    }
+    return false;
 }
 
-base::Result<std::shared_ptr<Job>> JobTable::submit(const stage::StageRequest& request, bool detached,
-                                                    Clock::time_point now) {
-    const auto id = job_id(request);
-    if (const auto known = jobs_.find(id); known != jobs_.end()) {
-        auto& job = *known->second;
-        const auto age = now - job.finished;
-        const bool done = job.state == JobState::ready || job.state == JobState::failed;
-        const bool valid =
-            !done ||
-            (job.state == JobState::failed && age < limits_.failed_ttl) ||
-            (job.state == JobState::ready && request.pull != stage::PullPolicy::always &&
-             (age < limits_.ready_ttl || is_digest_pinned(request)));
-        if (valid && !(job.cancel.stop_requested() && !done)) {
-            join(job, request, detached, now);
-            return known->second;
-        }
-        if (!done) {
-            return base::fail(base::Code::service_busy,
-                              "the work on this image is being cancelled",
+base::Result<std::shared_ptr<Job>> JobTable::submit(const stage::StageRequest& request,
+                                                    bool detached, Clock::time_point now) {
+    auto key = key_of(request);
+    if (const auto known = by_key_.find(key); known != by_key_.end()) {
+        const auto job = known->second;
+        if (job->unfinished() && job->cancel.stop_requested()) {
+            return base::fail(base::Code::service_busy, "the work on this image is being cancelled",
                               "ask again in a moment");
         }
-        jobs_.erase(known);
+        if (is_valid(*job, request, now)) {
+            join(*job, request, detached, now);
+            return job;
+        }
+        forget(*job);
     }
-    return make(request, detached, id, now);
+    return make(request, detached, std::move(key), now);
 }
 
-/// One more asker. Work that still waits gets a place in his queue too, so that it begins when the
-/// first of its askers has his turn: nobody delays an image by asking for it behind much else.
-void JobTable::join(Job& job, const stage::StageRequest& request, bool detached, Clock::time_point now) {
+void JobTable::forget(const Job& job) {
+    const auto shared = by_key_.find(job.key);
+    if (shared != by_key_.end() && shared->second.get() == &job) {
+        by_key_.erase(shared);
+    }
+    jobs_.erase(std::string(job.id)); // a copy: the job may go with its entry
+}
+
+/// One more asker. Work that still waits gets a place in their queue too, so that it begins when the
+/// first of its askers may start it: nobody delays an image by asking for it behind much else.
+void JobTable::join(Job& job, const stage::StageRequest& request, bool detached,
+                    Clock::time_point now) {
     job.last_interest = now;
     job.detached = job.detached || detached;
     const bool is_new = job.askers.insert(request.uid).second;
@@ -83,36 +99,38 @@ void JobTable::join(Job& job, const stage::StageRequest& request, bool detached,
     if (is_new && job.state == JobState::queued &&
         (queue == queues_.end() || queue->second.size() < limits_.queued_per_user)) {
         enqueue(request.uid, job.id);
-        pump(now);
+        start_waiting(now);
     }
 }
 
 void JobTable::enqueue(uid_t uid, const std::string& id) {
     auto& queue = queues_[uid];
     if (queue.empty()) {
-        turns_.push_back(uid);
+        round_.push_back(uid);
     }
     queue.push_back(id);
 }
 
 base::Result<std::shared_ptr<Job>> JobTable::make(const stage::StageRequest& request, bool detached,
-                                                  const std::string& id, Clock::time_point now) {
+                                                  std::string key, Clock::time_point now) {
     const auto queue = queues_.find(request.uid);
     if (queue != queues_.end() && queue->second.size() >= limits_.queued_per_user) {
         return base::fail(base::Code::service_busy, "too many images of yours are waiting already",
                           "wait until some are ready");
     }
     auto job = std::make_shared<Job>();
-    job->id = id;
+    job->id = random_id();
+    job->key = key;
     job->request = request;
     job->askers.insert(request.uid);
     job->detached = detached;
     job->created = job->last_interest = now;
-    job->last_event = stage::progress_line({stage::Phase::queued, queued() + 1, 0, {}});
-    jobs_.emplace(id, job);
+    job->latest = stage::StageProgress{stage::Phase::queued, queued() + 1, 0, {}};
+    jobs_.emplace(job->id, job);
+    by_key_.emplace(std::move(key), job);
     ++queued_;
-    enqueue(request.uid, id);
-    pump(now);
+    enqueue(request.uid, job->id);
+    start_waiting(now);
     return job;
 }
 
@@ -133,11 +151,11 @@ std::vector<std::shared_ptr<Job>> JobTable::all() const {
 }
 
 void JobTable::listen(Job& job, Listener& listener) {
-    const bool done = job.state == JobState::ready || job.state == JobState::failed;
-    if (!done) {
+    const bool last = !job.unfinished();
+    if (!last) {
         job.listeners.insert(&listener);
     }
-    listener.event(job.last_event, done);
+    listener.event(Report(job.latest, last));
 }
 
 void JobTable::unlisten(Job& job, Listener& listener, Clock::time_point now) {
@@ -146,13 +164,13 @@ void JobTable::unlisten(Job& job, Listener& listener, Clock::time_point now) {
     }
 }
 
-void JobTable::tell(Job& job, const std::string& line, bool last) {
-    job.last_event = line;
+void JobTable::broadcast(Job& job, bool last) {
+    const Report report(job.latest, last);
     // A listener may go away while it is told (its connection broke): iterate over a copy.
-    const std::vector<Listener*> told(job.listeners.begin(), job.listeners.end());
-    for (auto* listener : told) {
+    const std::vector<Listener*> listeners(job.listeners.begin(), job.listeners.end());
+    for (auto* listener : listeners) {
         if (job.listeners.contains(listener)) {
-            listener->event(line, last);
+            listener->event(report);
         }
     }
     if (last) {
@@ -166,29 +184,26 @@ void JobTable::progressed(const std::string& id, const stage::StageProgress& pro
     if (!job || job->state != JobState::running) {
         return;
     }
-    auto line = stage::progress_line(progress);
-    const bool new_phase =
-        line.substr(0, line.find(',')) != job->last_event.substr(0, job->last_event.find(','));
+    const auto* before = std::get_if<stage::StageProgress>(&job->latest);
+    const bool new_phase = before == nullptr || before->phase != progress.phase;
+    job->latest = progress;
     if (new_phase || now - job->last_broadcast >= broadcast_interval(job->listeners.size())) {
         job->last_broadcast = now;
-        tell(*job, line, false);
-    } else {
-        job->last_event = std::move(line);
+        broadcast(*job, false);
     }
 }
 
-void JobTable::end(Job& job, JobState state, const std::string& line, Clock::time_point now) {
+void JobTable::end(Job& job, JobState state, stage::Event event, Clock::time_point now) {
     job.state = state;
     job.finished = now;
-    tell(job, line, true);
-    // Whoever asks for ever new images fills his own share of the memory, not all of it.
+    job.latest = std::move(event);
+    broadcast(job, true);
+    // Whoever asks for ever new images fills their own share of the memory, not all of it.
     auto& ended = ended_[job.request.uid];
     ended.push_back(job.id);
     while (ended.size() > limits_.ended_per_user) {
-        const auto oldest = jobs_.find(ended.front());
-        if (oldest != jobs_.end() && (oldest->second->state == JobState::ready ||
-                                      oldest->second->state == JobState::failed)) {
-            jobs_.erase(oldest);
+        if (const auto oldest = find(ended.front()); oldest && !oldest->unfinished()) {
+            forget(*oldest);
         }
         ended.pop_front();
     }
@@ -200,18 +215,16 @@ void JobTable::finished(const std::string& id, base::Result<stage::StagedImage> 
     if (!job || job->state != JobState::running) {
         return;
     }
-    give_back(*job);
+    release_share(*job);
     if (result) {
-        job->image = std::move(*result);
-        end(*job, JobState::ready, stage::ready_line(job->image), now);
+        end(*job, JobState::ready, std::move(*result), now);
     } else {
-        job->error = std::move(result.error());
-        end(*job, JobState::failed, stage::failed_line(job->error), now);
+        end(*job, JobState::failed, std::move(result.error()), now);
     }
-    pump(now);
+    start_waiting(now);
 }
 
-void JobTable::give_back(const Job& job) {
+void JobTable::release_share(const Job& job) {
     --running_;
     if (--running_of_[job.charged] == 0) {
         running_of_.erase(job.charged);
@@ -220,7 +233,7 @@ void JobTable::give_back(const Job& job) {
 
 void JobTable::abandoned(const std::string& id) {
     if (const auto job = find(id); job && job->state == JobState::running) {
-        give_back(*job);
+        release_share(*job);
         job->state = JobState::failed;
     }
 }
@@ -241,20 +254,20 @@ void JobTable::leave_queues(const Job& job) {
         if (queue != queues_.end() && std::erase(queue->second, job.id) != 0 &&
             queue->second.empty()) {
             queues_.erase(queue);
-            turns_.remove(uid);
+            round_.remove(uid);
         }
     }
 }
 
-/// Starts what may start: users take turns, nobody runs more than his share.
-void JobTable::pump(Clock::time_point now) {
+/// Starts what may start: round robin between users, nobody runs more than their share.
+void JobTable::start_waiting(Clock::time_point now) {
     std::size_t passed_over = 0;
-    while (passed_over < turns_.size()) {
-        const uid_t uid = turns_.front();
-        turns_.pop_front();
+    while (passed_over < round_.size()) {
+        const uid_t uid = round_.front();
+        round_.pop_front();
         auto& queue = queues_[uid];
         if (!may_start(uid)) {
-            turns_.push_back(uid);
+            round_.push_back(uid);
             ++passed_over;
             continue;
         }
@@ -263,11 +276,11 @@ void JobTable::pump(Clock::time_point now) {
         if (queue.empty()) {
             queues_.erase(uid);
         } else {
-            turns_.push_back(uid);
+            round_.push_back(uid);
         }
         passed_over = 0;
         if (!job || job->state != JobState::queued) {
-            continue; // begun already, on the turn of somebody else who asked for it
+            continue; // begun already, for somebody else who asked for it
         }
         --queued_;
         job->charged = uid;
@@ -280,21 +293,21 @@ void JobTable::pump(Clock::time_point now) {
 }
 
 void JobTable::tick(Clock::time_point now) {
-    for (auto it = jobs_.begin(); it != jobs_.end();) {
-        auto& job = *it->second;
+    std::vector<std::shared_ptr<Job>> old;
+    for (const auto& [id, entry] : jobs_) {
+        auto& job = *entry;
         const bool unwanted = job.listeners.empty() && !job.detached &&
                               now - job.last_interest > limits_.interest_ttl;
-        const bool going = job.state == JobState::queued || job.state == JobState::running;
-        if (going && !job.listeners.empty() && now - job.last_broadcast >= limits_.silence) {
+        if (job.unfinished() && !job.listeners.empty() &&
+            now - job.last_broadcast >= limits_.silence) {
             job.last_broadcast = now; // a client can tell a long wait from a dead service
-            tell(job, std::string(job.last_event), false);
+            broadcast(job, false);
         }
         switch (job.state) {
         case JobState::queued:
             if (unwanted) {
                 leave_queues(job);
-                it = jobs_.erase(it);
-                continue;
+                old.push_back(entry);
             }
             break;
         case JobState::running:
@@ -303,20 +316,20 @@ void JobTable::tick(Clock::time_point now) {
             }
             break;
         case JobState::ready:
-            // Digest-pinned answers stay a while: they cannot become wrong, only forgotten.
+            // Digest-pinned answers stay a while: what they mean cannot change.
             if (now - std::max(job.finished, job.last_interest) > std::chrono::hours(1)) {
-                it = jobs_.erase(it);
-                continue;
+                old.push_back(entry);
             }
             break;
         case JobState::failed:
             if (now - job.finished > limits_.interest_ttl) {
-                it = jobs_.erase(it);
-                continue;
+                old.push_back(entry);
             }
             break;
         }
-        ++it;
+    }
+    for (const auto& job : old) {
+        forget(*job);
     }
 }
 
@@ -325,7 +338,7 @@ void JobTable::cancel_all() {
         job->cancel.request_stop();
     }
     queues_.clear();
-    turns_.clear();
+    round_.clear();
     queued_ = 0;
 }
 

@@ -5,9 +5,11 @@
 #include "base/log.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/trusted_path.hpp"
 
 #include <csignal>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <thread>
 
@@ -16,6 +18,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <fcntl.h>
+#include <malloc.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -37,6 +41,14 @@ base::Result<Peer> peer_of(Protocol::socket& socket) {
     return Peer{credentials.uid, credentials.pid};
 }
 
+void log_failure(std::string_view what, std::string_view why) noexcept {
+    try {
+        base::log(base::LogLevel::error, fmt::format("internal: {} failed: {}", what, why));
+    } catch (...) {
+        // No memory for a line: the service goes on without it.
+    }
+}
+
 /// True when somebody answers on the socket file.
 bool is_alive(const std::string& path) {
     const base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -45,6 +57,21 @@ bool is_alive(const std::string& path) {
     std::memcpy(address.sun_path, path.c_str(), std::min(path.size() + 1, sizeof address.sun_path));
     return probe && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
                               sizeof address) == 0;
+}
+
+constexpr unsigned memory_pause_us = 100000; ///< where memory is short
+
+/// Runs `body`; whatever it throws is logged and ends here.
+template <typename Body> bool runs_well(std::string_view what, Body&& body) noexcept {
+    try {
+        body();
+        return true;
+    } catch (const std::exception& error) {
+        log_failure(what, error.what());
+    } catch (...) {
+        log_failure(what, "unknown exception");
+    }
+    return false;
 }
 
 /// How every line about a work names it: a journal is searched by any of the three.
@@ -82,7 +109,8 @@ struct Server::Impl {
     bool own_socket_file = false;
     net::io_context io{1};
     net::thread_pool workers;
-    net::thread_pool disk{1}; ///< short looks at the store, one after the other
+    net::thread_pool looks{1}; ///< looks for one image in the store, which answers wait for
+    net::thread_pool disk{1};  ///< listings and changes of the store, and the rest that may take long
     Protocol::acceptor acceptor{io};
     net::steady_timer timer{io};
     net::signal_set signals{io};
@@ -91,24 +119,53 @@ struct Server::Impl {
     Impl(ServerOptions given, store::Store opened, stage::StageFunction stage_function)
         : options(std::move(given)), store(std::move(opened)), stage(std::move(stage_function)),
           table(options.table, [this](std::shared_ptr<Job> job) { work(std::move(job)); }),
-          api(table, metrics, store, ::geteuid(),
-              [this](Api::DiskWork task) { on_disk(std::move(task)); }),
+          api(table, metrics, store, ::geteuid(), off_thread(looks), off_thread(disk)),
           workers(options.table.workers + options.table.reserve) {}
 
-    /// One image on one worker thread; what happens is told to the table on the control thread.
+    /// Hands something to the control thread that must not get lost: where memory is short the calling
+    /// worker waits until there is some.
+    template <typename Task> void surely_post(Task task) noexcept {
+        while (!runs_well("handing on a result", [&] { net::post(io, task); })) {
+            ::usleep(memory_pause_us);
+        }
+    }
+
+    OffThread off_thread(net::thread_pool& pool) {
+        return [this, &pool](std::function<void()> work, std::function<void(bool)> then) {
+            net::post(pool, [this, work = std::move(work), then = std::move(then)] {
+                const bool done = runs_well("work on the store", work);
+                surely_post([then, done] { then(done); });
+            });
+        };
+    }
+
     void work(std::shared_ptr<Job> job) {
-        base::log(base::LogLevel::info, "staging begins: " + who_and_what(job->id, job->request));
-        net::post(workers, [this, id = job->id, request = job->request, stop = job->cancel.get_token()] {
-            const auto sink = [this, id](const stage::StageProgress& progress) {
-                net::post(io, [this, id, progress] {
-                    table.progressed(id, progress, Clock::now());
+        // The table counts it as running: it must begin, or nobody would ever end it.
+        while (!runs_well("beginning work", [&] { begin(*job); })) {
+            ::usleep(memory_pause_us);
+        }
+    }
+
+    /// One image on one worker thread; what happens is reported to the table on the control thread.
+    void begin(const Job& job) {
+        auto result = std::make_shared<base::Result<stage::StagedImage>>(
+            base::fail(base::Code::internal, "the service could not work on this image",
+                       "try again; if it stays so, tell your site"));
+        base::log(base::LogLevel::info, "staging begins: " + who_and_what(job.id, job.request));
+        net::post(workers, [this, result = std::move(result), id = job.id, request = job.request,
+                            stop = job.cancel.get_token()] {
+            // The engine may call it from threads of its own: nothing is thrown there, and a report
+            // that finds no memory is only one report less.
+            const auto sink = [this, &id](const stage::StageProgress& progress) {
+                (void)runs_well("reporting progress", [&] {
+                    net::post(io, [this, id, progress] {
+                        table.progressed(id, progress, Clock::now());
+                    });
                 });
             };
-            auto result = stage(request, sink, stop);
-            log_outcome(id, request, result);
-            net::post(io, [this, id, result = std::move(result)]() mutable {
-                done(id, std::move(result));
-            });
+            (void)runs_well("staging", [&] { *result = stage(request, sink, stop); });
+            (void)runs_well("logging", [&] { log_outcome(id, request, *result); });
+            surely_post([this, id, result] { done(id, std::move(*result)); });
         });
     }
 
@@ -125,17 +182,19 @@ struct Server::Impl {
         } else {
             table.finished(id, std::move(result), Clock::now());
         }
-        if (stopping && table.running() == 0) {
+        if (table.running() != 0) {
+            return;
+        }
+        if (stopping) {
             io.stop();
+        } else {
+            give_memory_back();
         }
     }
 
-    void on_disk(Api::DiskWork task) {
-        net::post(disk, [this, task = std::move(task)] {
-            if (auto back = task()) {
-                net::post(io, std::move(back));
-            }
-        });
+    /// What conversions and answers needed goes back to the system when nothing is going on.
+    void give_memory_back() {
+        net::post(disk, [] { ::malloc_trim(0); });
     }
 
     void accept() {
@@ -144,7 +203,7 @@ struct Server::Impl {
                 return;
             }
             if (!error) {
-                welcome(std::move(socket));
+                (void)runs_well("a connection", [&] { admit(std::move(socket)); });
                 accept();
                 return;
             }
@@ -155,7 +214,7 @@ struct Server::Impl {
         });
     }
 
-    void welcome(Protocol::socket socket) {
+    void admit(Protocol::socket socket) {
         const auto peer = peer_of(socket);
         if (!peer) {
             return;
@@ -163,7 +222,7 @@ struct Server::Impl {
         auto& mine = connections_of[peer->uid];
         const auto free = options.max_connections - std::min(connections, options.max_connections);
         if (free == 0 || (peer->uid != 0 && mine >= options.share_of_free * free)) {
-            return turn_away(socket, peer->uid, mine);
+            return refuse_connection(socket, peer->uid, mine);
         }
         ++mine;
         ++connections;
@@ -178,7 +237,7 @@ struct Server::Impl {
                       });
     }
 
-    void turn_away(Protocol::socket& socket, uid_t uid, std::size_t mine) {
+    void refuse_connection(Protocol::socket& socket, uid_t uid, std::size_t mine) {
         static const auto answer = [] {
             const auto body = error_response({base::Code::service_busy, 0,
                                               "too many connections to the service are open",
@@ -202,11 +261,12 @@ struct Server::Impl {
         timer.expires_after(std::chrono::seconds(1));
         timer.async_wait([this](error_code error) {
             if (!error) {
+                tick(); // first, so that an exception below ends nothing else
                 table.tick(Clock::now());
+                api.tick(Clock::now());
                 if (every_second) {
                     every_second();
                 }
-                tick();
             }
         });
     }
@@ -245,7 +305,10 @@ base::Result<void> Server::listen(int inherited_fd) {
                               "the socket path " + base::in_quotes(path) + " is too long",
                               "a Unix socket's path has at most 107 characters");
         }
-        TRY(base::make_directories(std::string(base::dir_name(path)), 0755));
+        const std::string directory(base::dir_name(path));
+        TRY(base::make_directories(directory, 0755));
+        TRY(base::open_trusted(directory, O_PATH | O_DIRECTORY, ::geteuid(),
+                               base::Code::config_insecure));
         if (is_alive(path)) {
             return base::fail(base::Code::service_busy,
                               "another service answers on " + base::in_quotes(path),
@@ -283,9 +346,12 @@ void Server::run(const std::function<void()>& started, const std::function<void(
     impl.accept();
     impl.tick();
     net::post(impl.io, started);
-    impl.io.run();
+    // A handler that throws has ended its own connection; the loop goes on.
+    while (!runs_well("a request", [&impl] { impl.io.run(); })) {
+    }
     impl.table.cancel_all();
     impl.workers.join();
+    impl.looks.join();
     impl.disk.join();
     if (impl.own_socket_file) {
         ::unlink(impl.options.socket_path.c_str());

@@ -19,13 +19,15 @@ struct ServerOptions {
     SessionLimits session;
     std::size_t max_connections = 16000; ///< more are told Code::service_busy and closed
     /// One user (root apart) may hold as many times what is still free for others: three of four
-    /// connections when he is alone, and however many users take all they can, one more gets in.
+    /// connections when alone, and however many users take all they can, one more gets in.
     std::size_t share_of_free = 3;
     std::chrono::seconds drain{20}; ///< how long a stopping service waits for its workers
 };
 
 /// The service without its process: listens, shares work, stops. run() blocks until stop() (from
 /// any thread or a signal handler of the io_context) and returns when every worker has ended.
+/// What fails with an exception (memory or threads that cannot be had) ends one request or one piece
+/// of work, never the service.
 class Server {
   public:
     Server(ServerOptions options, store::Store store, stage::StageFunction stage);
@@ -33,7 +35,8 @@ class Server {
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    /// Binds the socket: the directory must be ours; a dead socket file is replaced, a live one is
+    /// Binds the socket. Nobody but root and this process's user may be able to write to its directory
+    /// or to one above it (Code::config_insecure). A dead socket file is replaced, a live one is
     /// Code::service_busy. `inherited_fd` >= 0: a listening socket from systemd instead.
     base::Result<void> listen(int inherited_fd = -1);
     /// `started` is called on the control thread once requests are answered; `every_second` keeps a

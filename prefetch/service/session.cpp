@@ -135,14 +135,15 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
         stop_listening();
     }
 
-    void event(const std::string& line, bool last) override {
+    void event(const Report& report) override {
         if (unsent_.size() > limits_.unsent_bytes) {
             close();
             stop_listening();
             return;
         }
+        const auto& line = report.line();
         unsent_ += fmt::format("{:x}\r\n{}\n\r\n", line.size() + 1, line);
-        if (last) {
+        if (report.last()) {
             unsent_ += "0\r\n\r\n";
             last_queued_ = true;
         }

@@ -16,4 +16,7 @@ inline constexpr std::string_view api_version = "1";
 /// Code::service_protocol, whose hint says which of the two has to be updated.
 base::Error version_mismatch(std::string_view client, std::string_view service);
 
+/// Code::service_protocol for an answer that is none of this interface.
+base::Error senseless_answer();
+
 } // namespace slipway::prefetch::stage

@@ -4,7 +4,8 @@
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "prefetch/stage/event_lines.hpp"
+#include "prefetch/stage/events.hpp"
+#include "prefetch/stage/phases.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,26 +15,6 @@
 
 namespace slipway::prefetch::stage {
 namespace {
-
-std::string_view phase_name(Phase phase) {
-    switch (phase) {
-    case Phase::queued:
-        return "queued";
-    case Phase::waiting:
-        return "waiting";
-    case Phase::resolving:
-        return "resolving";
-    case Phase::resolved:
-        return "resolved";
-    case Phase::downloading:
-        return "downloading";
-    case Phase::converting:
-        return "converting";
-    case Phase::publishing:
-        return "publishing";
-    }
-    return "working";
-}
 
 std::size_t terminal_width(int fd) {
     winsize size{};
@@ -58,30 +39,27 @@ std::string seconds_text(double seconds) {
 }
 
 std::string progress_text(const StageProgress& progress, double seconds_in_phase) {
-    switch (progress.phase) {
-    case Phase::queued:
-        return progress.done > 1 ? fmt::format("queued, place {}", progress.done) : "queued";
-    case Phase::waiting:
-        return "waiting for " + base::printable(progress.detail);
-    case Phase::resolving:
-        return "asking for the image";
-    case Phase::resolved:
-        return progress.image ? "resolved to " + base::printable(progress.image->digest)
-                              : "resolved";
-    case Phase::publishing:
-        return "publishing";
-    case Phase::downloading:
-    case Phase::converting:
-        break;
+    const auto& row = row_of(progress.phase);
+    std::string text(row.text);
+    if (!row.detail_key.empty()) {
+        return text + base::printable(progress.detail);
     }
-    std::string text(phase_name(progress.phase));
+    if (progress.phase == Phase::queued && progress.done > 1) {
+        return text + fmt::format(", place {}", progress.done);
+    }
+    if (progress.image) {
+        return text + " to " + base::printable(progress.image->digest);
+    }
+    if (row.total_key.empty()) {
+        return text;
+    }
     text += " " + base::size_text(progress.done);
     if (progress.total == 0) {
         return text;
     }
     const auto done = std::min(progress.done, progress.total);
     text += fmt::format(" of {} ({} %)", base::size_text(progress.total),
-                        progress.total == 0 ? 100 : done * 100 / progress.total);
+                        done * 100 / progress.total);
     // The first moments say nothing about the rest.
     if (seconds_in_phase > 1.5 && done > 0 && done < progress.total) {
         const double left = seconds_in_phase * static_cast<double>(progress.total - done) /
@@ -139,7 +117,7 @@ void ProgressPrinter::show(const StageProgress& progress) {
         write("slipway: " + name_ + ": " + text + "\n");
         break;
     case ProgressStyle::json:
-        write(progress_line(progress) + "\n");
+        write(event_line(progress) + "\n");
         break;
     case ProgressStyle::quiet:
         break;
@@ -150,7 +128,7 @@ void ProgressPrinter::done(const StagedImage& image) {
     clear();
     const std::lock_guard lock(mutex_);
     if (style_ == ProgressStyle::json) {
-        write(ready_line(image) + "\n");
+        write(event_line(image) + "\n");
     }
     // What was there already is not worth a line.
     if ((style_ == ProgressStyle::terminal || style_ == ProgressStyle::lines) && !image.was_present) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/enum_table.hpp"
 #include "base/result.hpp"
 
 #include <cstdint>
@@ -20,6 +21,13 @@ enum class PullPolicy {
     never,   ///< only what is there; Code::not_staged otherwise
 };
 
+/// As options, requests and help spell them.
+inline constexpr base::EnumTable pull_policies = std::array{
+    base::EnumRow{PullPolicy::missing, "missing"},
+    base::EnumRow{PullPolicy::always, "always"},
+    base::EnumRow{PullPolicy::never, "never"},
+};
+
 struct StageRequest {
     std::string reference; ///< as the user wrote it: any form that image::parse_uri knows
     std::string platform;  ///< "linux/amd64"; empty: this machine's
@@ -36,6 +44,7 @@ struct StagedImage {
     bool was_present = false; ///< nothing had to be fetched or converted
 };
 
+/// What is said about each: phases.hpp.
 enum class Phase { queued, waiting, resolving, resolved, downloading, converting, publishing };
 
 struct StageProgress {

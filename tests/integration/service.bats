@@ -150,6 +150,44 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     [ "$(jq ".images[] | select(.image == \"$image\") | .pinned" <<<"$output")" = true ]
 }
 
+# The id of the staged image of a reference.
+image_of() { api http://localhost/v1/images | jq -re "[.images[] | select(.reference == \"$1\")][0].image"; }
+
+@test "an image that was removed, however it went, is staged again for the next job" {
+    local image pinned how before
+    run -0 alice srun --container-image="$BUSYBOX" true
+    image=$(image_of "$BUSYBOX")
+    pinned=$BUSYBOX@$(api http://localhost/v1/images | jq -re ".images[] | select(.image == \"$image\") | .digest")
+    run -0 alice srun --container-image="$pinned" true
+    for how in service command file; do
+        before=$(staged)
+        case $how in
+        service) run -0 api -X DELETE "http://localhost/v1/images/$image?force=1" ;;
+        command) run -0 runuser -u daemon -- "$SLIPWAY_BUILD/bin/slipway" images rm --force "$image" \
+            --config "$CLUSTER_DIR/etc/slipway.yaml" ;;
+        file) rm "$CLUSTER_DIR/store/images/$image.sif" ;;
+        esac
+        [ ! -e "$CLUSTER_DIR/store/images/$image.sif" ]
+        run -0 api http://localhost/v1/images
+        [ "$(jq "[.work[] | select(.last_event.image == \"$image\")] | length" <<<"$output")" -eq 0 ]
+        run -0 alice srun --container-image="$pinned" echo "again after $how"
+        expect_lines 1 "^again after $how\$"
+        run -0 bob srun --container-image="$BUSYBOX" true
+        [ "$(staged)" -eq $((before + 1)) ]
+        [ -e "$CLUSTER_DIR/store/images/$image.sif" ]
+    done
+}
+
+@test "a parameter of DELETE means what it says" {
+    local image
+    image=$(image_of "$BUSYBOX") # granted to those who used it
+    run -0 api -o /dev/null -w '%{http_code}' -X DELETE "http://localhost/v1/images/$image?farce=1"
+    [ "$output" = 400 ]
+    run -0 api -X DELETE "http://localhost/v1/images/$image?force=0"
+    expect_output 'may be in use'
+    [ -e "$CLUSTER_DIR/store/images/$image.sif" ]
+}
+
 @test "bad requests are refused and others are not disturbed" {
     run api -X POST -d '{"reference":"x","uid":0}' http://localhost/v1/images
     expect_output 'service-protocol'

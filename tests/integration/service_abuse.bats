@@ -173,6 +173,8 @@ told_and_nothing_ran() {
     wait_for 20 began || rc=1
     run abuse "$BOB" work_of
     [[ $status -eq 0 && $output != *busybox:mine* ]] || rc=2
+    run abuse "$BOB" guess "$reference" "$(began | jq -r .id)"
+    [ "$status" -eq 0 ] || rc=6
     run abuse "$ALICE" work_of
     [[ $status -eq 0 && $output == *busybox:mine* ]] || rc=3
     run abuse "$BOB" cancel "$reference"

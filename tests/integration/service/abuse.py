@@ -5,6 +5,7 @@
 Ends with 0 when the service answered as it must, else says what it did instead. Says "holding" on a
 line of its own when an attack that lasts is at its height, and goes on until it is killed.
 """
+import hashlib
 import json
 import resource
 import select
@@ -199,7 +200,7 @@ def unknown(path):
                    "/v1/images/\xff\xfe/events", "/v1/images//events", "/v1", "/", "//", "/v2/images", "*"):
         must_answer(path, target[:60], get(target), 404, 400)
     for method in ("PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"):
-        must_answer(path, method, get("/v1/images", method), 404, 400)
+        must_answer(path, method, get("/v1/images", method), 405, 400)
 
 
 # ---- identity ----
@@ -225,7 +226,7 @@ def cancel(path, reference):
     for method in ("DELETE", "POST", "PUT"):
         for action in ("", "/cancel", "/events", "?force"):
             got = ask(path, get("/v1/images/" + job + action, method))
-            must(status(got) in (400, 403, 404), "%s %s: %r" % (method, action, got[:200]))
+            must(status(got) in (400, 403, 404, 405), "%s %s: %r" % (method, action, got[:200]))
     for _ in range(50):
         with connect(path) as peer:
             peer.sendall(get("/v1/images/" + job + "/events"))
@@ -236,6 +237,20 @@ def work_of(path):
     """References of the work that the service shows to whoever asks."""
     for job in body_of(ask(path, get("/v1/images")))["work"]:
         print(job["reference"])
+
+
+def guess(path, reference, known):
+    """What somebody else asked for: by ids made from its name, and by its real id, are the answers
+    those of work that never was?"""
+    never = "f" * 32
+    ids = [known] + [hashlib.sha256((pull + "\n\n" + reference).encode()).hexdigest()[:32]
+                     for pull in ("missing", "always", "never")]
+    for job in ids:
+        for tail in ("", "/events"):
+            got = ask(path, get("/v1/images/" + job + tail))
+            expected = ask(path, get("/v1/images/" + never + tail))
+            must(status(got) == 404 and got.replace(job.encode(), never.encode()) == expected,
+                 "%s%s: %r" % (job, tail, got[:300]))
 
 
 # ---- number ----

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/service/api.hpp"
 
+#include "base/temp_dir.hpp"
+#include "image/digest.hpp"
+
 #include <catch2/catch.hpp>
 
 using namespace slipway;
@@ -45,6 +48,67 @@ TEST_CASE("errors have the status that fits") {
     CHECK(error_response({base::Code::internal, 0, "m", "h"}).status == 500);
     CHECK(error_response({base::Code::not_staged, 0, "m", "h"}).body ==
           "{\"code\":\"not-staged\",\"message\":\"m\",\"hint\":\"h\"}\n");
+}
+
+TEST_CASE("only who asked for work sees it; to others it never was") {
+    auto dir = base::TempDir::create("slipway-api-");
+    auto opened = store::Store::open({.path = dir->path() + "/store"});
+    REQUIRE(opened);
+    const auto at_once = [](const std::function<void()>& work, const std::function<void(bool)>& then) {
+        work();
+        then(true);
+    };
+    JobTable table({}, [](const std::shared_ptr<Job>&) {});
+    Metrics metrics;
+    Api api(table, metrics, *opened, 900, at_once, at_once);
+    const auto ask = [&](uid_t uid, const std::string& method, const std::string& target,
+                         const std::string& body = {}) {
+        ApiResponse answer;
+        api.handle({method, target, {}, body, {uid, 1}},
+                   [&](ApiResponse response) { answer = std::move(response); });
+        return answer;
+    };
+    REQUIRE(ask(1000, "POST", "/v1/images", R"({"reference":"docker://x/private:1"})").status == 202);
+    const auto id = table.all().front()->id;
+    const std::string never(id.size(), '0');
+    for (const auto* tail : {"", "/events"}) {
+        CHECK(ask(1000, "GET", "/v1/images/" + id + tail).status == 200);
+        CHECK(ask(0, "GET", "/v1/images/" + id + tail).status == 200);
+        CHECK(ask(900, "GET", "/v1/images/" + id + tail).status == 200);
+        auto foreign = ask(1001, "GET", "/v1/images/" + id + tail);
+        const auto unknown = ask(1001, "GET", "/v1/images/" + never + tail);
+        CHECK(foreign.status == 404);
+        CHECK(foreign.stream == nullptr);
+        foreign.body.replace(foreign.body.find(id), id.size(), never);
+        CHECK(foreign.body == unknown.body);
+    }
+    CHECK(ask(1001, "GET", "/v1/images").body.find("private") == std::string::npos);
+    CHECK(ask(1000, "GET", "/v1/images").body.find("private") != std::string::npos);
+}
+
+TEST_CASE("every route answers, and changes are for the administrator") {
+    auto dir = base::TempDir::create("slipway-api-");
+    auto opened = store::Store::open({.path = dir->path() + "/store"});
+    REQUIRE(opened);
+    const auto at_once = [](const std::function<void()>& work, const std::function<void(bool)>& then) {
+        work();
+        then(true);
+    };
+    JobTable table({}, [](const std::shared_ptr<Job>&) {});
+    Metrics metrics;
+    Api api(table, metrics, *opened, 900, at_once, at_once);
+    for (const auto& route : Api::routes()) {
+        CAPTURE(route.method, route.pattern);
+        std::string target(route.pattern);
+        if (const auto at = target.find("{id}"); at != std::string::npos) {
+            target.replace(at, 4, image::sha256_hex("nothing"));
+        }
+        unsigned status = 0;
+        api.handle({std::string(route.method), target, {}, {}, {1000, 1}},
+                   [&](const ApiResponse& response) { status = response.status; });
+        CHECK(status != 0);
+        CHECK((status == 403) == (route.access == Api::Access::admin));
+    }
 }
 
 TEST_CASE("metrics are Prometheus text") {

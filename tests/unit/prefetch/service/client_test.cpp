@@ -31,7 +31,7 @@ TEST_CASE("the client gets an image, sees progress, and is answered at once the 
     const auto sink = [&](const StageProgress& progress) { phases.push_back(progress.phase); };
     const auto image = client::stage_through_service(call_for(service.socket_path, "a"), sink, never);
     REQUIRE(image);
-    CHECK(image->path == "/store/a");
+    CHECK(image->path == service.image_path("a"));
     CHECK(image->digest == "sha256:0");
     const auto again = client::stage_through_service(call_for(service.socket_path, "a"), sink, never);
     REQUIRE(again);
@@ -96,7 +96,7 @@ TEST_CASE("a service that restarts in the middle is a pause") {
     Running second({}, socket);
     const auto image = answer.get();
     REQUIRE(image);
-    CHECK(image->path == "/store/a");
+    CHECK(image->path == second.image_path("a"));
     CHECK(second.calls == 1);
 }
 
@@ -109,4 +109,15 @@ TEST_CASE("progress reads well") {
           "waiting for node1 pid\\x1b 7");
     CHECK(seconds_text(65) == "1 m 05 s");
     CHECK(seconds_text(7300) == "2 h 01 m");
+}
+
+TEST_CASE("an image that goes between two asks is staged again for the client") {
+    Running service;
+    const auto call = call_for(service.socket_path, "a");
+    REQUIRE(client::stage_through_service(call, [](auto&&) {}, never));
+    REQUIRE(::unlink(service.image_path("a").c_str()) == 0);
+    const auto again = client::stage_through_service(call, [](auto&&) {}, never);
+    REQUIRE(again);
+    CHECK(service.calls == 2);
+    CHECK(::access(again->path.c_str(), F_OK) == 0);
 }

@@ -10,12 +10,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Ear : Listener {
+struct Recorder : Listener {
     std::vector<std::string> lines;
     bool ended = false;
-    void event(const std::string& line, bool last) override {
-        lines.push_back(line);
-        ended = ended || last;
+    void event(const Report& report) override {
+        lines.push_back(report.line());
+        ended = ended || report.last();
     }
 };
 
@@ -35,6 +35,15 @@ struct Bench {
         request.uid = uid;
         return request;
     }
+    /// The id of the work on an image; ids are random.
+    static std::string id_of(const JobTable& table, const std::string& reference) {
+        for (const auto& job : table.all()) {
+            if (job->request.reference == reference) {
+                return job->id;
+            }
+        }
+        return {};
+    }
     static base::Result<StagedImage> image() {
         StagedImage staged;
         staged.path = "/store/x.sif";
@@ -48,7 +57,7 @@ struct Bench {
 TEST_CASE("requests for one image share one piece of work") {
     Bench bench;
     auto table = bench.make();
-    Ear first, second;
+    Recorder first, second;
     auto one = table.submit(Bench::want("a"), false, bench.now);
     auto two = table.submit(Bench::want("a", 1001), false, bench.now);
     REQUIRE(one);
@@ -74,9 +83,10 @@ TEST_CASE("other platforms and a fresh look are other work") {
     arm.platform = "linux/arm64";
     auto fresh = plain;
     fresh.pull = PullPolicy::always;
-    CHECK(JobTable::job_id(plain) != JobTable::job_id(arm));
-    CHECK(JobTable::job_id(plain) != JobTable::job_id(fresh));
-    CHECK(JobTable::job_id(plain).size() == 32);
+    const auto first = *table.submit(plain, false, bench.now);
+    CHECK(*table.submit(arm, false, bench.now) != first);
+    CHECK(*table.submit(fresh, false, bench.now) != first);
+    CHECK(*table.submit(plain, false, bench.now) == first);
 }
 
 TEST_CASE("a late listener hears how it stands, then the rest") {
@@ -84,7 +94,7 @@ TEST_CASE("a late listener hears how it stands, then the rest") {
     auto table = bench.make();
     auto job = table.submit(Bench::want("a"), false, bench.now);
     table.progressed((*job)->id, {Phase::converting, 1, 2, {}}, bench.now);
-    Ear late;
+    Recorder late;
     table.listen(**job, late);
     CHECK(late.lines == std::vector<std::string>{R"({"event":"converting","bytes":1,"total":2})"});
     table.finished((*job)->id, base::fail(base::Code::source_not_found, "no such tag", "look"),
@@ -92,12 +102,12 @@ TEST_CASE("a late listener hears how it stands, then the rest") {
     CHECK(late.ended);
     CHECK(late.lines.back() ==
           R"({"event":"failed","code":"source-not-found","message":"no such tag","hint":"look"})");
-    Ear later;
+    Recorder later;
     table.listen(**job, later);
     CHECK(later.ended);
 }
 
-TEST_CASE("users take turns, and nobody takes more than his share") {
+TEST_CASE("users are served in turn, and nobody gets more than their share") {
     Bench bench;
     bench.limits.workers = 3;
     bench.limits.per_user = 2;
@@ -110,10 +120,10 @@ TEST_CASE("users take turns, and nobody takes more than his share") {
     }
     REQUIRE(table.submit(Bench::want("c1", 3), false, bench.now));
     CHECK(bench.started == std::vector<std::string>{"a1", "a2", "b1"});
-    table.finished(JobTable::job_id(Bench::want("b1")), Bench::image(), bench.now);
-    table.finished(JobTable::job_id(Bench::want("a1")), Bench::image(), bench.now);
-    table.finished(JobTable::job_id(Bench::want("a2")), Bench::image(), bench.now);
-    table.finished(JobTable::job_id(Bench::want("a3")), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "b1"), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "a1"), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "a2"), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "a3"), Bench::image(), bench.now);
     CHECK(bench.started.size() == 7);
     // c had waited less than a's and b's next ones, but is served before a's fourth.
     const auto at = [&](const char* name) {
@@ -163,7 +173,7 @@ TEST_CASE("work that nobody waits for is cancelled, detached work is not") {
     auto left = *table.submit(Bench::want("left"), false, bench.now);
     auto queued = *table.submit(Bench::want("queued"), false, bench.now);
     auto batch = *table.submit(Bench::want("batch"), true, bench.now);
-    Ear ear;
+    Recorder ear;
     table.listen(*wanted, ear);
     table.tick(bench.now + 29s);
     CHECK_FALSE(left->cancel.stop_requested());
@@ -185,7 +195,7 @@ TEST_CASE("progress is told at a bearable rate, a new phase at once") {
     Bench bench;
     auto table = bench.make();
     auto job = *table.submit(Bench::want("a"), false, bench.now);
-    Ear ear;
+    Recorder ear;
     table.listen(*job, ear);
     for (std::uint64_t i = 0; i < 1000; ++i) {
         table.progressed(job->id, {Phase::downloading, i, 1000, {}}, bench.now + i * 1ms);
@@ -206,7 +216,7 @@ TEST_CASE("slow work of one user keeps nobody else waiting") {
     REQUIRE(table.submit(Bench::want("quick", 2), false, bench.now));
     REQUIRE(table.submit(Bench::want("another", 2), false, bench.now));
     CHECK(bench.started == std::vector<std::string>{"slow1", "slow2", "quick"});
-    table.finished(JobTable::job_id(Bench::want("quick")), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "quick"), Bench::image(), bench.now);
     CHECK(bench.started.back() == "another");
 }
 
@@ -223,9 +233,9 @@ TEST_CASE("an image is not delayed by those who ask for it behind much else") {
     CHECK((*joined)->charged == 2);
     CHECK(table.queued() == 1);
     table.finished((*joined)->id, Bench::image(), bench.now);
-    table.finished(JobTable::job_id(Bench::want("slow1")), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "slow1"), Bench::image(), bench.now);
     CHECK(bench.started == std::vector<std::string>{"slow1", "wanted", "slow2"});
-    table.finished(JobTable::job_id(Bench::want("slow2")), Bench::image(), bench.now);
+    table.finished(Bench::id_of(table, "slow2"), Bench::image(), bench.now);
     CHECK(table.running() == 0);
     CHECK(table.queued() == 0);
     CHECK(bench.started.size() == 3); // "wanted" does not run again for its first asker
@@ -243,8 +253,8 @@ TEST_CASE("what is remembered of one user's ended work is bounded") {
     }
     CHECK(table.all().size() == 4);
     CHECK(table.find((*other)->id));
-    CHECK_FALSE(table.find(JobTable::job_id(Bench::want("2"))));
-    CHECK(table.find(JobTable::job_id(Bench::want("3"))));
+    CHECK_FALSE(table.find(Bench::id_of(table, "2")));
+    CHECK(table.find(Bench::id_of(table, "3")));
 }
 
 TEST_CASE("listeners hear from time to time that their work still waits") {
@@ -253,11 +263,37 @@ TEST_CASE("listeners hear from time to time that their work still waits") {
     auto table = bench.make();
     REQUIRE(table.submit(Bench::want("slow"), true, bench.now));
     const auto job = table.submit(Bench::want("waits"), false, bench.now);
-    Ear ear;
+    Recorder ear;
     table.listen(**job, ear);
     table.tick(bench.now + 31s);
     table.tick(bench.now + 32s);
     table.tick(bench.now + 62s);
     CHECK(ear.lines == std::vector<std::string>(3, ear.lines.front()));
     CHECK_FALSE(ear.ended);
+}
+
+TEST_CASE("what was removed is forgotten and is new work for the next who asks") {
+    Bench bench;
+    auto table = bench.make();
+    const auto first = *table.submit(Bench::want("a@sha256:1"), false, bench.now);
+    table.finished(first->id, Bench::image(), bench.now);
+    CHECK(*table.submit(Bench::want("a@sha256:1"), false, bench.now) == first);
+    table.forget(*first);
+    CHECK_FALSE(table.find(first->id));
+    const auto second = *table.submit(Bench::want("a@sha256:1"), false, bench.now);
+    CHECK(second != first);
+    CHECK(second->id != first->id);
+    table.forget(*first); // once more: the new work is not touched
+    CHECK(table.find(second->id) == second);
+    CHECK(*table.submit(Bench::want("a@sha256:1"), false, bench.now) == second);
+}
+
+TEST_CASE("ids of work say nothing about what was asked for") {
+    Bench bench;
+    auto table = bench.make();
+    auto other = bench.make();
+    const auto one = *table.submit(Bench::want("a"), false, bench.now);
+    const auto two = *other.submit(Bench::want("a"), false, bench.now);
+    CHECK(one->id.size() == 32);
+    CHECK(one->id != two->id);
 }

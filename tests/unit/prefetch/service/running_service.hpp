@@ -4,11 +4,14 @@
 #include "prefetch/service/server.hpp"
 
 #include "base/temp_dir.hpp"
+#include "image/digest.hpp"
 
 #include <atomic>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -23,7 +26,8 @@ using namespace slipway::prefetch::stage;
 using namespace slipway::prefetch::service;
 
 /// The service on a real socket, with a staging function that the test controls: it counts calls,
-/// waits for `open_gate`, and fails for the reference "missing".
+/// waits for `open_gate`, puts a file into the store, fails for the reference "missing" and throws
+/// for "no-memory".
 struct Running {
     base::TempDir dir;
     std::string socket_path;
@@ -55,9 +59,14 @@ struct Running {
                 if (request.reference == "missing") {
                     return base::fail(base::Code::source_not_found, "no such image", "check it");
                 }
+                if (request.reference == "no-memory") {
+                    throw std::bad_alloc();
+                }
                 StagedImage image;
-                image.path = "/store/" + request.reference;
+                image.id = image::sha256_hex(request.reference);
+                image.path = image_path(request.reference);
                 image.digest = "sha256:0";
+                std::ofstream(image.path) << "SIF";
                 return image;
             });
         REQUIRE(server->listen());
@@ -68,6 +77,10 @@ struct Running {
     ~Running() {
         server->stop(); // ends work behind a closed gate by its stop token, as a real stop does
         thread.join();
+    }
+
+    [[nodiscard]] std::string image_path(const std::string& reference) const {
+        return dir.path() + "/store/images/" + image::sha256_hex(reference) + ".sif";
     }
 
     base::UniqueFd connect() const {

@@ -2,6 +2,8 @@
 // The service over its real socket.
 #include "running_service.hpp"
 
+#include <sys/stat.h>
+
 using namespace slipway;
 using namespace slipway::test;
 using namespace std::chrono_literals;
@@ -17,7 +19,7 @@ TEST_CASE("an image is asked for, followed and answered from memory afterwards")
     CHECK(begun.find("Transfer-Encoding: chunked") != std::string::npos);
     service.open_gate = true;
     const auto rest = Running::talk(fd.get(), "");
-    CHECK(rest.find(R"("event":"ready","path":"/store/a")") != std::string::npos);
+    CHECK(rest.find(R"("event":"ready","path":")" + service.image_path("a")) != std::string::npos);
     CHECK(rest.ends_with("0\r\n\r\n"));
     const auto again = service.ask(Running::post(R"({"reference":"a"})"));
     CHECK(again.starts_with("HTTP/1.1 200"));
@@ -137,4 +139,75 @@ TEST_CASE("a second service on a live socket is refused, a dead socket file is r
         CHECK(service.ask(Running::get("/healthz")).find("ok") != std::string::npos);
     }
     CHECK(::access(path.c_str(), F_OK) != 0);
+}
+
+TEST_CASE("an image that was removed is staged again, however it went and whoever asks") {
+    Running service;
+    const auto body = Running::post(R"({"reference":"docker://x/a@sha256:1"})");
+    const auto path = service.image_path("docker://x/a@sha256:1");
+    (void)service.ask(Running::get("/v1/images/" + id_in(service.ask(body)) + "/events"));
+    const auto remembered = service.ask(body);
+    REQUIRE(remembered.starts_with("HTTP/1.1 200"));
+    REQUIRE(::unlink(path.c_str()) == 0);
+    // Neither the work, nor its events, nor the listing name what is not there.
+    CHECK(service.ask(Running::get("/v1/images/" + id_in(remembered))).starts_with("HTTP/1.1 404"));
+    REQUIRE(service.ask(body).starts_with("HTTP/1.1 202"));
+    (void)service.ask(Running::get("/v1/images/" + id_in(service.ask(body)) + "/events"));
+    CHECK(service.calls == 2);
+    const auto again = service.ask(body);
+    REQUIRE(again.starts_with("HTTP/1.1 200"));
+    CHECK(::access(path.c_str(), F_OK) == 0);
+    REQUIRE(::unlink(path.c_str()) == 0);
+    CHECK(service.ask(Running::get("/v1/images")).find("\"state\":\"ready\"") == std::string::npos);
+    CHECK(service.ask(Running::get("/v1/images/" + id_in(again) + "/events"))
+              .starts_with("HTTP/1.1 404"));
+    CHECK(service.ask(body).starts_with("HTTP/1.1 202"));
+}
+
+TEST_CASE("what runs out of memory is one user's error and nobody else's end") {
+    Running service;
+    const auto reply = service.ask(Running::post(R"({"reference":"no-memory"})"));
+    const auto events = service.ask(Running::get("/v1/images/" + id_in(reply) + "/events"));
+    CHECK(events.find(R"("code":"internal")") != std::string::npos);
+    CHECK(service.ask(Running::get("/healthz")).find("ok") != std::string::npos);
+    (void)service.ask(Running::get(
+        "/v1/images/" + id_in(service.ask(Running::post(R"({"reference":"a"})"))) + "/events"));
+    CHECK(service.ask(Running::post(R"({"reference":"a"})")).starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("paths and methods that are unknown are told apart, and a parameter means what it says") {
+    Running service;
+    const auto unknown = service.ask(Running::get("/v2/images"));
+    CHECK(unknown.starts_with("HTTP/1.1 404"));
+    CHECK(unknown.find("service-protocol") != std::string::npos);
+    CHECK(service.ask("PUT /v1/images HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+              .starts_with("HTTP/1.1 405"));
+    const auto id = image::sha256_hex("a");
+    (void)service.ask(Running::get(
+        "/v1/images/" + id_in(service.ask(Running::post(R"({"reference":"a"})"))) + "/events"));
+    (void)service.ask(Running::post(R"({"reference":"a"})")); // grants it
+    const auto remove = [&](const std::string& query) {
+        return service.ask("DELETE /v1/images/" + id + query +
+                           " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    };
+    CHECK_FALSE(remove("?force=0").starts_with("HTTP/1.1 200"));
+    CHECK_FALSE(remove("").starts_with("HTTP/1.1 200"));
+    CHECK(remove("?farce=1").starts_with("HTTP/1.1 400"));
+    CHECK(::access(service.image_path("a").c_str(), F_OK) == 0);
+    CHECK(remove("?force=1").starts_with("HTTP/1.1 200"));
+    CHECK(::access(service.image_path("a").c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a socket that others could replace is not opened") {
+    auto dir = base::TempDir::create("slipway-service-");
+    REQUIRE(dir);
+    REQUIRE(::mkdir((dir->path() + "/open").c_str(), 0777) == 0);
+    REQUIRE(::chmod((dir->path() + "/open").c_str(), 0777) == 0);
+    ServerOptions options;
+    options.socket_path = dir->path() + "/open/s";
+    auto opened = store::Store::open({.path = dir->path() + "/store"});
+    Server server(options, std::move(*opened), {});
+    const auto refused = server.listen();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == base::Code::config_insecure);
 }
