@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
 #include <algorithm>
 
@@ -17,11 +18,6 @@ struct Known {
     std::size_t hex_length;
 };
 constexpr Known algorithms[] = {{"sha256", 64}, {"sha512", 128}};
-
-bool is_lower_hex(std::string_view text) noexcept {
-    return std::all_of(text.begin(), text.end(),
-                       [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
 
 } // namespace
 
@@ -43,7 +39,7 @@ base::Result<Digest> Digest::parse(std::string_view text) {
                 return bad(fmt::format("{} needs {} digits, here are {}", name, known.hex_length,
                                        hex.size()));
             }
-            if (!is_lower_hex(hex)) {
+            if (!base::is_lower_hex(hex)) {
                 return bad("only 0-9 and a-f are allowed");
             }
             return Digest(std::string(text));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "image/architecture.hpp"
 #include "image/oci.hpp"
 
@@ -15,13 +16,6 @@ namespace {
 
 using base::Code;
 using base::fail;
-
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return text;
-}
 
 bool is_plain_word(std::string_view text) noexcept {
     return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") ==
@@ -81,9 +75,9 @@ std::string Platform::text() const {
 }
 
 Platform normalise(Platform platform) {
-    platform.os = lower(std::move(platform.os));
-    platform.architecture = lower(std::move(platform.architecture));
-    platform.variant = lower(std::move(platform.variant));
+    platform.os = base::to_lower(platform.os);
+    platform.architecture = base::to_lower(platform.architecture);
+    platform.variant = base::to_lower(platform.variant);
     if (platform.os == "macos") {
         platform.os = "darwin";
     }

@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/registry_host.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
 #include <algorithm>
 
@@ -18,26 +19,6 @@ constexpr std::string_view default_registry = "docker.io";
 constexpr std::size_t max_path = 255;
 constexpr std::size_t max_tag = 128;
 
-bool is_lower(char c) noexcept {
-    return c >= 'a' && c <= 'z';
-}
-bool is_upper(char c) noexcept {
-    return c >= 'A' && c <= 'Z';
-}
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-bool is_word(char c) noexcept {
-    return is_lower(c) || is_upper(c) || is_digit(c);
-}
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(),
-                   [](char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; });
-    return out;
-}
-
 base::Unexpected bad(std::string_view text, std::string_view why, std::string hint = {}) {
     return fail(Code::reference_invalid,
                 fmt::format("{} is not an image reference: {}", in_quotes(text), why),
@@ -50,7 +31,7 @@ bool is_path_component(std::string_view text) noexcept {
     std::size_t i = 0;
     for (;;) {
         const std::size_t word = i;
-        while (i < text.size() && (is_lower(text[i]) || is_digit(text[i]))) {
+        while (i < text.size() && (base::is_lower(text[i]) || base::is_digit(text[i]))) {
             ++i;
         }
         if (i == word) {
@@ -73,16 +54,16 @@ bool is_path_component(std::string_view text) noexcept {
 }
 
 bool is_tag(std::string_view text) noexcept {
-    return !text.empty() && text.size() <= max_tag && (is_word(text[0]) || text[0] == '_') &&
+    return !text.empty() && text.size() <= max_tag && (base::is_alphanumeric(text[0]) || text[0] == '_') &&
            std::all_of(text.begin(), text.end(),
-                       [](char c) { return is_word(c) || c == '_' || c == '.' || c == '-'; });
+                       [](char c) { return base::is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 /// Explains what is wrong with a path that is known to be invalid.
 base::Unexpected explain_path(std::string_view text, std::string_view path) {
-    if (std::any_of(path.begin(), path.end(), is_upper)) {
+    if (std::any_of(path.begin(), path.end(), [](char c) { return base::is_upper(c); })) {
         return bad(text, "upper case is not allowed in the name of a repository",
-                   "did you mean " + in_quotes(lower(path)) + "?");
+                   "did you mean " + in_quotes(base::to_lower(path)) + "?");
     }
     if (path.empty()) {
         return bad(text, "the name of the repository is missing");
@@ -146,8 +127,7 @@ Result<Reference> complete(std::string_view whole, Reference out) {
         return explain_path(whole, out.path);
     }
     if (out.registry == default_registry && out.path.find('/') == std::string::npos) {
-        if (out.path.size() == 64 &&
-            out.path.find_first_not_of("0123456789abcdef") == std::string::npos) {
+        if (out.path.size() == 64 && base::is_lower_hex(out.path)) {
             return bad(whole, "64 hexadecimal digits are an identifier, not a name",
                        "write NAME@sha256:DIGITS to choose an image by its digest");
         }
@@ -205,7 +185,7 @@ Result<Reference> parse_reference(std::string_view text) {
         const auto first = out.path.substr(0, slash);
         // "Ubuntu/x" is a typo in a name, not a registry of that name.
         if (!first.empty() && first.find_first_of(".:") == std::string::npos &&
-            lower(first) != "localhost") {
+            base::to_lower(first) != "localhost") {
             return explain_path(text, out.path);
         }
         out.registry = first;
@@ -276,7 +256,7 @@ Result<LibraryReference> parse_library_reference(std::string_view written) {
     }
     for (const auto part : parts) {
         if (part.empty() || !std::all_of(part.begin(), part.end(), [](char c) {
-                return is_word(c) || c == '.' || c == '_' || c == '-';
+                return base::is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
             })) {
             return wrong(part.empty() ? "a part is empty"
                                       : "a part has characters that do not belong there");

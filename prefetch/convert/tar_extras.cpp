@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sparse files and extended attributes of tar archives.
+#include "base/base64.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/words.hpp"
@@ -34,36 +35,6 @@ std::string url_decoded(std::string_view text) {
     return out;
 }
 
-/// Base64 with or without '=' at the end; false when the text is anything else.
-bool base64_decoded(std::string_view text, std::string& out) {
-    std::uint32_t bits = 0;
-    int count = 0;
-    while (text.ends_with('=')) {
-        text.remove_suffix(1);
-    }
-    for (const char c : text) {
-        std::uint32_t value = 0;
-        if (c >= 'A' && c <= 'Z') {
-            value = static_cast<std::uint32_t>(c - 'A');
-        } else if (c >= 'a' && c <= 'z') {
-            value = static_cast<std::uint32_t>(c - 'a') + 26;
-        } else if (c >= '0' && c <= '9') {
-            value = static_cast<std::uint32_t>(c - '0') + 52;
-        } else if (c == '+' || c == '/') {
-            value = c == '+' ? 62 : 63;
-        } else {
-            return false;
-        }
-        bits = (bits << 6U) | value;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            out += static_cast<char>(static_cast<unsigned char>(bits >> static_cast<unsigned>(count)));
-        }
-    }
-    return count < 6;
-}
-
 } // namespace
 
 Result<void> TarReader::apply_xattrs(TarEntry& entry) const {
@@ -72,12 +43,12 @@ Result<void> TarReader::apply_xattrs(TarEntry& entry) const {
         if (key.starts_with(schily)) {
             found[key.substr(schily.size())] = value;
         } else if (key.starts_with(libarchive)) {
-            std::string decoded;
-            if (!base64_decoded(value, decoded)) {
+            auto decoded = base::base64_decode(value);
+            if (!decoded) {
                 return invalid("an extended attribute is not base64");
             }
             // SCHILY, when both are there, is the same attribute without any encoding.
-            found.try_emplace(url_decoded(key.substr(libarchive.size())), std::move(decoded));
+            found.try_emplace(url_decoded(key.substr(libarchive.size())), std::move(*decoded));
         }
         return {};
     };

@@ -1,44 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/credentials/docker_config.hpp"
 
+#include "base/base64.hpp"
 #include "base/format.hpp"
+#include "base/json.hpp"
+#include "base/registry_host.hpp"
 #include "base/text.hpp"
-#include "prefetch/credentials/base64.hpp"
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
 
 namespace slipway::prefetch::credentials {
 namespace {
 
 using base::Code;
 using base::fail;
-using nlohmann::json;
+using base::json::Value;
 
 constexpr std::size_t max_text = 1 << 20;
-constexpr int max_depth = 32;
 
 /// Parsed JSON whose strings are wiped when it goes: most of them are secrets.
 class WipedJson {
   public:
     explicit WipedJson(std::string_view text) {
-        if (text.size() <= max_text) {
-            const auto shallow = [](int depth, json::parse_event_t, json&) {
-                return depth <= max_depth;
-            };
-            value_ = json::parse(text, shallow, false);
-        } else {
-            value_ = json(json::value_t::discarded);
+        auto parsed = base::json::parse_object(text, max_text, Code::credentials_invalid, "it");
+        if (parsed) {
+            value_ = std::move(*parsed);
         }
     }
     WipedJson(const WipedJson&) = delete;
     WipedJson& operator=(const WipedJson&) = delete;
     ~WipedJson() { wipe_strings(value_); }
-    json& operator*() noexcept { return value_; }
+    Value& operator*() noexcept { return value_; }
 
   private:
-    static void wipe_strings(json& value) {
+    static void wipe_strings(Value& value) {
         if (value.is_string()) {
             base::wipe(value.get_ref<std::string&>());
         } else if (value.is_structured()) {
@@ -47,17 +42,17 @@ class WipedJson {
             }
         }
     }
-    json value_;
+    Value value_;
 };
 
-std::string_view text_of(const json& object, const char* key) {
+std::string_view text_of(const Value& object, const char* key) {
     const auto found = object.find(key);
     return found != object.end() && found->is_string()
                ? std::string_view(found->get_ref<const std::string&>())
                : std::string_view();
 }
 
-const json* object_of(const json& parent, const char* key) {
+const Value* object_of(const Value& parent, const char* key) {
     const auto found = parent.find(key);
     return found != parent.end() && found->is_object() ? &*found : nullptr;
 }
@@ -65,7 +60,7 @@ const json* object_of(const json& parent, const char* key) {
 /// "user:password" out of an "auth" member; the password may hold colons, and old clients padded it
 /// with NUL.
 bool decode_auth(std::string_view encoded, Credential& into) {
-    auto plain = base64_decode(encoded);
+    auto plain = base::base64_decode(encoded);
     if (!plain) {
         return false;
     }
@@ -83,7 +78,7 @@ bool decode_auth(std::string_view encoded, Credential& into) {
     return true;
 }
 
-base::Result<std::optional<Credential>> credential_of(const std::string& key, const json& entry) {
+base::Result<std::optional<Credential>> credential_of(const std::string& key, const Value& entry) {
     Credential credential;
     credential.origin = CredentialOrigin::auth_file;
     credential.identity_token = base::Secret(text_of(entry, "identitytoken"));
@@ -119,7 +114,9 @@ base::Secret basic_authorization(const Credential& credential) {
     plain += credential.username;
     plain += ':';
     plain += credential.password.reveal();
-    return base::Secret::join({"Basic ", base64_encode(plain).reveal()});
+    auto encoded = base::base64_encode(plain);
+    const base::WipeAtEnd wiping_encoded(encoded);
+    return base::Secret::join({"Basic ", encoded});
 }
 
 std::string credential_key(std::string_view written) {
@@ -141,11 +138,8 @@ std::string credential_key(std::string_view written) {
     }
     std::string key(written);
     const auto host_end = std::min(key.find('/'), key.size());
-    std::transform(key.begin(), key.begin() + static_cast<std::ptrdiff_t>(host_end), key.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-    const auto host = key.substr(0, host_end);
-    if (host == "index.docker.io" || host == "registry-1.docker.io" || host == "docker.io") {
-        key.replace(0, host_end, "docker.io");
+    if (auto host = base::canonical_registry_host(std::string_view(key).substr(0, host_end))) {
+        key.replace(0, host_end, *host);
     }
     return key;
 }

@@ -20,13 +20,13 @@ struct DockerConfig {
     std::string store;                          ///< credsStore: helper name for everything else
 };
 
-/// At most 1 MiB and 32 levels. Entries that hold no credential (docker leaves {} where a helper has
+/// At most 1 MiB and 64 levels. Entries that hold no credential (docker leaves {} where a helper has
 /// it) are skipped; one whose "auth" cannot be decoded is Code::credentials_invalid. Messages never
 /// contain values.
 base::Result<DockerConfig> parse_docker_config(std::string_view text);
 
-/// One spelling for a registry: scheme, "/v1/", "/v2/" and slashes at the end taken off, lower-case
-/// host, "docker.io" for every name of Docker Hub. A path behind the host is kept.
+/// One spelling for a registry: scheme, "/v1/", "/v2/" and slashes at the end taken off, the host as
+/// base::canonical_registry_host() has it. A path behind the host is kept.
 std::string credential_key(std::string_view written);
 
 /// Keys under which credentials for a repository may stand, most specific first:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/base64.hpp"
 #include "base/path.hpp"
 #include "base/temp_dir.hpp"
-#include "prefetch/credentials/base64.hpp"
 #include "prefetch/credentials/finder.hpp"
 
 #include <catch2/catch.hpp>
@@ -52,7 +52,7 @@ struct Home {
 
 std::string auths(std::string_view key, const std::string& user) {
     return "{\"auths\":{\"" + std::string(key) + "\":{\"auth\":\"" +
-           std::string(base64_encode(user + ":pw").reveal()) + "\"}}}";
+           base::base64_encode(user + ":pw") + "\"}}}";
 }
 
 } // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/base64.hpp"
 #include "base/format.hpp"
 #include "base/temp_dir.hpp"
-#include "prefetch/credentials/base64.hpp"
 #include "prefetch/sources/registry_source.hpp"
 #include "tests/support/http_server.hpp"
 #include "tests/unit/prefetch/sources/image_fixture.hpp"
@@ -68,7 +68,7 @@ class FakeRegistry {
                                             where);
         return out.reply(401, R"({"errors":[{"code":"UNAUTHORIZED","message":"log in"}]})", line);
     }
-    std::string basic() const { return "Basic " + std::string(base64_encode(login).reveal()); }
+    std::string basic() const { return "Basic " + base::base64_encode(login); }
     bool allowed(const test::ServerRequest& request) {
         const auto given = request.header("authorization");
         if (auth == Auth::none) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "prefetch/credentials/base64.hpp"
+#include "base/base64.hpp"
+
+#include "base/secret.hpp"
 
 #include <cstdint>
 
-namespace slipway::prefetch::credentials {
+namespace slipway::base {
 namespace {
 
 constexpr std::string_view alphabet =
@@ -11,10 +13,9 @@ constexpr std::string_view alphabet =
 
 } // namespace
 
-base::Secret base64_encode(std::string_view bytes) {
+std::string base64_encode(std::string_view bytes) {
     std::string out;
     out.reserve((bytes.size() + 2) / 3 * 4);
-    const base::WipeAtEnd wiping(out);
     for (std::size_t i = 0; i < bytes.size(); i += 3) {
         std::uint32_t group = 0;
         const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
@@ -25,7 +26,7 @@ base::Secret base64_encode(std::string_view bytes) {
             out += j <= have ? alphabet[group >> (18 - 6 * j) & 63] : '=';
         }
     }
-    return base::Secret(out);
+    return out;
 }
 
 std::optional<std::string> base64_decode(std::string_view text) {
@@ -42,7 +43,7 @@ std::optional<std::string> base64_decode(std::string_view text) {
     for (const char c : text) {
         const auto value = alphabet.find(c);
         if (value == std::string_view::npos) {
-            base::wipe(out);
+            wipe(out);
             return std::nullopt;
         }
         group = group << 6 | static_cast<std::uint32_t>(value);
@@ -55,4 +56,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
     return out;
 }
 
-} // namespace slipway::prefetch::credentials
+} // namespace slipway::base
