@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only file that includes libcurl.
+// Transfers by libcurl; its URL object is in url.cpp.
 #include "prefetch/transfer/curl_engine.hpp"
 
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
+#include "prefetch/transfer/curl_handles.hpp"
 #include "prefetch/transfer/transfer.hpp"
+#include "prefetch/transfer/url_handle.hpp"
 
 #include <array>
 #include <csignal>
@@ -26,42 +29,10 @@ constexpr long slow_bytes_per_second = 64;
 constexpr std::size_t max_header_bytes = 64 * 1024;
 constexpr long curl_buffer = 128 * 1024;
 
-struct EasyDeleter {
-    void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
-};
-struct MultiDeleter {
-    void operator()(CURLM* handle) const noexcept { curl_multi_cleanup(handle); }
-};
-
-/// A header list whose strings are wiped: one of them is the Authorization header.
-class HeaderList {
-  public:
-    HeaderList() = default;
-    HeaderList(const HeaderList&) = delete;
-    HeaderList& operator=(const HeaderList&) = delete;
-    ~HeaderList() {
-        for (auto* item = list_; item != nullptr; item = item->next) {
-            ::explicit_bzero(item->data, std::strlen(item->data));
-        }
-        curl_slist_free_all(list_);
-    }
-    bool add(const char* line) {
-        auto* grown = curl_slist_append(list_, line);
-        if (grown == nullptr) {
-            return false;
-        }
-        list_ = grown;
-        return true;
-    }
-    [[nodiscard]] curl_slist* get() const noexcept { return list_; }
-
-  private:
-    curl_slist* list_ = nullptr;
-};
-
 /// The engine's side of a transfer; only its thread touches it.
 struct Operation {
     std::shared_ptr<Transfer> transfer;
+    UrlHandle url; ///< what `easy` fetches, and must outlive it
     std::unique_ptr<CURL, EasyDeleter> easy;
     HeaderList headers;
     std::string ca_bundle;
@@ -69,7 +40,8 @@ struct Operation {
     AddressPolicy* policy = nullptr;
     bool public_only = false;
     bool proxied = false;
-    std::string refused_address; ///< why the socket was not opened
+    std::string refused_address;  ///< why the socket was not opened
+    bool literal_refused = false; ///< the user wrote the address: nothing to hide
     bool body_too_long = false;
     bool headers_too_long = false;
     std::size_t header_bytes = 0;
@@ -208,6 +180,8 @@ struct CurlMeaning {
 };
 
 constexpr const char* network_hint = "check the host name, the network and the proxy variables";
+constexpr const char* allow_hint =
+    "the administrator can allow the host under `registries:` in slipway.yaml";
 constexpr const char* tls_hint =
     "if the site uses its own certificates, name them by `ca_file` of the registry in slipway.yaml "
     "or by SSL_CERT_FILE";
@@ -247,12 +221,22 @@ bool never_connected(CURLcode code) {
 
 ExchangeFailure failure_of(const Operation& op, CURLcode code) {
     const auto where = op.transfer->request.url.origin();
-    if (!op.refused_address.empty()) {
+    if (op.literal_refused) {
         return {base::Error{Code::source_denied, 0,
                             op.refused_address + ", which this service does not connect to",
-                            "the administrator can allow the host under `registries:` in "
-                            "slipway.yaml"},
+                            allow_hint},
                 false, false};
+    }
+    // Users of the service learn nothing about the names of the site: whether a name is unknown or
+    // leads to a forbidden address is one answer, after one number of attempts.
+    if (op.public_only && (!op.refused_address.empty() || code == CURLE_COULDNT_RESOLVE_HOST)) {
+        base::log(base::LogLevel::info,
+                  op.refused_address.empty() ? where + ": the name cannot be resolved"
+                                             : op.refused_address + ": refused");
+        return {base::Error{Code::source_unreachable, 0,
+                            where + ": the name leads to no address that this service connects to",
+                            fmt::format("check the name; {}", allow_hint)},
+                true, true};
     }
     if (op.body_too_long || op.headers_too_long) {
         return {base::Error{Code::limit_exceeded, 0,
@@ -378,7 +362,7 @@ void set_transport(Operation& op, const HttpClient::Options& options) {
     CURL* easy = op.easy.get();
     const auto proxy = proxy_for(request.url, options.environment);
     op.proxied = !proxy.empty();
-    curl_easy_setopt(easy, CURLOPT_URL, request.url.text().c_str());
+    curl_easy_setopt(easy, CURLOPT_CURLU, op.url.get());
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy.c_str()); // "" keeps libcurl from looking itself
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -448,6 +432,12 @@ void CurlEngine::State::begin(const std::shared_ptr<Transfer>& transfer) {
         finish(transfer, failure_of(*op, CURLE_OUT_OF_MEMORY));
         return;
     }
+    auto parsed = url_handle(url);
+    if (!parsed) {
+        finish(transfer, ExchangeFailure{std::move(parsed).error(), false, false});
+        return;
+    }
+    op->url = std::move(*parsed);
     set_transport(*op, options);
     set_method(*op);
     set_callbacks(*op);
@@ -457,6 +447,7 @@ void CurlEngine::State::begin(const std::shared_ptr<Transfer>& transfer) {
     if (op->public_only && kind != AddressKind::global && !options.addresses.trusts(url)) {
         op->refused_address =
             fmt::format("{} is a {} address", url.host_port(), address_kind_name(kind));
+        op->literal_refused = true;
         finish(transfer, failure_of(*op, CURLE_COULDNT_CONNECT));
         return;
     }

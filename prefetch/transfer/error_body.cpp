@@ -2,21 +2,20 @@
 #include "prefetch/transfer/error_body.hpp"
 
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
 
 namespace slipway::prefetch::transfer {
 namespace {
 
 using base::Code;
-using nlohmann::json;
 
 constexpr std::size_t max_text = 300;
+constexpr std::size_t max_body = 64 * 1024;
 
-std::string text_of(const json& object, const char* key) {
+std::string text_of(const base::json::Value& object, const char* key) {
     const auto found = object.find(key);
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
@@ -25,7 +24,7 @@ std::string join(const std::string& a, const std::string& b) {
     return a.empty() || b.empty() ? a + b : a + ": " + b;
 }
 
-std::string registry_errors(const json& list) {
+std::string registry_errors(const base::json::Value& list) {
     std::string out;
     for (const auto& entry : list) {
         if (!entry.is_object() || out.size() > max_text) {
@@ -37,10 +36,7 @@ std::string registry_errors(const json& list) {
     return out;
 }
 
-std::string json_text(const json& body) {
-    if (!body.is_object()) {
-        return {};
-    }
+std::string json_text(const base::json::Value& body) {
     if (const auto list = body.find("errors"); list != body.end() && list->is_array()) {
         return registry_errors(*list);
     }
@@ -89,8 +85,9 @@ std::string error_text(std::string_view body) {
     std::string text;
     const auto trimmed = base::trim(body);
     if (!trimmed.empty() && trimmed.front() == '{') {
-        const auto parsed = json::parse(trimmed, nullptr, false);
-        text = parsed.is_discarded() ? std::string() : json_text(parsed);
+        const auto parsed =
+            base::json::parse_object(trimmed, max_body, Code::source_protocol, "the error");
+        text = parsed ? json_text(*parsed) : std::string();
     } else if (trimmed.size() <= max_text && trimmed.find('<') == std::string_view::npos) {
         text = trimmed.substr(0, trimmed.find_first_of("\r\n"));
     }

@@ -175,7 +175,8 @@ std::optional<Fetched> fetch_once(const FetchContext& context, const FetchReques
     }
     Fetched fetched{std::move(opened->head), body ? std::move(*body) : std::string(),
                     std::move(opened->url)};
-    if (retryable_status(fetched.head.status)) {
+    // Some servers know no HEAD: waiting would not teach them. Who asks goes on with GET.
+    if (request.http.method != "HEAD" && retryable_status(fetched.head.status)) {
         failure = failure_of_status(context, fetched.url, fetched.head, fetched.body);
         return std::nullopt;
     }

@@ -50,7 +50,8 @@ struct Fetched {
 
 /// One whole reply. Redirects of GET and HEAD are followed (follow_redirect()); once the origin has
 /// changed no authorization is sent any more, not even when a redirect leads back. A 401 is put
-/// before the authorizer at most twice. Transient failures and retryable statuses are tried again.
+/// before the authorizer at most twice. Transient failures and, except after HEAD, retryable statuses
+/// are tried again.
 /// Other statuses come back as they are: status_error() makes an error of them.
 base::Result<Fetched> fetch(const FetchContext& context, const FetchRequest& request,
                             std::size_t max_body);

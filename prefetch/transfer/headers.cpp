@@ -2,47 +2,21 @@
 #include "prefetch/transfer/headers.hpp"
 
 #include "base/text.hpp"
+#include "base/words.hpp"
 
 #include <algorithm>
-#include <array>
+
+#include <curl/curl.h>
 
 namespace slipway::prefetch::transfer {
 namespace {
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::optional<std::uint64_t> number(std::string_view text) {
     auto value = base::parse_u64(text);
     return value ? std::optional<std::uint64_t>(*value) : std::nullopt;
 }
 
-/// "08:49:37" as seconds of a day; a leap second counts as the one before it.
-std::optional<int> time_of_day(std::string_view text) {
-    if (text.size() != 8 || text[2] != ':' || text[5] != ':') {
-        return std::nullopt;
-    }
-    const auto hours = number(text.substr(0, 2));
-    const auto minutes = number(text.substr(3, 2));
-    const auto seconds = number(text.substr(6, 2));
-    if (!hours || !minutes || !seconds || *hours > 23 || *minutes > 59 || *seconds > 60) {
-        return std::nullopt;
-    }
-    return static_cast<int>(*hours * 3600 + *minutes * 60 + std::min<std::uint64_t>(*seconds, 59));
-}
-
-unsigned month_number(std::string_view name) {
-    constexpr std::array<std::string_view, 12> names{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    const auto* const found = std::find(names.begin(), names.end(), name);
-    return found == names.end() ? 0 : static_cast<unsigned>(found - names.begin()) + 1;
-}
-
 } // namespace
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
-}
 
 void Headers::add(std::string_view name, std::string_view value) {
     fields_.emplace_back(std::string(name), std::string(value));
@@ -50,7 +24,7 @@ void Headers::add(std::string_view name, std::string_view value) {
 
 std::string_view Headers::get(std::string_view name) const noexcept {
     for (const auto& [key, value] : fields_) {
-        if (equal_ignoring_case(key, name)) {
+        if (base::equal_ignoring_case(key, name)) {
             return value;
         }
     }
@@ -59,13 +33,13 @@ std::string_view Headers::get(std::string_view name) const noexcept {
 
 bool Headers::has(std::string_view name) const noexcept {
     return std::any_of(fields_.begin(), fields_.end(),
-                       [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+                       [&](const auto& field) { return base::equal_ignoring_case(field.first, name); });
 }
 
 std::vector<std::string> Headers::all(std::string_view name) const {
     std::vector<std::string> values;
     for (const auto& [key, value] : fields_) {
-        if (equal_ignoring_case(key, name)) {
+        if (base::equal_ignoring_case(key, name)) {
             values.push_back(value);
         }
     }
@@ -73,9 +47,7 @@ std::vector<std::string> Headers::all(std::string_view name) const {
 }
 
 std::string media_type_of(std::string_view content_type) {
-    std::string out(base::trim(content_type.substr(0, content_type.find(';'))));
-    std::transform(out.begin(), out.end(), out.begin(), lower);
-    return out;
+    return base::to_lower(base::trim(content_type.substr(0, content_type.find(';'))));
 }
 
 std::optional<std::uint64_t> content_length(const Headers& headers) {
@@ -84,7 +56,7 @@ std::optional<std::uint64_t> content_length(const Headers& headers) {
 
 std::optional<ContentRange> parse_content_range(std::string_view value) {
     value = base::trim(value);
-    if (value.size() < 6 || !equal_ignoring_case(value.substr(0, 5), "bytes")) {
+    if (value.size() < 6 || !base::equal_ignoring_case(value.substr(0, 5), "bytes")) {
         return std::nullopt;
     }
     const auto rest = base::trim(value.substr(5));
@@ -105,24 +77,14 @@ std::optional<ContentRange> parse_content_range(std::string_view value) {
 }
 
 std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view value) {
-    const auto words = base::split(base::trim(value), ' ');
-    if (words.size() != 6 || words[0].size() != 4 || words[5] != "GMT") {
+    const std::string text(base::trim(value));
+    // Every form of an HTTP date begins with the name of the day; libcurl takes more than that.
+    if (text.empty() || !base::is_letter(text.front())) {
         return std::nullopt;
     }
-    const auto day = number(words[1]);
-    const auto year = number(words[3]);
-    const unsigned month = month_number(words[2]);
-    const auto seconds = time_of_day(words[4]);
-    if (!day || !year || month == 0 || !seconds || *day > 31 || *year < 1970 || *year > 9999) {
-        return std::nullopt;
-    }
-    const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)),
-                                           std::chrono::month(month),
-                                           std::chrono::day(static_cast<unsigned>(*day))};
-    if (!date.ok()) {
-        return std::nullopt;
-    }
-    return std::chrono::sys_days(date) + std::chrono::seconds(*seconds);
+    const auto time = curl_getdate(text.c_str(), nullptr);
+    return time < 0 ? std::nullopt
+                    : std::optional(std::chrono::sys_seconds(std::chrono::seconds(time)));
 }
 
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view value,

@@ -28,8 +28,6 @@ class Headers {
     std::vector<std::pair<std::string, std::string>> fields_;
 };
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept;
-
 /// "text/html; charset=x" -> "text/html", lower case.
 std::string media_type_of(std::string_view content_type);
 
@@ -44,7 +42,7 @@ struct ContentRange {
 };
 std::optional<ContentRange> parse_content_range(std::string_view value);
 
-/// An HTTP date in the form that servers must send (IMF-fixdate): "Sun, 06 Nov 1994 08:49:37 GMT".
+/// An HTTP date in any of its forms (RFC 9110 section 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT".
 std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view value);
 
 /// Retry-After: seconds or an HTTP date. A date in the past is zero. Nothing when it makes no sense.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/transfer/network_policy.hpp"
 
+#include "base/registry_host.hpp"
 #include "base/text.hpp"
-#include "prefetch/transfer/headers.hpp"
+#include "base/words.hpp"
 
 #include <array>
 #include <cstring>
@@ -121,7 +122,7 @@ bool matches_name(std::string_view entry, std::string_view host) {
         return false;
     }
     const auto tail = host.substr(host.size() - entry.size());
-    return equal_ignoring_case(tail, entry) &&
+    return base::equal_ignoring_case(tail, entry) &&
            (host.size() == entry.size() || host[host.size() - entry.size() - 1] == '.');
 }
 
@@ -145,13 +146,10 @@ bool excluded(std::string_view no_proxy, const Url& url) {
     return false;
 }
 
-std::string either_case(const base::Environment& environment, std::string name) {
+std::string either_case(const base::Environment& environment, const std::string& name) {
     auto value = environment(name);
     if (value.empty()) {
-        for (char& c : name) {
-            c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-        }
-        value = environment(name);
+        value = environment(base::to_upper(name));
     }
     return value;
 }
@@ -208,8 +206,11 @@ std::string_view address_kind_name(AddressKind kind) noexcept {
 }
 
 bool AddressPolicy::trusts(const Url& url) const {
-    return trusted_hosts.count(url.host_port()) != 0 ||
-           trusted_hosts.count(url.host + ":" + std::to_string(url.port)) != 0;
+    const auto named = [&](const std::string& host) {
+        const auto canonical = base::canonical_registry_host(host);
+        return canonical && trusted_hosts.count(*canonical) != 0;
+    };
+    return named(url.host_port()) || named(url.authority());
 }
 
 bool AddressPolicy::allows(const Url& url, AddressKind kind) const {

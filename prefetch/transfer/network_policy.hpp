@@ -25,9 +25,9 @@ AddressKind classify_text(const std::string& host) noexcept;
 
 std::string_view address_kind_name(AddressKind kind) noexcept;
 
-/// Which addresses may be connected to. The service downloads what strangers ask for, so it must
+/// Which addresses may be connected to. The service downloads what any user asks for, so it must
 /// not reach into the site on their behalf: with `public_only` every address must be global,
-/// except for the hosts that the site configured ("host:port", or "host" for the standard ports). The rule is
+/// except for the hosts that the site configured (base::canonical_registry_host()). The rule is
 /// applied to the address of the socket at connect(2), so a name that resolves differently the
 /// second time gains nothing. Behind a proxy the proxy itself may have any address, and targets are
 /// judged by their text, because only the proxy resolves them.

@@ -3,6 +3,8 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
+#include "prefetch/transfer/url_handle.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,32 +17,19 @@ namespace {
 using base::Code;
 using base::fail;
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lowered(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(), lower);
-    return out;
-}
-
-bool is_alnum(char c) noexcept {
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
-}
-
 bool is_url_char(char c) noexcept { return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>'; }
 
 void append_encoded(std::string& out, char c) {
     out += '%';
     const auto byte = static_cast<std::uint8_t>(c);
-    for (const char digit : base::to_hex({&byte, 1})) {
-        out += digit >= 'a' ? static_cast<char>(digit - 'a' + 'A') : digit;
-    }
+    out += base::to_upper(base::to_hex({&byte, 1}));
 }
 
 bool valid_name(std::string_view host) {
     return !host.empty() && host.size() <= 253 && host.front() != '-' && host.front() != '.' &&
+           host.find("..") == std::string_view::npos &&
            std::all_of(host.begin(), host.end(),
-                       [](char c) { return is_alnum(c) || c == '-' || c == '.' || c == '_'; });
+                       [](char c) { return base::is_alphanumeric(c) || c == '-' || c == '.' || c == '_'; });
 }
 
 bool valid_ipv6(const std::string& host) {
@@ -48,72 +37,104 @@ bool valid_ipv6(const std::string& host) {
     return ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
 }
 
-/// Host and port from "host", "host:port", "[v6]" or "[v6]:port".
-base::Result<void> take_authority(std::string_view authority, Url& url) {
-    std::string_view port;
-    if (!authority.empty() && authority.front() == '[') {
-        const auto end = authority.find(']');
-        if (end == std::string_view::npos) {
-            return fail(Code::source_protocol, "the URL has an address without a closing ']'");
-        }
-        url.host = lowered(authority.substr(1, end - 1));
-        port = authority.substr(end + 1);
-        if (!valid_ipv6(url.host)) {
-            return fail(Code::source_protocol,
-                        fmt::format("{} is not an IPv6 address", base::in_quotes(url.host)));
-        }
-    } else {
-        const auto colon = authority.find(':');
-        url.host = lowered(authority.substr(0, colon));
-        port = colon == std::string_view::npos ? std::string_view() : authority.substr(colon);
-        if (!valid_name(url.host)) {
-            return fail(Code::source_protocol,
-                        fmt::format("{} is not a host name", base::in_quotes(url.host)));
-        }
-    }
-    url.port = url.plain_http() ? 80 : 443;
-    if (port.empty() || port == ":") {
+base::Unexpected refused(std::string_view why) {
+    return fail(Code::source_protocol, fmt::format("the URL cannot be used: {}", why));
+}
+
+/// What libcurl calls a part of the URL; "" when there is none.
+std::string part_of(CURLU* handle, CURLUPart part, unsigned flags = 0) {
+    char* text = nullptr;
+    if (curl_url_get(handle, part, &text, flags) != CURLUE_OK || text == nullptr) {
         return {};
     }
-    auto number = base::parse_u64(port.substr(1), 65535);
-    if (port.front() != ':' || !number || *number == 0) {
-        return fail(Code::source_protocol,
-                    fmt::format("{} is not a port", base::in_quotes(port.substr(1))));
+    std::string copy(text);
+    curl_free(text);
+    return copy;
+}
+
+/// Scheme, host and so on as libcurl understands them, with the hosts that we refuse taken out.
+base::Result<Url> read_parts(CURLU* handle) {
+    Url url;
+    url.scheme = part_of(handle, CURLUPART_SCHEME);
+    if (url.scheme != "http" && url.scheme != "https") {
+        return refused("it does not begin with http:// or https://");
     }
-    url.port = static_cast<std::uint16_t>(*number);
-    return {};
+    url.host = base::to_lower(part_of(handle, CURLUPART_HOST));
+    if (url.host.starts_with('[') && url.host.ends_with(']')) {
+        url.host = url.host.substr(1, url.host.size() - 2);
+        if (!valid_ipv6(url.host) || !part_of(handle, CURLUPART_ZONEID).empty()) {
+            return refused("its address is none that another machine has");
+        }
+    } else {
+        if (!valid_name(url.host)) {
+            return refused(fmt::format("{} is not a host name", base::in_quotes(url.host)));
+        }
+        // "localhost." is localhost, whoever compares names.
+        if (url.host.ends_with('.')) {
+            url.host.pop_back();
+        }
+    }
+    const auto port = base::parse_u64(part_of(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT), 65535);
+    if (!port || *port == 0) {
+        return refused("its port is none");
+    }
+    url.port = static_cast<std::uint16_t>(*port);
+    url.target = part_of(handle, CURLUPART_PATH);
+    if (const auto query = part_of(handle, CURLUPART_QUERY); !query.empty()) {
+        url.target += "?" + query;
+    }
+    return url;
+}
+
+constexpr unsigned parse_flags = CURLU_DISALLOW_USER;
+
+base::Result<UrlHandle> parsed_handle(const std::string& text, unsigned flags) {
+    UrlHandle handle(curl_url());
+    if (!handle) {
+        return fail(Code::system, "out of memory");
+    }
+    if (const auto code = curl_url_set(handle.get(), CURLUPART_URL, text.c_str(), flags);
+        code != CURLUE_OK) {
+        return refused(curl_url_strerror(code));
+    }
+    return handle;
 }
 
 } // namespace
 
 base::Result<Url> Url::parse(std::string_view text) {
     if (text.size() > 8192) {
-        return fail(Code::source_protocol, "the URL is longer than 8192 characters");
+        return refused("it is longer than 8192 characters");
     }
     const auto mark = text.find("://");
-    Url url;
-    url.scheme = mark == std::string_view::npos ? std::string() : lowered(text.substr(0, mark));
-    if (url.scheme != "http" && url.scheme != "https") {
-        return fail(Code::source_protocol, "the URL does not begin with http:// or https://");
+    if (mark == std::string_view::npos) {
+        return refused("it does not begin with http:// or https://");
     }
-    text.remove_prefix(mark + 3);
     text = text.substr(0, text.find('#'));
-    const auto slash = text.find_first_of("/?");
-    const auto authority = text.substr(0, slash);
+    if (!std::all_of(text.begin(), text.end(), is_url_char)) {
+        return refused("it holds characters that URLs must not hold");
+    }
+    const auto behind = text.substr(std::min(text.size(), mark + 3));
+    const auto authority = behind.substr(0, behind.find_first_of("/?"));
     if (authority.find('@') != std::string_view::npos) {
         return fail(Code::source_protocol, "the URL holds a user name",
                     "give credentials in ~/.docker/config.json or by SLIPWAY_DOCKER_USERNAME and "
                     "SLIPWAY_DOCKER_PASSWORD");
     }
-    if (!std::all_of(text.begin(), text.end(), is_url_char)) {
-        return fail(Code::source_protocol, "the URL holds characters that URLs must not hold");
+    if (authority.empty()) {
+        return refused("it names no host"); // libcurl would take the next word for it
     }
-    TRY(take_authority(authority, url));
-    url.target = slash == std::string_view::npos ? "/" : std::string(text.substr(slash));
-    if (url.target.front() == '?') {
-        url.target.insert(0, "/");
+    TRY_ASSIGN(const auto handle, parsed_handle(std::string(text), parse_flags));
+    return read_parts(handle.get());
+}
+
+base::Result<UrlHandle> url_handle(const Url& url) {
+    TRY_ASSIGN(auto handle, parsed_handle(url.text(), parse_flags | CURLU_PATH_AS_IS));
+    TRY_ASSIGN(const auto meant, read_parts(handle.get()));
+    if (!same_origin(meant, url) || meant.target != url.target) {
+        return refused("it can be understood in two ways");
     }
-    return url;
+    return handle;
 }
 
 std::string Url::host_port() const {
@@ -126,9 +147,11 @@ std::string Url::host_port() const {
 
 std::string Url::text() const { return scheme + "://" + host_port() + target; }
 
-std::string Url::origin() const {
-    return fmt::format("{}://{}:{}", scheme, ipv6() ? "[" + host + "]" : host, port);
+std::string Url::authority() const {
+    return fmt::format("{}:{}", ipv6() ? "[" + host + "]" : host, port);
 }
+
+std::string Url::origin() const { return scheme + "://" + authority(); }
 
 bool same_origin(const Url& a, const Url& b) noexcept {
     return a.scheme == b.scheme && a.host == b.host && a.port == b.port;
@@ -153,7 +176,7 @@ std::string encode_query(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (const char c : text) {
-        if (is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~') {
+        if (base::is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~') {
             out += c;
         } else {
             append_encoded(out, c);
@@ -181,15 +204,17 @@ base::Result<Url> resolve(const Url& base, std::string_view location) {
     if (stop != std::string::npos && clean[stop] == ':') {
         return Url::parse(clean);
     }
-    const std::string origin = base.origin();
-    if (clean.front() == '/') {
-        return Url::parse(origin + clean);
+    clean.resize(std::min(clean.size(), clean.find('#')));
+    if (clean.empty()) {
+        return base; // only a fragment
     }
-    const std::string path = base.target.substr(0, base.target.find('?'));
-    if (clean.front() == '?' || clean.front() == '#') {
-        return Url::parse(origin + path + clean);
+    TRY_ASSIGN(const auto handle, url_handle(base));
+    if (const auto code = curl_url_set(handle.get(), CURLUPART_URL, clean.c_str(), parse_flags);
+        code != CURLUE_OK) {
+        return refused(curl_url_strerror(code));
     }
-    return Url::parse(origin + path.substr(0, path.rfind('/') + 1) + clean);
+    TRY_ASSIGN(auto joined, read_parts(handle.get()));
+    return Url::parse(joined.text());
 }
 
 base::Result<Hop> follow_redirect(const Url& from, std::string_view location, int hops,

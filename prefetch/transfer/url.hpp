@@ -10,12 +10,15 @@
 
 namespace slipway::prefetch::transfer {
 
-/// An absolute http or https URL, taken apart. Pure values; no network.
+/// An absolute http or https URL, taken apart by libcurl's own parser: what is checked is what is
+/// fetched. Pure values; no network.
 struct Url {
     std::string scheme; ///< "http" or "https"
-    std::string host;   ///< lower case; an IPv6 literal without its brackets
+    /// Lower case, without a dot at the end; IPv4 addresses as four numbers however they were
+    /// written; an IPv6 literal without its brackets.
+    std::string host;
     std::uint16_t port = 0;
-    std::string target; ///< path and query, begins with '/'
+    std::string target; ///< path and query, begins with '/'; no dot segments
 
     /// Refuses other schemes, user information (a password in a URL ends up in logs), blanks,
     /// control characters and characters outside ASCII. A fragment is dropped. The error is
@@ -25,6 +28,7 @@ struct Url {
     [[nodiscard]] std::string text() const;
     [[nodiscard]] std::string origin() const;    ///< "https://host:port", the port always given
     [[nodiscard]] std::string host_port() const; ///< as written in a URL; no default port
+    [[nodiscard]] std::string authority() const; ///< "host:port", the port always given
     [[nodiscard]] bool ipv6() const noexcept { return host.find(':') != std::string::npos; }
     [[nodiscard]] bool plain_http() const noexcept { return scheme == "http"; }
 };
@@ -37,9 +41,8 @@ bool is_loopback_name(std::string_view host) noexcept;
 /// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3).
 std::string encode_query(std::string_view text);
 
-/// `location` of a redirect or a Link header seen from `base` (RFC 3986 section 5.2, without dot
-/// segments being removed: servers get back what they sent). Characters that do not belong into a
-/// URL are percent-encoded, as browsers do.
+/// `location` of a redirect or a Link header seen from `base` (RFC 3986 section 5.2). Characters that
+/// do not belong into a URL are percent-encoded, as browsers do; nothing else of it is changed.
 base::Result<Url> resolve(const Url& base, std::string_view location);
 
 /// Whether plain HTTP may be spoken to the host of a URL.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/words.hpp"
 #include "prefetch/transfer/client.hpp"
 #include "tests/support/http_server.hpp"
 
@@ -8,6 +9,8 @@
 #include <atomic>
 #include <future>
 #include <thread>
+
+#include <unistd.h>
 
 using namespace slipway;
 using namespace slipway::prefetch::transfer;
@@ -185,6 +188,28 @@ TEST_CASE("private addresses are refused where only public ones are wanted") {
             CHECK(head.error().code == Code::source_denied);
             CHECK_FALSE(exchange->failure().transient);
         }
+        CHECK(server.requests().empty());
+    }
+    SECTION("a name that leads there looks like one that does not exist") {
+        std::array<char, 256> name{};
+        ::gethostname(name.data(), name.size() - 1);
+        const auto failure_of = [&](const std::string& host) {
+            auto client = make_client({true, {}});
+            auto exchange = client->open(request_for("http://" + host + ":" + port + "/"), {});
+            CHECK_FALSE(exchange->head());
+            auto failure = exchange->failure();
+            const auto at = failure.error.message.find(host);
+            REQUIRE(at != std::string::npos);
+            failure.error.message.replace(at, host.size(), "HOST");
+            return failure;
+        };
+        const auto unknown = failure_of("no-such-host.invalid");
+        CHECK(unknown.error.code == Code::source_unreachable);
+        // Where the host's own name leads to an address of the site, as it mostly does.
+        const auto inside = failure_of(base::to_lower(name.data()));
+        CHECK(inside.error.one_line() == unknown.error.one_line());
+        CHECK(inside.transient == unknown.transient);
+        CHECK(inside.never_connected == unknown.never_connected);
         CHECK(server.requests().empty());
     }
     SECTION("configured hosts are let through") {

@@ -49,6 +49,23 @@ TEST_CASE("URLs that mislead are refused") {
     CHECK_FALSE(Url::parse("http://h/" + std::string(9000, 'a')));
 }
 
+TEST_CASE("a host has one spelling, whoever compares it") {
+    for (const char* text : {"http://127.1:5000/", "http://0x7f.0.0.1:5000/", "http://2130706433:5000",
+                             "http://%31%32%37.0.0.1:5000/", "http://0177.0.0.1:05000/"}) {
+        INFO(text);
+        CHECK(url(text).host == "127.0.0.1");
+        CHECK(url(text).port == 5000);
+    }
+    CHECK(url("https://LocalHost./x").host == "localhost");
+    CHECK(url("https://r.example.:443/x").text() == "https://r.example/x");
+    CHECK(url("http://[0:0::1]:5000/x").host == "::1");
+    for (const char* bad : {"http://[fe80::1%25lo]/", "http://h%2fevil/", "http://h%00x/",
+                            "http:///h/x", "http:h/x", "http://h..x/", "http://h../", "http://./"}) {
+        INFO(bad);
+        CHECK_FALSE(Url::parse(bad));
+    }
+}
+
 TEST_CASE("loopback is told by its text") {
     for (const char* yes : {"localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"}) {
         CHECK(is_loopback_name(yes));
@@ -76,6 +93,14 @@ TEST_CASE("locations are resolved against the request") {
     CHECK(at("/z?a:b") == "https://r.example:5000/z?a:b");
     CHECK(at("z") == "https://r.example:5000/v2/x/blobs/z");
     CHECK(at("z?t=1:2") == "https://r.example:5000/v2/x/blobs/z?t=1:2");
+    // RFC 3986 section 5.2.4: what Nexus and old distributions send.
+    CHECK(at("../../blobs/z") == "https://r.example:5000/v2/blobs/z");
+    CHECK(at("../../../../z?a=../b") == "https://r.example:5000/z?a=../b");
+    CHECK(at("./z/.") == "https://r.example:5000/v2/x/blobs/z/");
+    CHECK(at("/a/./b/../c%2Fd") == "https://r.example:5000/a/c%2Fd");
+    CHECK(at("https://cdn.example/a/../b?x=%2F%2f") == "https://cdn.example/b?x=%2F%2f");
+    CHECK(resolve(base, "..//evil.example/x")->host == "r.example");
+    CHECK(at("#top") == "https://r.example:5000/v2/x/blobs/y?q=1");
     CHECK(at("?n=2") == "https://r.example:5000/v2/x/blobs/y?n=2");
     CHECK(at("/with space/\xc3\xa9") == "https://r.example:5000/with%20space/%C3%A9");
     CHECK_FALSE(resolve(base, "  "));
