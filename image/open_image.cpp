@@ -5,6 +5,8 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "image/architecture.hpp"
+#include "image/definition.hpp"
 #include "squashfs/superblock.hpp"
 
 #include <fcntl.h>
@@ -103,8 +105,7 @@ Guess guess(std::string_view head, std::uint64_t size) {
     if (std::all_of(head.begin(), head.end(), [](char c) { return c == '\0'; })) {
         return {"it begins with zeros only", "a build or a copy may have been interrupted"};
     }
-    if (head.starts_with("bootstrap:") || head.starts_with("Bootstrap:") ||
-        head.starts_with("BootStrap:")) {
+    if (looks_like_definition(head)) {
         return {"it is a definition file, and this version does not build from definition files",
                 "build it with Apptainer, or take an image"};
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/sources/challenge.hpp"
 
+#include "base/json.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
 
 namespace slipway::prefetch::sources {
 namespace {
@@ -15,18 +15,11 @@ using base::fail;
 
 constexpr std::size_t max_challenges = 16;
 constexpr std::size_t max_parameters = 32;
+constexpr std::size_t max_token_answer = 64 * 1024;
 
 bool is_token_char(char c) noexcept {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return base::is_alphanumeric(c) ||
            std::string_view("!#$%&'*+-.^_`|~/").find(c) != std::string_view::npos;
-}
-
-std::string lowered(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return out;
 }
 
 /// Reads one field value from left to right.
@@ -48,7 +41,7 @@ class FieldReader {
                 }
                 continue;
             }
-            out.push_back({lowered(word), {}});
+            out.push_back({base::to_lower(word), {}});
             fresh_ = true;
             skip_token68();
         }
@@ -67,7 +60,7 @@ class FieldReader {
             value = std::string(token());
         }
         if (challenge.parameters.size() < max_parameters) {
-            challenge.parameters.emplace(lowered(name), std::move(value));
+            challenge.parameters.emplace(base::to_lower(name), std::move(value));
         }
         return true;
     }
@@ -125,7 +118,7 @@ class FieldReader {
     bool fresh_ = false; ///< a scheme has been read in this field: parameters belong to it
 };
 
-std::string secret_member(nlohmann::json& object, const char* key) {
+std::string secret_member(base::json::Value& object, const char* key) {
     const auto found = object.find(key);
     if (found == object.end() || !found->is_string()) {
         return {};
@@ -188,10 +181,9 @@ base::Secret token_form(const TokenService& service, const base::Secret& identit
 }
 
 base::Result<Token> parse_token(std::string_view body) {
-    auto document = nlohmann::json::parse(body, nullptr, false);
-    if (!document.is_object()) {
-        return fail(Code::source_protocol, "the token service did not answer with JSON");
-    }
+    TRY_ASSIGN(auto document,
+               base::json::parse_object(body, max_token_answer, Code::source_protocol,
+                                        "the answer of the token service"));
     auto text = secret_member(document, "token");
     const base::WipeAtEnd wiping(text);
     auto access = secret_member(document, "access_token");

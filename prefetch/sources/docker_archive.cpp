@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "prefetch/sources/local_source.hpp"
 
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
-
 namespace slipway::prefetch::sources {
 namespace {
 
 using base::Code;
 using base::fail;
-using nlohmann::ordered_json;
 
 constexpr std::string_view content_addressed = "blobs/sha256/";
 
@@ -161,6 +159,11 @@ class DockerArchiveSource : public Source {
   private:
     base::Result<image::ArchiveImage> select() const {
         if (!tree_->exists("manifest.json")) {
+            if (tree_->exists("index.json")) {
+                return fail(Code::source_protocol,
+                            base::in_quotes(uri_.path) + " is an OCI archive, not a Docker archive",
+                            "name it as oci-archive:" + base::printable(uri_.path));
+            }
             const bool old = tree_->exists("repositories");
             return fail(old ? Code::unsupported : Code::source_protocol,
                         base::in_quotes(uri_.path) + (old ? " was written by a docker older than 1.10"
@@ -183,13 +186,13 @@ class DockerArchiveSource : public Source {
                                             const image::ImageConfig& config,
                                             const std::string& config_json,
                                             const std::stop_token& stop) const {
-        ordered_json manifest;
+        base::json::OrderedValue manifest;
         manifest["schemaVersion"] = 2;
         manifest["mediaType"] = image::media::oci_manifest;
         manifest["config"] = {{"mediaType", image::media::oci_config},
                               {"digest", image::sha256(config_json).text()},
                               {"size", config_json.size()}};
-        manifest["layers"] = ordered_json::array();
+        manifest["layers"] = base::json::OrderedValue::array();
         for (std::size_t i = 0; i < selected.layers.size(); ++i) {
             if (stop.stop_requested()) {
                 return fail(Code::interrupted, "cancelled");
@@ -204,7 +207,7 @@ class DockerArchiveSource : public Source {
                  {"digest", digest.text()},
                  {"size", size}});
         }
-        return manifest.dump();
+        return base::json::compact(manifest);
     }
 
     image::ImageUri uri_;

@@ -135,7 +135,29 @@ class OciSource : public Source {
     }
 
   private:
+    /// Says what the archive or directory is instead, where that can be told.
+    [[nodiscard]] base::Unexpected no_index() const {
+        const auto name = base::in_quotes(uri_.path);
+        const bool archive = uri_.transport == image::Transport::oci_archive;
+        if (tree_->exists("manifest.json") && archive) {
+            return fail(Code::source_protocol, name + " is a Docker archive, not an OCI archive",
+                        "name it as docker-archive:" + base::printable(uri_.path));
+        }
+        if (tree_->exists("manifest.json")) {
+            return fail(Code::source_protocol,
+                        name + " is what `docker save` or skopeo's dir: wrote, not an OCI layout",
+                        "write the image again as an OCI layout or as a Docker archive");
+        }
+        return fail(Code::source_protocol, name + " is no OCI layout: it has no index.json",
+                    archive ? "an OCI archive is a layout in a tar file; what `docker save` writes is "
+                              "docker-archive:"
+                            : "name the directory that holds index.json; a tar file is oci-archive:");
+    }
+
     base::Result<image::Descriptor> root(const image::Platform& wanted) const {
+        if (!tree_->exists("index.json")) {
+            return no_index();
+        }
         if (tree_->exists("oci-layout")) {
             TRY_ASSIGN(const auto marker, read_small(*tree_, "oci-layout", max_marker));
             TRY(image::check_layout_marker(marker));

@@ -278,7 +278,7 @@ void LayerPrefetcher::work() {
 }
 
 void LayerPrefetcher::spool_layer(Entry& entry) {
-    const auto settle = [&](State state, std::optional<base::Error> error) {
+    const auto finish = [&](State state, std::optional<base::Error> error) {
         const std::lock_guard lock(mutex_);
         entry.state = state;
         entry.error = std::move(error);
@@ -287,7 +287,7 @@ void LayerPrefetcher::spool_layer(Entry& entry) {
     };
     auto stream = entry.download(stop_.get_token());
     if (!stream) {
-        settle(State::failed, std::move(stream).error());
+        finish(State::failed, std::move(stream).error());
         return;
     }
     std::vector<std::uint8_t> chunk(chunk_size);
@@ -295,7 +295,7 @@ void LayerPrefetcher::spool_layer(Entry& entry) {
         auto got = (*stream)->read(chunk);
         if (!got || *got == 0) {
             auto error = got ? std::optional<base::Error>() : std::optional(got.error());
-            settle(got ? State::done : State::failed, std::move(error));
+            finish(got ? State::done : State::failed, std::move(error));
             return;
         }
         if (options_.counters) {

@@ -103,9 +103,10 @@ base::Result<RemoteHead> RegistryEndpoint::head(const std::string& tag,
         if (digest && (kind == image::MediaKind::index || kind == image::MediaKind::manifest)) {
             return RemoteHead{std::move(*digest), kind == image::MediaKind::index};
         }
-    } else if (reply.head.status != 405) {
+    } else if (reply.head.status == 401) {
         return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
     }
+    // Nexus and others answer HEAD with 404, 403, 400 or 501 where GET works: GET has the last word.
     TRY_ASSIGN(const auto document, manifest(tag, stop));
     TRY_ASSIGN(const auto parsed, image::parse_document(document.body, document.content_type));
     return RemoteHead{document.digest, std::holds_alternative<image::Index>(parsed)};
@@ -123,16 +124,16 @@ base::Result<RawDocument> RegistryEndpoint::manifest(const std::string& selector
     document.content_type = std::string(reply.head.headers.get("Content-Type"));
     document.body = std::move(reply.body);
     const auto asked = image::Digest::parse(selector);
-    const auto told = image::Digest::parse(reply.head.headers.get("Docker-Content-Digest"));
+    const auto claimed = image::Digest::parse(reply.head.headers.get("Docker-Content-Digest"));
     if (asked) {
         TRY_ASSIGN(document.digest, digest_of(document.body, *asked));
         TRY(image::require_digest(document.digest, *asked, "manifest of " + options_.repository));
         return document;
     }
     document.digest = image::sha256(document.body);
-    if (told) {
-        TRY_ASSIGN(const auto actual, digest_of(document.body, *told));
-        TRY(image::require_digest(actual, *told, "manifest of " + options_.repository));
+    if (claimed) {
+        TRY_ASSIGN(const auto actual, digest_of(document.body, *claimed));
+        TRY(image::require_digest(actual, *claimed, "manifest of " + options_.repository));
     }
     return document;
 }
@@ -163,7 +164,7 @@ RegistryEndpoint::open_blob(const image::Descriptor& blob, const std::stop_token
     return opened;
 }
 
-/// Foreign layers lie at vendors' servers, which are told nothing about who asks.
+/// Foreign layers lie at vendors' servers, which learn nothing about who asks.
 base::Result<std::unique_ptr<base::ByteSource>>
 RegistryEndpoint::open_foreign(const image::Descriptor& blob, base::Error registry_error,
                                const std::stop_token& stop) const {

@@ -25,8 +25,8 @@ class RegistryEndpoint {
     };
     explicit RegistryEndpoint(Options options) : options_(std::move(options)) {}
 
-    /// What a tag means, by HEAD; by GET where the answer lacks the digest. Nothing about the body
-    /// is verified.
+    /// What a tag means, by HEAD; by GET where the answer lacks the digest or is any failure but
+    /// 401. After HEAD nothing about the body is verified.
     base::Result<RemoteHead> head(const std::string& tag, const std::stop_token& stop) const;
 
     /// A manifest or index by tag or digest ("sha256:…"). Asked by digest, the body has that digest;

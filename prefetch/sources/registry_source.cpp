@@ -29,9 +29,11 @@ class EndpointDocuments : public DocumentSource {
     const std::stop_token& stop_;
 };
 
-/// docker.io is a name; its API is elsewhere.
+/// Where the API of a registry is; docker.io is only a name.
 std::string api_host(const std::string& registry) {
-    return registry == "docker.io" ? "registry-1.docker.io" : registry;
+    image::Reference reference;
+    reference.registry = registry;
+    return reference.api_host();
 }
 
 struct EndpointSpec {
@@ -43,7 +45,7 @@ transfer::PlainHttpRule plain_http_rule(std::shared_ptr<SourceContext> context) 
     return [context = std::move(context)](const transfer::Url& url) {
         const auto& config = *context->config;
         return config::registry(config, url.host_port()).insecure ||
-               config::registry(config, url.host + ":" + std::to_string(url.port)).insecure ||
+               config::registry(config, url.authority()).insecure ||
                (context->no_https && transfer::is_loopback_name(url.host));
     };
 }
@@ -92,8 +94,13 @@ base::Result<transfer::Url> registry_url(const std::string& host, const config::
                                bool no_https) {
     TRY_ASSIGN(auto url, transfer::Url::parse("https://" + api_host(host)));
     if (config::registry(config, host).insecure || (no_https && transfer::is_loopback_name(url.host))) {
-        TRY_ASSIGN(url, transfer::Url::parse("http://" + api_host(host)));
-        return url;
+        // The canonical form leaves out 443, so "myhost:443" is only the name myhost; plain http has
+        // a port of its own.
+        auto authority = api_host(host);
+        if (authority.ends_with(":443")) {
+            authority.resize(authority.size() - 4);
+        }
+        return transfer::Url::parse("http://" + authority);
     }
     if (no_https && !is_configured(config, host)) {
         return fail(Code::option_invalid,

@@ -84,12 +84,13 @@ struct SourceContext {
     unsigned parallel = 3;                        ///< layers downloaded at once
 };
 
-/// Code::unsupported for transports that have no layers (files, SIF libraries, …).
+/// Code::image_not_found for a path where nothing is; Code::unsupported, with what it is instead,
+/// for other files and for transports that this version does not fetch.
 base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, SourceContext context);
 
-/// Addresses that an HttpClient for this site may reach. With `for_strangers` (the service)
+/// Addresses that an HttpClient for this site may reach. With `public_only` (the service)
 /// loopback, link-local and private addresses are refused except for the registries and mirrors
 /// that the site file names.
-transfer::AddressPolicy address_policy(const config::Config& config, bool for_strangers);
+transfer::AddressPolicy address_policy(const config::Config& config, bool public_only);
 
 } // namespace slipway::prefetch::sources

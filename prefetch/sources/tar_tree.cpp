@@ -273,7 +273,7 @@ base::Result<std::pair<base::UniqueFd, std::uint64_t>> unpack(int fd, std::uint6
         if (got > max - written) {
             return fail(Code::limit_exceeded,
                         fmt::format("the unpacked archive is larger than {}", base::size_text(max)),
-                        "give more room by SLIPWAY_TMPDIR or unpack the archive beforehand");
+                        "give more room by SLIPWAY_CACHEDIR or unpack the archive beforehand");
         }
         auto stored = base::write_all_at(spool.get(), {buffer.data(), got}, written);
         if (!stored) {

@@ -99,9 +99,36 @@ not_run() {
     refused source-unreachable slip stage docker://nosuchhost.invalid/busybox:1
     refused platform-mismatch slip stage --platform linux/arm64 "$BUSYBOX"
     refused source-not-found slip stage oci:/nonexistent
+    refused source-unreachable slip stage docker://NoSuchHost.invalid.:0443/busybox:1
+    expect_output 'nosuchhost\.invalid/'
     not_run source-not-found "docker://$REGISTRY/busybox:nosuch"
     not_run source-unreachable docker://127.0.0.1:1/busybox:1
     wait_for 10 cluster_idle
+}
+
+@test "files that are not there, or are something else than they are called" {
+    local file
+    for file in ./missing.sif nofile.sqsh "$WORK/none.tar"; do
+        refused image-not-found slip stage "$file"
+        expect_output 'No such file'
+    done
+    refused source-not-found slip stage oci-archive:none.tar
+    printf '# a comment\nBootstrap: docker\nFrom: debian:12\n' >"$WORK/Singularity"
+    chmod 644 "$WORK/Singularity"
+    refused unsupported slip stage ./Singularity
+    expect_output 'is a definition file'
+    mkdir "$WORK/saved" "$WORK/layout"
+    echo '[]' >"$WORK/saved/manifest.json"
+    echo '{"imageLayoutVersion":"1.0.0"}' >"$WORK/layout/oci-layout"
+    echo '{"manifests":[]}' >"$WORK/layout/index.json"
+    tar -cf "$WORK/saved.tar" -C "$WORK/saved" .
+    tar -cf "$WORK/layout.tar" -C "$WORK/layout" .
+    chmod 644 "$WORK"/*.tar
+    refused source-protocol slip stage oci-archive:saved.tar
+    expect_output 'is a Docker archive.*docker-archive:saved.tar'
+    refused source-protocol slip stage docker-archive:layout.tar
+    expect_output 'is an OCI archive.*oci-archive:layout.tar'
+    refused unsupported slip stage oras://ghcr.io/a/b:1
 }
 
 @test "credentials that are missing or wrong, and right ones" {

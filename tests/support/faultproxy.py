@@ -15,6 +15,7 @@ request target), "times" (how often; default always), "skip" (let that many pass
   {"do": "stall", "after": N, "pause": S}   S seconds of silence after N bytes, then the end
   {"do": "status", "code": C, "headers": {}, "body": ""}   that answer
   {"do": "redirect", "to": URL, "code": C}  to URL + request target
+  {"do": "climb"}                      to the same file by a relative path with "..", ?followed=1 behind it
   {"do": "range_lie"}                  a range is answered with one that begins 10 bytes earlier
   {"do": "range_ignore"}               ranges are not understood
   {"do": "range_416"}                  ranges are refused
@@ -173,6 +174,10 @@ class Proxy(Base):
 
     def do_redirect(self, handler, _, rule):
         handler.reply(rule.get("code", 307), {"Location": rule["to"] + handler.path})
+
+    def do_climb(self, handler, _, rule):
+        folder, name = handler.path.partition("?")[0].rsplit("/", 2)[1:]
+        handler.reply(307, {"Location": "../%s/%s?followed=1" % (folder, name)})
 
     def do_bearer(self, handler, _, rule):
         scope = rule.get("scope", "repository:%s:pull" % "/".join(handler.path.split("/")[2:-2]))

@@ -121,6 +121,23 @@ class RegistryTest(unittest.TestCase):
         self.assert_fails(self.fetch(self.plain.host, "team/app:multi", platform="linux/s390x"),
                           "platform-mismatch")
 
+    def test_registries_that_know_no_head(self):
+        for code in (400, 403, 404, 405, 500, 501):
+            proxy = self.proxy({"do": "status", "method": "HEAD", "code": code})
+            head = self.fetch(proxy.host, head=1)
+            self.assertEqual(head.data, {"digest": self.app["digest"], "index": False}, (code, head.error))
+        denied = self.proxy({"do": "status", "method": "HEAD", "code": 401})
+        self.assert_fails(self.fetch(denied.host, head=1), "source-denied")
+        self.assertEqual(denied.seen("GET", "manifests"), [])
+
+    def test_spellings_have_the_settings_of_the_registry(self):
+        site = self.config('registries: {"%s": {insecure: true}}' % self.plain.host)
+        port = self.plain.host.rpartition(":")[2]
+        for host in ("127.0.0.1:0" + port, "127.1:" + port, "0x7F.0.0.1:" + port):
+            result = self.fetch(host, no_https=None, config=site)
+            self.assert_good(result)
+            self.assertIn("//%s/" % self.plain.host, result.data["reference"])
+
     def test_by_digest(self):
         self.assert_good(self.fetch(self.plain.host, "team/app@" + self.app["digest"]))
 
@@ -329,6 +346,11 @@ class RegistryTest(unittest.TestCase):
         proxy = self.proxy({"do": "redirect", "path": BLOBS, "to": storage.url, "code": 302})
         self.assert_good(self.fetch(proxy.host))
         self.assertIn("bytes=900000-", [r["headers"].get("range") for r in storage.seen()])
+
+    def test_relative_redirects_climb(self):
+        proxy = self.proxy({"do": "climb", "path": r"^/v2/team/app/blobs/(?![^/]+\?followed=1$)"})
+        self.assert_good(self.fetch(proxy.host))
+        self.assertTrue(proxy.seen(path="followed=1"))
 
     def test_redirect_loops_end(self):
         proxy = self.proxy({"do": "redirect", "path": BLOBS, "to": ""})

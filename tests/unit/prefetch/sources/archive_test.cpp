@@ -311,6 +311,31 @@ TEST_CASE("docker archives") {
     }
 }
 
+TEST_CASE("an archive under the other kind's name is told apart") {
+    Bench bench;
+    bench.write("docker.tar", TarWriter().file("manifest.json", "[]").done());
+    const auto wrong = bench.resolve(oci_archive, "docker.tar");
+    REQUIRE_FALSE(wrong);
+    CHECK(wrong.error().message.find("is a Docker archive") != std::string::npos);
+    CHECK(wrong.error().hint == "name it as docker-archive:" + bench.path("docker.tar"));
+
+    bench.write("oci.tar", TarWriter()
+                               .file("oci-layout", R"({"imageLayoutVersion":"1.0.0"})")
+                               .file("index.json", "{}")
+                               .done());
+    const auto reverse = bench.resolve(docker_archive, "oci.tar");
+    REQUIRE_FALSE(reverse);
+    CHECK(reverse.error().message.find("is an OCI archive") != std::string::npos);
+    CHECK(reverse.error().hint == "name it as oci-archive:" + bench.path("oci.tar"));
+
+    bench.write("dir/manifest.json", "{}");
+    CHECK(bench.resolve(image::Transport::oci, "dir").error().message.find("not an OCI layout") !=
+          std::string::npos);
+    bench.write("neither.tar", TarWriter().file("x", "y").done());
+    CHECK(bench.resolve(oci_archive, "neither.tar").error().message.find("has no index.json") !=
+          std::string::npos);
+}
+
 TEST_CASE("an archive that unpacks to too much is refused") {
     Bench bench;
     bench.write("big.tar", TarWriter().file("x", std::string(1 << 20, 'x')).done());
