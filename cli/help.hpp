@@ -16,7 +16,8 @@ std::string overview_text();              ///< `slipway help`
 std::string help_text(const Verb& verb);  ///< `slipway help VERB`
 std::string usage_text(const Verb& verb); ///< the usage lines only
 
-/// Man pages in roff: "slipway" (1), "exec" and every other verb (1), "slipway.yaml" (5).
+/// Man pages in roff: "slipway" (1), "exec" and every other verb (1), "srun" (1: the Slurm plugin),
+/// "slipway.yaml" (5).
 /// Code::usage for other names.
 base::Result<std::string> man_page(std::string_view name);
 

@@ -6,6 +6,7 @@
 #include "cli/help.hpp"
 #include "cli/version.hpp"
 #include "config/schema.hpp"
+#include "spank/option_table.hpp"
 
 #include <algorithm>
 
@@ -239,6 +240,42 @@ std::string yaml_page() {
     return out + see_also("slipway-config(1)");
 }
 
+/// The options that the Slurm plugin adds, from the plugin's own table.
+std::string srun_page() {
+    std::string out =
+        head("slipway-srun", 1, "slipway-srun", "container options of srun, sbatch and salloc");
+    out +=
+        ".SH SYNOPSIS\n.B srun\n\\-\\-container\\-image=\\fIIMAGE\\fR [\\fIOPTION\\fR]... "
+        "\\fICOMMAND\\fR\n.SH DESCRIPTION\n" +
+        paragraphs(fmt::format(
+            "Slipway's plugin adds these options to srun, sbatch and salloc. A value has at most "
+            "{} characters and no control characters. The last value of an option wins; options "
+            "that contradict each other on one command are an error. The batch script runs on the "
+            "host unless --container-batch says otherwise, and every srun in it has the container, "
+            "as the script's own options or those of sbatch ask for it.\n\n"
+            "In srun an option without an image is an error. As a variable, or for sbatch and "
+            "salloc, it is a default for containers that later commands ask for.\n\n"
+            "What the text of options alone shows to be wrong is refused before anything is "
+            "queued. A relative path counts from where the command is called.",
+            spank::max_option_bytes)) +
+        ".SH OPTIONS\n";
+    for (const auto& row : spank::option_table) {
+        constexpr std::string_view origin = "[slipway] ";
+        const auto usage = std::string_view(row.usage).substr(origin.size());
+        const bool optional = row.argument_optional();
+        out +=
+            fmt::format(".TP\n\\fB\\-\\-{}\\fR{}=\\fI{}\\fR{}\n{}.\n", roff(row.name),
+                        optional ? "[" : "", roff(row.argument), optional ? "]" : "", roff(usage));
+        if (row.variable != nullptr) {
+            out += fmt::format("Environment: {0}{2}, {1}{2}.\n", spank::our_variable_prefix,
+                               spank::pyxis_variable_prefix, row.variable);
+        }
+    }
+    out += ".SH EXIT STATUS\nThat of the command; 1 when the container cannot be set up, or "
+           "SLURM_EXIT_ERROR when nothing can be submitted.\n";
+    return out + see_also("slipway(1) slipway-stage(1) slipway-doctor(1) slipway.yaml(5)");
+}
+
 } // namespace
 
 base::Result<std::string> man_page(std::string_view name) {
@@ -248,11 +285,14 @@ base::Result<std::string> man_page(std::string_view name) {
     if (name == "slipway.yaml") {
         return yaml_page();
     }
+    if (name == "srun") {
+        return srun_page();
+    }
     if (const auto* verb = find_verb(name); verb != nullptr) {
         return verb_page(*verb);
     }
     return base::fail(base::Code::usage, "there is no man page " + base::in_quotes(name),
-                      "name a verb, slipway or slipway.yaml");
+                      "name a verb, slipway, srun or slipway.yaml");
 }
 
 } // namespace slipway::cli

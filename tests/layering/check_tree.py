@@ -38,7 +38,7 @@ ALLOWED = {
     "launcher": {"launcher", "launcher/join", "squashfs/reader", "squashfs", "image", "config",
                  "base"},
     "spank": {"spank", "launcher/join", "base"},
-    "cli": {"cli", "launcher", "launcher/join", "prefetch/client", "prefetch/stage", "prefetch/staging",
+    "cli": {"cli", "spank", "launcher", "launcher/join", "prefetch/client", "prefetch/stage", "prefetch/staging",
             "store", "image", "squashfs/reader", "squashfs", "config", "base"},
 }
 # The longest name that fits decides.
