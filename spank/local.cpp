@@ -39,8 +39,9 @@ int Plugin::finish_local(SpankApi& api) {
     if (done) {
         return 0;
     }
-    // An empty message: the staging client has already said it.
-    if (!done.error().message.empty()) {
+    if (done.error().code == Code::interrupted) {
+        around_.report(done.error().message); // no error: who interrupts knows why
+    } else if (!done.error().message.empty()) { // empty: the staging client has already said it
         around_.report("error: " + done.error().one_line());
     }
     // Not by a failing return value: Slurm ignores that where plugstack.conf says `optional`.

@@ -45,7 +45,7 @@ base::Unexpected cannot_run(int err, const std::string& program, const std::stri
 
 base::Unexpected interrupted(const std::string& reference) {
     return base::fail(Code::interrupted,
-                      "getting the image " + base::in_quotes(reference) + " was interrupted");
+                      "interrupted while getting the image " + base::in_quotes(reference));
 }
 
 constexpr int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};

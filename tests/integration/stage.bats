@@ -403,6 +403,7 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     in_foreground srun --container-image="docker://$SLOW/stall-good:latest" touch "$STORES/ran"
     stops_with 1 -INT "-$JOB"
     [ ! -e "$STORES/ran" ]
+    [ "$(grep -c 'killed\|there is no' "$STORES/out")" -eq 0 ]
     wait_for 10 cluster_idle
 }
 

@@ -220,6 +220,11 @@ TEST_CASE("a failed staging ends the submission", "[spank]") {
     silent.with(OptionId::image, "docker://debian");
     CHECK(silent.submit() == 1);
     CHECK(silent.around.reported.empty()); // the client has spoken
+    Submission interrupted;
+    interrupted.around.staging = base::fail(base::Code::interrupted, "interrupted while …");
+    interrupted.with(OptionId::image, "docker://debian");
+    CHECK(interrupted.submit() == 1);
+    CHECK(interrupted.around.reported == std::vector<std::string>{"interrupted while …"});
 }
 
 TEST_CASE("SLURM_EXIT_ERROR is honoured as Slurm does", "[spank]") {

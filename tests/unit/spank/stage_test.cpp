@@ -68,7 +68,7 @@ TEST_CASE("a client that fails has spoken; one that lies is refused", "[spank]")
         staged = run_stage_client(interrupted.path, "", "docker://x", Staging::wait);
         REQUIRE_FALSE(staged);
         CHECK(staged.error().code == base::Code::interrupted);
-        CHECK(staged.error().message.find("docker://x' was interrupted") != std::string::npos);
+        CHECK(staged.error().message.find("interrupted while getting the image 'docker://x'") != std::string::npos);
     }
     const Client endless("exec cat /dev/zero");
     staged = run_stage_client(endless.path, "", "x", Staging::wait);
