@@ -10,7 +10,10 @@
 #include "image/open_image.hpp"
 #include "image/reference.hpp"
 
+#include <utility>
+
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +75,41 @@ base::Result<prefetch::stage::StagedImage> with_progress(const Session& session,
         printer.clear();
     }
     return image;
+}
+
+/// What the Slurm plugin reads. An image of the site's store is named by its id: nodes derive the path
+/// themselves.
+std::string keys_of(const Site& site, const prefetch::stage::StagedImage& image) {
+    const auto& shared = site.config->store.path;
+    const bool of_site = !shared.empty() && base::is_beneath(image.path, shared);
+    return fmt::format("{}\npinned={}\n", of_site ? "id=" + image.id : "path=" + image.path,
+                       image.reference);
+}
+
+/// Nobody waits any more: whoever reads the output sees its end, and neither the terminal's signals nor the
+/// end of the caller come here.
+void go_on_alone() {
+    ::setsid();
+    ::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+    const base::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null; ++fd) {
+        ::dup2(null.get(), fd);
+    }
+}
+
+/// Stages like any other, but says what the image will be as soon as that is known, and then goes on in the
+/// background. Without progress, because that would have to stop in the middle.
+base::Result<int> stage_detached(const Site& site, const prefetch::staging::Stager& stager,
+                                 const prefetch::stage::StageRequest& request, const std::stop_token& stop) {
+    bool alone = false;
+    const auto sink = [&](const prefetch::stage::StageProgress& progress) {
+        if (progress.image && !std::exchange(alone, true)) {
+            (void)print(keys_of(site, *progress.image));
+            go_on_alone();
+        }
+    };
+    TRY_ASSIGN(const auto image, stager.stage(request, sink, stop));
+    return alone ? base::Result<int>(0) : printed(keys_of(site, image));
 }
 
 struct Target {
@@ -165,6 +203,9 @@ base::Result<int> run_stage(Session& session) {
     TRY_ASSIGN(const auto request, stage_request(session, words.front()));
     TRY_ASSIGN(const auto site, find_site(session, Cache::enabled));
     TRY_ASSIGN(const auto stager, make_stager(session, site));
+    if (session.arguments.flag("detach")) {
+        return stage_detached(site, *stager, request, stop);
+    }
     TRY_ASSIGN(const auto image, with_progress(session, words.front(), [&](const auto& sink) {
                    return stager->stage(request, sink, stop);
                }));
@@ -172,12 +213,7 @@ base::Result<int> run_stage(Session& session) {
         return 0; // the last event has said it
     }
     if (session.arguments.flag("print-keys")) {
-        // An image of the site's store is named by its id: nodes derive the path themselves.
-        const auto& shared = site.config->store.path;
-        const bool of_site = !shared.empty() && base::is_beneath(image.path, shared);
-        return printed(fmt::format("{}path={}\npinned={}\n",
-                                of_site ? fmt::format("id={}\n", image.id) : "", image.path,
-                                image.reference));
+        return printed(keys_of(site, image));
     }
     if (session.arguments.flag("print-path")) {
         return printed(image.path + "\n");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway-stagec [--config FILE] [--detach] REFERENCE: what the Slurm plugin runs for an image that
 // is no file. Asks the service; where there is none, or the image needs the user's own credentials,
-// becomes `slipway-images stage`, which does the work in the user's own process. Prints "path=…" and
-// "pinned=…" on stdout, progress and errors on stderr. Links no network library: it runs in front of
+// becomes `slipway-images stage`, which does the work in the user's own process. Prints "id=…" (an image of
+// the site's store) or "path=…", and "pinned=…" on stdout, progress and errors on stderr. With --detach that
+// is as soon as it is known what the image will be; the work goes on without this program. Links no network library: it runs in front of
 // every srun of a job.
 #include "base/argv.hpp"
+#include "base/child.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/standard_fds.hpp"
@@ -15,11 +17,14 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace {
@@ -77,9 +82,10 @@ std::string images_program() {
 }
 
 /// Becomes `slipway-images stage`; returns only when that cannot be run.
-int stage_here(const Arguments& arguments) {
+int become_stage(const Arguments& arguments) {
     const auto program = images_program();
-    std::vector<std::string> words{"slipway-images", "stage", "--print-keys"};
+    std::vector<std::string> words{"slipway-images", "stage",
+                                   arguments.detach ? "--detach" : "--print-keys"};
     if (!arguments.config.empty()) {
         words.insert(words.end(), {"--config", arguments.config});
     }
@@ -89,6 +95,46 @@ int stage_here(const Arguments& arguments) {
                  "cannot run " + base::in_quotes(program) + ": " + base::errno_text(errno),
                  "reinstall Slipway: a part of it is missing"});
     return static_cast<int>(base::ExitCode::setup);
+}
+
+/// The same as a child, which closes its output when it has printed what the image will be, and goes on by
+/// itself. When it ends before that, it has reported why.
+int begin_stage(const Arguments& arguments) {
+    int ends[2] = {-1, -1};
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+        print_error({base::Code::system, errno, "cannot make a pipe", {}});
+        return static_cast<int>(base::ExitCode::setup);
+    }
+    const base::UniqueFd reader(ends[0]);
+    base::UniqueFd writer(ends[1]);
+    const pid_t parent = ::getpid();
+    auto child = base::Child::fork([&] {
+        // Until it goes on by itself, it ends with this program.
+        if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || ::getppid() != parent ||
+            ::dup2(writer.get(), STDOUT_FILENO) < 0) {
+            return static_cast<int>(base::ExitCode::setup);
+        }
+        return become_stage(arguments);
+    });
+    if (!child) {
+        print_error(child.error());
+        return static_cast<int>(base::ExitCode::setup);
+    }
+    writer.reset();
+    constexpr std::size_t max_keys = 16384;
+    const auto keys = base::read_to_end(reader.get(), max_keys);
+    if (keys && !keys->empty()) {
+        (void)base::write_all(STDOUT_FILENO, *keys);
+        (void)child->detach();
+        return 0;
+    }
+    const auto status = child->wait();
+    const int code = status ? base::exit_code_of(*status) : 0;
+    return code != 0 ? code : static_cast<int>(base::ExitCode::setup);
+}
+
+int stage_here(const Arguments& arguments) {
+    return arguments.detach ? begin_stage(arguments) : become_stage(arguments);
 }
 
 int stage(const Arguments& arguments) {
@@ -113,7 +159,7 @@ int stage(const Arguments& arguments) {
     if (image) {
         printer.done(*image);
         (void)base::write_all(STDOUT_FILENO,
-                              fmt::format("path={}\npinned={}\n", image->path, image->reference));
+                              fmt::format("id={}\npinned={}\n", image->id, image->reference));
         return 0;
     }
     printer.clear();

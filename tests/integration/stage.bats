@@ -445,3 +445,22 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     run -0 slip cache clean -f
     [ -z "$(ls "$STORE/images")" ]
 }
+
+@test "sbatch without a service begins the staging in the background and returns" {
+    local job
+    # Its registry drips: the image cannot be there when sbatch returns.
+    job=$(alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" sbatch --parsable -o "$STORES/batch" \
+        --container-image="docker://$SLOW/drip-good:latest" --wrap 'srun -n1 ls /noise; echo done')
+    [ -z "$(ls "$STORE/images")" ]
+    wait_for 60 grep -q '^done$' "$STORES/batch"
+    run cat "$STORES/batch"
+    expect_lines 1 '^/noise$'
+    [ "$(find "$STORE/images" -name '*.sif' | wc -l)" -eq 1 ]
+    wait_for 10 sh -c "! squeue -h -j $job 2>/dev/null | grep -q ."
+    # What cannot be resolved is not queued.
+    run alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" sbatch \
+        --container-image="docker://$SLOW/no-such:latest" --wrap true
+    [ "$status" -ne 0 ]
+    expect_lines 1 'error: source-[a-z-]+'
+    [ -z "$(squeue -h)" ]
+}
