@@ -4,8 +4,10 @@
 #include "base/text.hpp"
 #include "cli/images/command.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <thread>
 
@@ -161,14 +163,19 @@ std::stop_token interruption() {
         sigaddset(&set, SIGHUP);
         ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
         std::thread([set] {
-            for (int count = 0;; ++count) {
+            // One wish may come twice: from the terminal to the whole group, and from srun to its child.
+            constexpr auto same_wish = std::chrono::seconds(2);
+            auto first = std::chrono::steady_clock::time_point::max();
+            for (;;) {
                 int number = 0;
                 if (::sigwait(&set, &number) != 0) {
                     return;
                 }
-                if (count > 0) {
+                const auto now = std::chrono::steady_clock::now();
+                if (source.stop_requested() && now - first > same_wish) {
                     ::_exit(128 + number);
                 }
+                first = std::min(first, now);
                 source.request_stop();
             }
         }).detach();
