@@ -208,3 +208,32 @@ image_of() { api http://localhost/v1/images | jq -re "[.images[] | select(.refer
     [ -n "$(ls "$own/store/images")" ]
     start_service
 }
+
+@test "the service touches nothing that is not its store's, and starts in no directory that is in use" {
+    local store=$CLUSTER_DIR/store config=$CLUSTER_DIR/in-use.yaml used before file
+    stop_service
+    # The store as an earlier version left it, with files of somebody in it.
+    rm -f "$store/slipway-store"
+    mkdir -p "$store/tmp/thesis"
+    for file in tmp/notes.txt tmp/thesis/chapter1 tmp/a.99999999.b images/photo.jpg pins/map.txt grants/application.txt; do
+        echo "text of $file" >"$store/$file"
+    done
+    chown -R daemon: "$store/tmp"
+    before=$(cd "$store" && sha256sum tmp/notes.txt tmp/thesis/chapter1 tmp/a.* images/photo.jpg pins/map.txt grants/application.txt)
+    start_service
+    run -0 alice srun --container-image="$BUSYBOX" echo served
+    expect_lines 1 '^served$'
+    [ -f "$store/slipway-store" ]
+    [ "$(cd "$store" && sha256sum tmp/notes.txt tmp/thesis/chapter1 tmp/a.* images/photo.jpg pins/map.txt grants/application.txt)" = "$before" ]
+    rm -r "$store"/tmp/{notes.txt,thesis,a.99999999.b} "$store"/{images/photo.jpg,pins/map.txt,grants/application.txt}
+
+    used=$(work_dir)/used
+    mkdir -p "$used/tmp"
+    echo mine >"$used/tmp/notes.txt"
+    chown -R daemon: "$used"
+    printf 'store: {path: %s}\nservice: {listen: ["unix:%s/sock"]}\n' "$used" "$used" >"$config"
+    run -255 setpriv --reuid daemon --regid daemon --clear-groups "$SLIPWAY_BUILD/bin/slipwayd" --config "$config"
+    expect_output "store-unusable: .*cannot become a store: it holds 'tmp'"
+    [ "$(cd "$used" && find . | sort | tr '\n' ' ')" = '. ./tmp ./tmp/notes.txt ' ]
+    [ "$(cat "$used/tmp/notes.txt")" = mine ]
+}
