@@ -61,7 +61,7 @@ base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
         return not_in_store(id);
     }
     const auto until = ::time(nullptr) + static_cast<std::int64_t>(options_.max_job_time);
-    TRY_ASSIGN(const auto grants, root_.part(Part::grants, O_PATH));
+    TRY_ASSIGN(const auto grants, root_.part(Part::grants, O_RDONLY));
     TRY(step("grant-dir"));
     if (::mkdirat(grants.get(), id.c_str(), root_.dir_mode()) != 0 && errno != EEXIST) {
         return cannot(errno, "cannot grant an image");
@@ -90,7 +90,7 @@ base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
 
 /// False when something stays that is not ours.
 bool Store::drop_grants(const ImageId& id) const {
-    const auto grants = root_.part(Part::grants, O_PATH);
+    const auto grants = root_.part(Part::grants, O_RDONLY);
     const auto dir = grants ? root_.inner(grants->get(), id, O_RDONLY)
                             : base::Result<base::UniqueFd>();
     if (!grants || !dir) {
@@ -110,12 +110,12 @@ base::Result<void> Store::pin(const ImageId& id) const {
     if (!find(id)) {
         return not_in_store(id);
     }
-    TRY_ASSIGN(const auto pins, root_.part(Part::pins, O_PATH));
+    TRY_ASSIGN(const auto pins, root_.part(Part::pins, O_RDONLY));
     return make_empty(pins.get(), id, root_.file_mode());
 }
 
 base::Result<void> Store::unpin(const ImageId& id) const {
-    TRY_ASSIGN(const auto pins, root_.part(Part::pins, O_PATH));
+    TRY_ASSIGN(const auto pins, root_.part(Part::pins, O_RDONLY));
     if (!remove_plain(pins.get(), id, root_.owner()) && errno != ENOENT) {
         return cannot(errno, "cannot unpin an image");
     }

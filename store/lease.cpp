@@ -34,7 +34,7 @@ std::string lease_text(std::uint64_t heartbeat) {
 }
 
 base::Result<std::string> read_lease(const Root& root, const std::string& name) {
-    TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+    TRY_ASSIGN(const auto leases, root.part(Part::leases, O_RDONLY));
     return read_plain(leases.get(), name, max_lease_bytes, root.owner());
 }
 
@@ -78,7 +78,7 @@ struct Lease::Heartbeat {
 
     /// Not truncated first: the text never gets shorter, so a reader always finds a whole one.
     [[nodiscard]] base::Result<void> write_over() const {
-        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_RDONLY));
         TRY_ASSIGN(auto file, base::open_at(leases.get(), name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
         TRY(base::write_all(file.get(), attempt));
         return file.close();
@@ -108,7 +108,7 @@ struct Lease::Heartbeat {
             thread.join();
         }
         const auto now = read_lease(root, name);
-        const auto leases = root.part(Part::leases, O_PATH);
+        const auto leases = root.part(Part::leases, O_RDONLY);
         if (now && ours(*now) && leases) {
             (void)remove_plain(leases->get(), name, root.owner());
         }
@@ -145,7 +145,7 @@ base::Result<Claim> Acquisition::poll() {
 base::Result<std::optional<Lease>> Acquisition::try_take() {
     const auto& root = store_.root_;
     for (int tries = 0; tries < 16; ++tries) {
-        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_PATH));
+        TRY_ASSIGN(const auto leases, root.part(Part::leases, O_RDONLY));
         auto file = base::open_at(leases.get(), id_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
         if (file) {
             auto heartbeat = std::make_unique<Lease::Heartbeat>(root, id_);

@@ -60,12 +60,12 @@ base::Result<WorkDir> Store::make_work_dir() const {
     for (;;) {
         auto name = new_work_name();
         TRY(step("work-dir"));
-        TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
+        TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
         if (::mkdirat(tmp.get(), name.c_str(), 0700) == 0) {
             WorkDir work(root_, name);
             // Says whose it is, so that others can tell when that process is gone.
             TRY(step("work-owner"));
-            TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), name, O_PATH));
+            TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), name, O_RDONLY));
             auto named = write_new_file(dir.get(), "owner", self.text() + "\n", 0600,
                                         {dir.get(), "owner.new"});
             if (!named) {
@@ -151,8 +151,8 @@ base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
         return base::fail(base::Code::internal, "an image is published from its work directory");
     }
     const std::string name(base::base_name(sif));
-    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
-    TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), work.name_, O_PATH));
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
+    TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), work.name_, O_RDONLY));
     TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
     {
         TRY_ASSIGN(const auto file, open_plain(dir.get(), name, root_.owner()));

@@ -99,8 +99,17 @@ base::Result<base::UniqueFd> Root::directory(int flags) const {
 }
 
 base::Result<base::UniqueFd> Root::part(Part part, int flags) const {
-    TRY_ASSIGN(const auto root, directory(O_PATH));
-    return inner(root.get(), name_of(part), flags);
+    const auto open_part = [&]() -> base::Result<base::UniqueFd> {
+        TRY_ASSIGN(const auto root, directory(O_PATH));
+        return inner(root.get(), name_of(part), flags);
+    };
+    auto opened = open_part();
+    if (!opened && opened.error().sys_errno == ESTALE) {
+        // An NFS client remembers a directory that was removed and made anew by another host.
+        base::ask_server_about(path_);
+        opened = open_part();
+    }
+    return opened;
 }
 
 base::Result<bool> Root::has_mark(int root) const {
@@ -204,6 +213,9 @@ base::Result<Root> Root::open(const std::string& path, Access access) {
     Root store(path, access);
     store.owner_ = ::geteuid();
     const bool writes = access != Access::read_only;
+    // By path, so that the kernel looks up again what an NFS client remembers and the server has no
+    // more; what is opened component by component below would be stale.
+    base::ask_server_about(path);
     TRY_ASSIGN(auto root, walk_to(path, writes ? std::optional(store.owner_) : std::nullopt,
                                   writes ? std::optional(store.dir_mode()) : std::nullopt));
     if (!writes) {

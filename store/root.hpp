@@ -41,7 +41,8 @@ class Root {
     }
 
     /// With O_PATH an NFS client answers from its caches; with O_RDONLY it asks the server, and
-    /// forgets names that it remembers as missing.
+    /// forgets names that it remembers as missing and directories that are no more: for all that
+    /// changes something, and for what must not be missed.
     [[nodiscard]] base::Result<base::UniqueFd> part(Part part, int flags) const;
     /// A directory inside a part.
     [[nodiscard]] base::Result<base::UniqueFd> inner(int dir, const std::string& name,

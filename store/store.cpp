@@ -129,7 +129,7 @@ base::Result<StoredImage> Store::expect(const ImageId& id) const {
 }
 
 base::Result<Provenance> Store::provenance(const ImageId& id) const {
-    TRY_ASSIGN(const auto images, root_.part(Part::images, O_PATH));
+    TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
     TRY_ASSIGN(const auto text,
                read_plain(images.get(), id + ".json", max_json_bytes, root_.owner()));
     return provenance_from_json(text);
@@ -159,8 +159,8 @@ base::Result<std::vector<StoredImage>> Store::list() const {
 
 base::Result<void> Store::record_ref(const RefRecord& record) const {
     const auto key = image::sha256_hex(record.reference);
-    TRY_ASSIGN(const auto refs, root_.part(Part::refs, O_PATH));
-    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_PATH));
+    TRY_ASSIGN(const auto refs, root_.part(Part::refs, O_RDONLY));
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
     TRY(step("ref-dir"));
     if (::mkdirat(refs.get(), key.c_str(), root_.dir_mode()) != 0 && errno != EEXIST) {
         return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
