@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // squashfs_mount [options] IMAGE MOUNTPOINT -- COMMAND…
 // Serves an image the way the product does and runs a command that sees it: an ordinary user in a
-// user namespace of his own, the server forked before the mount namespace is made, the device
+// user namespace of their own, the server forked before the mount namespace is made, the device
 // opened inside the user namespace (by root where its mode demands that). Run as root.
 //   --uid N, --gid N  who that user is (default 1234)
 //   --threads N

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <linux/fuse.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -54,6 +55,9 @@ class Kernel {
         REQUIRE(pair);
         ours_ = std::move(pair->first);
         theirs_ = std::move(pair->second);
+        // An answer that never comes shall be a failure and no hang.
+        const timeval patience{30, 0};
+        REQUIRE(setsockopt(ours_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
         const Session::Options options{theirs_.get(), 4, 1000, 100, page_bytes};
         session_ = std::make_unique<Session>(**opened_.image, options);
         thread_ = std::thread([this] { result_ = session_->run(); });
