@@ -3,6 +3,7 @@
 """run.py CONVERT_LAYOUT [NAME…]: converts every layer set of cases.py and compares with umoci.
 Ends with 77 where it cannot run (not root, no umoci), 1 when a case fails."""
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import time
 import oci
 from cases import ALL
 from tarmaker import tar
+
+
+MOST_MIB = 256
 
 
 def layer_objects(layers):
@@ -117,7 +121,12 @@ def main():
         for problem in problems:
             print("   ", problem)
         failed += bool(problems)
-    print(f"{len(names)} cases, {failed} failed")
+    # The largest of all that was started, umoci included: no shape makes a conversion grow.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    if peak > MOST_MIB:
+        print(f"NOT OK memory: something took {peak} MiB")
+        failed += 1
+    print(f"{len(names)} cases, {failed} failed, at most {peak} MiB")
     return 1 if failed else 0
 
 
