@@ -124,7 +124,7 @@ base::Result<prefetch::staging::StagerOptions> stager_options(std::shared_ptr<co
     options.store.max_job_time = config->store.max_job_time;
     options.store.user_share = config->store.user_share;
     options.credentials.site_only = true;
-    options.for_strangers = true;
+    options.for_service = true;
     options.config = std::move(config);
     return options;
 }

@@ -35,17 +35,24 @@ std::string with_digest(const image::ImageUri& uri, const image::Digest& digest)
     return named.text();
 }
 
+/// What a job is pinned to: as it was asked for, tag included, with the digest that it meant.
+std::string pinned_reference(const image::ImageUri& uri, const image::Digest& digest) {
+    auto named = uri;
+    named.reference.digest = digest;
+    return named.text();
+}
+
 bool has_registry(const image::ImageUri& uri) {
     return uri.transport == image::Transport::docker;
 }
 
-base::Result<image::ImageUri> parse_uri(const stage::StageRequest& request, bool for_strangers) {
+base::Result<image::ImageUri> parse_uri(const stage::StageRequest& request, bool for_service) {
     const auto exists = [&](const std::string& path) {
         struct stat st {};
-        return !for_strangers && ::stat(path.c_str(), &st) == 0;
+        return !for_service && ::stat(path.c_str(), &st) == 0;
     };
     TRY_ASSIGN(auto uri, image::parse_image(request.reference, exists));
-    if (for_strangers && !has_registry(uri)) {
+    if (for_service && !has_registry(uri)) {
         return base::fail(Code::unsupported,
                           fmt::format("the service does not fetch {} images",
                                       image::transport_name(uri.transport)),
@@ -74,12 +81,12 @@ struct Stager::Work {
     std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
-Stager::Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
-               std::shared_ptr<transfer::HttpClient> client)
-    : options_(std::move(options)), store_(std::move(store)), also_(std::move(also)),
-      client_(std::move(client)) {}
+Stager::Stager(StagerOptions options, StagerParts parts, store::Store store,
+               std::vector<store::Store> also, std::shared_ptr<transfer::HttpClient> client)
+    : options_(std::move(options)), parts_(std::move(parts)), store_(std::move(store)),
+      also_(std::move(also)), client_(std::move(client)) {}
 
-base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options) {
+base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options, StagerParts parts) {
     TRY_ASSIGN(auto store, store::Store::open(options.store));
     std::vector<store::Store> also;
     for (auto& look : options.also_look) {
@@ -89,15 +96,16 @@ base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options) {
         }
     }
     transfer::HttpClient::Options client_options;
-    client_options.addresses = sources::address_policy(*options.config, options.for_strangers);
+    client_options.addresses = sources::address_policy(*options.config, options.for_service);
     TRY_ASSIGN(auto client, transfer::HttpClient::create(std::move(client_options)));
     return std::unique_ptr<Stager>(
-        new Stager(std::move(options), std::move(store), std::move(also), std::move(client)));
+        new Stager(std::move(options), std::move(parts), std::move(store), std::move(also),
+                   std::move(client)));
 }
 
 base::Result<Stager::Work> Stager::begin(const stage::StageRequest& request, const stage::StageSink& sink,
                                          std::stop_token stop) const {
-    TRY_ASSIGN(auto uri, parse_uri(request, options_.for_strangers));
+    TRY_ASSIGN(auto uri, parse_uri(request, options_.for_service));
     auto platform = image::host_platform();
     if (!request.platform.empty()) {
         TRY_ASSIGN(platform, image::parse_platform(request.platform));
@@ -113,11 +121,11 @@ base::Result<std::unique_ptr<sources::Source>> Stager::source_for(const Work& wo
     context.client = client_;
     context.config = options_.config;
     context.credentials = options_.credentials;
-    context.anonymous_first = options_.for_strangers;
+    context.anonymous_first = options_.for_service;
     context.no_https = options_.no_https;
     context.retry = options_.retry;
     context.spool_dir = spool;
-    return sources::make_source(work.uri, std::move(context));
+    return parts_.make_source(work.uri, std::move(context));
 }
 
 std::optional<stage::StagedImage> Stager::present(const store::ImageId& id) const {
@@ -159,7 +167,7 @@ std::optional<stage::StagedImage> Stager::recorded(const Work& work, const std::
         if (staged && digest) {
             staged->digest = record->digest;
             staged->reference =
-                has_registry(work.uri) ? with_digest(work.uri, *digest) : work.reference;
+                has_registry(work.uri) ? pinned_reference(work.uri, *digest) : work.reference;
         }
         return staged;
     };
@@ -211,7 +219,7 @@ base::Result<stage::StagedImage> Stager::find_or_make(const stage::StageRequest&
         auto image = recorded(
             work, pinned ? with_digest(work.uri, work.uri.reference.digest) : work.reference);
         if (image) {
-            (void)store_.grant(image->id, request.uid);
+            grant(*image, request.uid);
             return std::move(*image);
         }
         if (request.pull == stage::PullPolicy::never) {
@@ -223,7 +231,7 @@ base::Result<stage::StagedImage> Stager::find_or_make(const stage::StageRequest&
         TRY_ASSIGN(const auto source, source_for(work, {}));
         TRY_ASSIGN(auto image, ask_registry(work, *source));
         if (image) {
-            (void)store_.grant(image->id, request.uid);
+            grant(*image, request.uid);
             return std::move(*image);
         }
     }
@@ -259,14 +267,16 @@ base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sou
         return finish(std::move(*there));
     }
     store::Acquisition acquisition(store_, staged.id);
-    TRY_ASSIGN(auto turn, acquisition.wait(
+    TRY_ASSIGN(auto claim, acquisition.wait(
                               [&](const store::Wait& wait) {
                                   work.sink({stage::Phase::waiting, 0, 0, wait.holder, {}});
                               },
                               work.stop));
-    if (std::holds_alternative<store::StoredImage>(turn)) {
-        auto there = present(staged.id);
-        return finish(there ? std::move(*there) : staged);
+    if (const auto* stored = std::get_if<store::StoredImage>(&claim)) {
+        staged.path = stored->path;
+        staged.size = stored->size;
+        staged.was_present = true;
+        return finish(staged);
     }
     TRY_ASSIGN(auto made, make(work, image, staged, dir));
     return finish(std::move(made));
@@ -279,7 +289,7 @@ base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::R
     TRY_ASSIGN(auto file, base::open_file(sif, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     // The definition names the image by its digest alone: equal manifests give equal bytes.
     const image::NativeSource source{image.origin_kind, staged.digest, std::string(image_format)};
-    TRY_ASSIGN(const auto report, convert_image(image, source, *options_.config, file.get(),
+    TRY_ASSIGN(const auto report, parts_.convert(image, source, *options_.config, file.get(),
                                                 work.sink, work.stop));
     TRY(file.close());
     work.sink({stage::Phase::publishing, 0, 0, {}, {}});
@@ -330,7 +340,18 @@ void Stager::remember(const Work& work, const sources::ResolvedImage& image,
         record(with_digest(work.uri, image.root_digest));
         record(with_digest(work.uri, image.manifest_digest));
     }
-    (void)store_.grant(staged.id, work.request.uid);
+    grant(staged, work.request.uid);
+}
+
+/// Only in the store where the image is: a grant elsewhere protects nothing. The site's store takes
+/// grants from the service alone; a full store has the image all the same.
+void Stager::grant(const stage::StagedImage& image, uid_t uid) const {
+    if (image.path != store_.image_path(image.id)) {
+        return;
+    }
+    if (const auto done = store_.grant(image.id, uid); !done) {
+        base::log(base::LogLevel::warning, done.error().one_line());
+    }
 }
 
 base::Result<stage::StagedImage> Stager::build_file(const stage::StageRequest& request, const std::string& path,
@@ -347,7 +368,7 @@ base::Result<stage::StagedImage> Stager::build_file(const stage::StageRequest& r
     auto write = [&]() -> base::Result<convert::ConvertReport> {
         TRY_ASSIGN(auto file, base::open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0777));
         TRY_ASSIGN(auto report,
-                   convert_image(image, image::native_source(request.reference, SLIPWAY_VERSION),
+                   parts_.convert(image, image::native_source(request.reference, SLIPWAY_VERSION),
                                  *options_.config, file.get(), sink, work.stop));
         sink({stage::Phase::publishing, 0, 0, {}, {}});
         if (::fsync(file.get()) != 0) {

@@ -4,9 +4,11 @@
 #include "config/config.hpp"
 #include "prefetch/sources/source.hpp"
 #include "prefetch/stage/stage_types.hpp"
+#include "prefetch/staging/conversion.hpp"
 #include "store/lease.hpp"
 #include "store/store.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,20 +27,33 @@ struct StagerOptions {
     store::StoreOptions store;                  ///< where images are staged
     std::vector<store::StoreOptions> also_look; ///< read-only stores that are looked into first
     credentials::CredentialFinder::Options credentials;
-    bool for_strangers = false; ///< the service: only public addresses, no local files
+    bool for_service = false; ///< whoever asks is a client: only public addresses, no local files
     bool no_https = false;
     transfer::RetryPolicy retry;
+};
+
+/// What the engine works with: where images come from, and what makes a file of them.
+struct StagerParts {
+    using MakeSource = std::function<base::Result<std::unique_ptr<sources::Source>>(
+        const image::ImageUri&, sources::SourceContext)>;
+    using Convert = std::function<base::Result<convert::ConvertReport>(
+        const sources::ResolvedImage&, const image::NativeSource&, const config::Config&, int out_fd,
+        const stage::StageSink&, std::stop_token)>;
+    MakeSource make_source = sources::make_source;
+    Convert convert = convert_image;
 };
 
 /// From a reference to an image in a store: look it up, fetch, convert, publish; once for everybody
 /// who wants it at the same time, on all hosts that share the store. Safe to use from many threads.
 class Stager {
   public:
-    static base::Result<std::unique_ptr<Stager>> create(StagerOptions options);
+    static base::Result<std::unique_ptr<Stager>> create(StagerOptions options,
+                                                        StagerParts parts = {});
 
-    /// See StageFunction. With PullPolicy::missing a reference with a digest that is there costs no
-    /// network; a tag costs one HEAD request, and when the registry does not answer, what the tag
-    /// meant last is used with a warning.
+    /// See StageFunction. What is named as staged was looked for in its store, and `reference` says
+    /// the same in every run: tag, if there was one, and digest. With PullPolicy::missing a reference
+    /// with a digest that is there costs no network; a tag costs one HEAD request, and when the
+    /// registry does not answer, what the tag meant last is used with a warning.
     base::Result<stage::StagedImage> stage(const stage::StageRequest& request, const stage::StageSink& sink,
                                     std::stop_token stop) const;
 
@@ -50,8 +65,8 @@ class Stager {
 
   private:
     struct Work; // one request on its way
-    Stager(StagerOptions options, store::Store store, std::vector<store::Store> also,
-           std::shared_ptr<transfer::HttpClient> client);
+    Stager(StagerOptions options, StagerParts parts, store::Store store,
+           std::vector<store::Store> also, std::shared_ptr<transfer::HttpClient> client);
 
     base::Result<stage::StagedImage> find_or_make(const stage::StageRequest& request, const stage::StageSink& sink,
                                            std::stop_token stop) const;
@@ -69,9 +84,11 @@ class Stager {
                                                 const store::WorkDir& dir) const;
     base::Result<stage::StagedImage> make(const Work& work, const sources::ResolvedImage& image,
                                    stage::StagedImage staged, const store::WorkDir& dir) const;
+    void grant(const stage::StagedImage& image, uid_t uid) const;
     void remember(const Work& work, const sources::ResolvedImage& image, const stage::StagedImage& staged) const;
 
     StagerOptions options_;
+    StagerParts parts_;
     store::Store store_;
     std::vector<store::Store> also_;
     std::shared_ptr<transfer::HttpClient> client_;
