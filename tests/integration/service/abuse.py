@@ -344,7 +344,7 @@ def tarpit(_, port):
 
 
 def main():
-    attacks = (slow, oversize, malformed, unknown, forge, cancel, work_of, idle, references,
+    attacks = (slow, oversize, malformed, unknown, forge, cancel, work_of, guess, idle, references,
                references_without_end, failing, many_keys, deaf, tarpit)
     name, *arguments = sys.argv[1:]
     {attack.__name__: attack for attack in attacks}[name](*arguments)
