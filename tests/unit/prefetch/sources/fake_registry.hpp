@@ -114,6 +114,9 @@ class FakeRegistry {
         const auto name = slash == std::string::npos ? "" : path.substr(slash + 1);
         const auto tag = tags.find(name);
         const auto blob = blobs.find(name);
+        if (tag == tags.end() && blob == blobs.end() && request.method == "HEAD") {
+            return out.send("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+        }
         if (tag == tags.end() && blob == blobs.end()) {
             return out.reply(404, R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})");
         }
