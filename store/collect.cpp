@@ -253,7 +253,7 @@ base::Result<void> Store::remove(const ImageId& id, bool force) const {
                           "`slipway images` lists what is");
     }
     if (!force && (image->pinned || image->granted_until > ::time(nullptr))) {
-        return base::fail(base::Code::store_unusable,
+        return base::fail(base::Code::option_conflict,
                           "image " + id + (image->pinned ? " is pinned" : " may be in use by jobs"),
                           "remove it anyway with --force");
     }

@@ -144,8 +144,8 @@ class Store {
     base::Result<void> grant(const ImageId& id, std::uint32_t uid) const;
     base::Result<void> pin(const ImageId& id) const;
     base::Result<void> unpin(const ImageId& id) const;
-    /// Removes an image, its provenance and grants. Code::not_staged when there is none; a granted
-    /// or pinned one only with `force`.
+    /// Removes an image, its provenance and grants. Code::not_staged when there is none;
+    /// Code::option_conflict for a granted or pinned one without `force`.
     base::Result<void> remove(const ImageId& id, bool force) const;
 
     /// Bytes of all images and unfinished work.
