@@ -124,19 +124,24 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
                           "give one of them");
     }
     request.platform = platform ? *platform : arch.value_or("");
-    const auto pull = session.arguments.text("pull").value_or("missing");
-    if (pull == "never" && session.arguments.flag("disable-cache")) {
+    using prefetch::stage::pull_policies;
+    const auto pull = session.arguments.text("pull");
+    const auto policy =
+        pull ? pull_policies.value(*pull) : std::optional(prefetch::stage::PullPolicy::missing);
+    if (!policy) {
+        std::string names;
+        for (const auto name : pull_policies.names()) {
+            names += (names.empty() ? "" : ", ") + std::string(name);
+        }
+        return base::fail(Code::usage, "unknown value " + base::in_quotes(*pull) + " of --pull",
+                          "one of " + names);
+    }
+    request.pull = *policy;
+    if (request.pull == prefetch::stage::PullPolicy::never &&
+        session.arguments.flag("disable-cache")) {
         return base::fail(Code::usage,
                           "--pull=never takes images from the store only, and --disable-cache none",
                           "give one of them");
-    }
-    if (pull == "always") {
-        request.pull = prefetch::stage::PullPolicy::always;
-    } else if (pull == "never") {
-        request.pull = prefetch::stage::PullPolicy::never;
-    } else if (pull != "missing") {
-        return base::fail(Code::usage, "unknown value " + base::in_quotes(pull) + " of --pull",
-                          "one of missing, always, never");
     }
     return request;
 }

@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "cli/help.hpp"
 #include "config/schema.hpp"
+#include "prefetch/stage/stage_types.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -143,6 +144,14 @@ TEST_CASE("verbs that take an image fetch it and refuse options in the same way"
             CHECK(here->unsupported == option.unsupported);
             // What a profile sets for containers must not stop a pull.
             CHECK((verb->program == Program::slipway || here->environment.empty()));
+        }
+    }
+}
+
+TEST_CASE("help explains every value of --pull") {
+    for (const auto& option : fetch_options().options) {
+        for (const auto name : prefetch::stage::pull_policies.names()) {
+            CHECK((option.name != "pull" || contains(option.doc, std::string(name) + ": ")));
         }
     }
 }
