@@ -113,7 +113,7 @@ Result<BuiltContainer> build_container(const Request& request, const config::Con
     built.record.cwd_was_asked_for = plan.cwd_asked_for;
     TRY_ASSIGN(const auto inside, base::open_file("/", O_PATH | O_DIRECTORY));
     const MountedImage view(inside.get());
-    const ContainerNames names{root.path, request.reference, plan.home,      user_targets(plan),
+    const ContainerNames names{root.path, request.reference, plan.home,       user_targets(plan),
                                user.uid,  user.gid,          built.record.cwd};
     TRY_ASSIGN(auto environment,
                make_environment({request, config.launcher.env, names, view,

@@ -5,14 +5,14 @@
 #include "launcher/join/request.hpp"
 #include "launcher/views.hpp"
 
+#include <sys/types.h>
+
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <sys/types.h>
 
 /// The container's environment (reference native-image.md 3, 5 and 6). Precedence, low to high:
 /// site file < host < image < SINGULARITYENV_/APPTAINERENV_/SLIPWAYENV_ of the caller < --env.

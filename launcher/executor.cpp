@@ -321,10 +321,10 @@ Result<void> Executor::write_into_root(const Operation& operation) {
     const auto path = operation.target.substr(1);
     std::string content = operation.content;
     if (!operation.source.empty()) {
-        TRY_ASSIGN(const auto source,
-                   base::open_file(
-                       fmt::format("/proc/self/fd/{}", host_.descriptor(operation.handle)),
-                       O_RDONLY | O_NONBLOCK | O_NOCTTY));
+        TRY_ASSIGN(
+            const auto source,
+            base::open_file(fmt::format("/proc/self/fd/{}", host_.descriptor(operation.handle)),
+                            O_RDONLY | O_NONBLOCK | O_NOCTTY));
         TRY_ASSIGN(content, base::read_to_end(source.get(), max_copied_bytes));
     }
     if (operation.create == Create::file) {

@@ -164,9 +164,10 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
             set(out.start, fmt::format("{}_NO_EVAL", tool), "1");
         }
     }
-    for (const auto& [name, value] :
-         {std::pair{"UID", fmt::format("{}", names.uid)}, {"EUID", fmt::format("{}", names.uid)},
-          {"GID", fmt::format("{}", names.gid)}, {"PWD", names.cwd}}) {
+    for (const auto& [name, value] : {std::pair{"UID", fmt::format("{}", names.uid)},
+                                      {"EUID", fmt::format("{}", names.uid)},
+                                      {"GID", fmt::format("{}", names.gid)},
+                                      {"PWD", names.cwd}}) {
         out.start.insert_or_assign(name, Variable{value, false});
     }
     if (!clean && !host_path.empty()) {

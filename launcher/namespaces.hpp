@@ -16,8 +16,8 @@ base::Result<void> enter_own_user_namespace();
 /// of ours gets out, because the namespace belongs to a less privileged user namespace.
 base::Result<void> enter_own_mount_namespace();
 
-/// The error for a failed unshare(2) or clone(2), or for a first mount that is refused: looks at the kernel's
-/// settings to say which one is in the way.
+/// The error for a failed unshare(2) or clone(2), or for a first mount that is refused: looks at
+/// the kernel's settings to say which one is in the way.
 base::Error userns_error(int err, std::string_view what);
 
 } // namespace slipway::launcher

@@ -110,20 +110,20 @@ Result<void> Planner::add_bind(const Bind& bind) {
         }
         auto error =
             std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
-        return tolerate(bind.origin,
-                      Unexpected(std::move(error).with_hint("check the path on the compute node")));
+        return tolerate(bind.origin, Unexpected(std::move(error).with_hint(
+                                         "check the path on the compute node")));
     }
     if (!entry->readable) {
         return tolerate(bind.origin,
-                      fail(Code::mount_source_missing,
-                           fmt::format("mount {}: no permission to use {}", in_quotes(bind.written),
-                                       in_quotes(bind.source)),
-                           "ask its owner for access"));
+                        fail(Code::mount_source_missing,
+                             fmt::format("mount {}: no permission to use {}",
+                                         in_quotes(bind.written), in_quotes(bind.source)),
+                             "ask its owner for access"));
     }
     auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
     if (!place) {
         return tolerate(bind.origin, Unexpected(std::move(place).error().context(
-                                       fmt::format("mount {}", in_quotes(bind.written)))));
+                                         fmt::format("mount {}", in_quotes(bind.written)))));
     }
     Operation operation;
     operation.kind = Operation::Kind::bind;
@@ -146,7 +146,7 @@ Result<void> Planner::add_tmpfs(const std::string& target, std::uint32_t mode, O
     auto place = targets_.place(target, EntryKind::directory);
     if (!place) {
         return tolerate(origin, Unexpected(std::move(place).error().context(
-                                  fmt::format("mount {}", in_quotes(written)))));
+                                    fmt::format("mount {}", in_quotes(written)))));
     }
     Operation operation;
     operation.kind = Operation::Kind::tmpfs;
@@ -175,7 +175,7 @@ Result<void> Planner::add_file(const std::string& target, std::string content) {
     auto place = targets_.place(target, EntryKind::file, true);
     if (!place) {
         return tolerate(Origin::system, Unexpected(std::move(place).error().context(
-                                          fmt::format("mount {}", in_quotes(target)))));
+                                            fmt::format("mount {}", in_quotes(target)))));
     }
     operation.target = std::move(place->path);
     operation.create = place->create;
@@ -213,7 +213,7 @@ Result<void> Planner::add_written(const std::string& target, Operation operation
     auto place = targets_.place(target, EntryKind::file, true);
     if (!place) {
         return tolerate(Origin::system, Unexpected(std::move(place).error().context(
-                                          fmt::format("write {}", in_quotes(target)))));
+                                            fmt::format("write {}", in_quotes(target)))));
     }
     operation.target = std::move(place->path);
     operation.create = place->create;
@@ -333,9 +333,9 @@ bool Planner::host_path_visible(const std::string& path) const {
 const Operation* Planner::in_the_way_of(const std::string& target) const {
     const auto place = targets_.canonical(target);
     for (const auto& operation : plan_.operations) {
-        if (place && (base::is_beneath(operation.target, *place) ||
-                      (*place != base::clean_path(target) &&
-                       base::is_beneath(*place, operation.target)))) {
+        if (place &&
+            (base::is_beneath(operation.target, *place) ||
+             (*place != base::clean_path(target) && base::is_beneath(*place, operation.target)))) {
             return &operation;
         }
     }

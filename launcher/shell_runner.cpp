@@ -105,11 +105,11 @@ ShellRunner shell_runner(int proc_fd, int timeout_ms) {
         const auto text = script + report;
         // The child's destructor ends its pid namespace: daemons of the scripts would not be in the
         // cgroup of the step, and nobody would end them.
-        auto child = base::Child::fork_alone(
-            [&]() -> int { run_in_child(text, environment, there.get()); });
+        auto child =
+            base::Child::fork_alone([&]() -> int { run_in_child(text, environment, there.get()); });
         if (!child) {
-            return base::Unexpected(
-                userns_error(child.error().sys_errno, "cannot run the image's environment scripts"));
+            return base::Unexpected(userns_error(child.error().sys_errno,
+                                                 "cannot run the image's environment scripts"));
         }
         there.reset();
         TRY(wait_for_report(here.get(), timeout_ms));

@@ -198,8 +198,8 @@ bool Supervisor::hear_task() noexcept {
             ::usleep(retry_delay_us); // short of memory or descriptors
         }
         if (::poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
-            const auto refused = send_message(options_.step.get(), MessageType::failed,
-                                              encode(answered.error()));
+            const auto refused =
+                send_message(options_.step.get(), MessageType::failed, encode(answered.error()));
             return refused || refused.error().code != Code::launcher_lost;
         }
     } catch (const std::exception&) {

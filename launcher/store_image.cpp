@@ -39,8 +39,7 @@ bool others_may_write(const struct stat& st) noexcept {
 
 Result<UniqueFd> open_beneath(int directory, const std::string& name, std::uint64_t flags,
                               const std::string& path) {
-    auto fd =
-        base::open_resolved(directory, name, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    auto fd = base::open_resolved(directory, name, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (fd) {
         return fd;
     }

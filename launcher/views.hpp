@@ -63,8 +63,8 @@ class MountedImage final : public ImageView {
     list(const std::string& path, std::size_t max) const override;
     [[nodiscard]] std::optional<std::string> read(const std::string& path,
                                                   std::size_t max) const override;
-    /// Reads a directory for what the kernel then knows without asking the image's server: one round
-    /// trip in place of one for each name in it. Errors will show when somebody needs a name.
+    /// Reads a directory for what the kernel then knows without asking the image's server: one
+    /// round trip in place of one for each name in it. Errors will show when somebody needs a name.
     void learn(const std::string& path) const noexcept;
 
   private:

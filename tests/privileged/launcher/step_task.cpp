@@ -48,12 +48,11 @@ void warn(std::string_view line) {
         std::perror("setgroups");
         ::_exit(1);
     }
-    auto handles =
-        first ? start_launcher(setting.facts, setting.request, warn,
-                               [&](pid_t pid, std::uint64_t) {
-                                   (void)!::write(report, &pid, sizeof pid);
-                               })
-              : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
+    auto handles = first ? start_launcher(setting.facts, setting.request, warn,
+                                          [&](pid_t pid, std::uint64_t) {
+                                              (void)!::write(report, &pid, sizeof pid);
+                                          })
+                         : ask_to_join(setting.facts.task_socket, launcher_pid, 10'000);
     if (!handles) {
         give_up(handles.error());
     }
@@ -80,7 +79,8 @@ void warn(std::string_view line) {
 
 /// Too short, of another protocol, too long, with descriptors: nothing that a task of ours sends.
 void send_garbage(const Setting& setting) {
-    const std::string kinds[] = {"x", std::string(16, '\xFF'), std::string(2 * max_message_bytes, 'y'),
+    const std::string kinds[] = {"x", std::string(16, '\xFF'),
+                                 std::string(2 * max_message_bytes, 'y'),
                                  std::string("SPWY\1\0\xFF\xFF", 8)};
     const int fds[] = {0, 1, 2};
     for (int i = 0; i < setting.garbage; ++i) {

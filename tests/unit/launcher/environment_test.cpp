@@ -27,7 +27,12 @@ struct World {
         request.environment = {"PATH=/host/bin", "LD_LIBRARY_PATH=/host/lib",
                                "HOME=/home/ann", "USER=ann",
                                "A=host",         "SLURM_JOB_ID=7"};
-        names = {"/store/image.sif", "docker://image", "/home/ann", {"/mnt", "/srv"}, 1000, 100,
+        names = {"/store/image.sif",
+                 "docker://image",
+                 "/home/ann",
+                 {"/mnt", "/srv"},
+                 1000,
+                 100,
                  "/work"};
     }
     void script(const std::string& name, const std::string& text) {

@@ -393,8 +393,8 @@ TEST_CASE("plan: the files that every container gets are part of a writable root
     world.request.writable = Switch::on;
     world.image.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC");
     const auto plan = world.good();
-    for (const char* path : {"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/localtime",
-                             "/etc/resolv.conf"}) {
+    for (const char* path :
+         {"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/localtime", "/etc/resolv.conf"}) {
         REQUIRE(find(plan, path) != nullptr);
         CHECK(find(plan, path)->kind == Operation::Kind::write);
     }

@@ -4,11 +4,10 @@
 #include "launcher/store_image.hpp"
 
 #include <catch2/catch.hpp>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
-
-#include <sys/stat.h>
 
 using namespace slipway;
 using launcher::open_store_image;
