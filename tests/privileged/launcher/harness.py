@@ -61,7 +61,10 @@ def children(pid):
     """Of any thread of a process."""
     found = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+        try:
+            found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            pass  # a thread that has just ended
     return found
 
 
