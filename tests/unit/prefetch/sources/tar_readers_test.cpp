@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two tar readers live in this tree (docs/adr/0014): they must understand archives alike.
+// Two tar readers live in this tree (docs/adr/0015): they must understand archives alike.
 #include "base/fd.hpp"
 #include "base/path.hpp"
 #include "base/temp_dir.hpp"
