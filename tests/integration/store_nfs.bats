@@ -123,6 +123,37 @@ END
     expect_output 'waiting for hosta pid'
 }
 
+@test "on both hosts: foreign files stay, an older store is marked, a directory in use is refused" {
+    run inside <<'END'
+        at a slipway stage "$PLAIN" >/dev/null
+        rm "$STORE/slipway-store"
+        mkdir -p "$STORE/tmp/thesis"
+        for file in tmp/notes.txt tmp/thesis/chapter1 tmp/a.99999999.b images/photo.jpg pins/map.txt; do
+            echo "text of $file" >"$STORE/$file"
+        done
+        chown -R "$ALICE:" "$STORE/tmp" "$STORE/images/photo.jpg" "$STORE/pins/map.txt"
+        before=$(cd "$STORE" && sha256sum tmp/notes.txt tmp/thesis/* tmp/a.* images/photo.jpg pins/map.txt)
+        at b slipway stage "$PLAIN" >/dev/null
+        [ -f "$STORE/slipway-store" ] || fail "no mark"
+        mark=$(stat -c %i "$STORE/slipway-store")
+        at a slipway cache fsck --repair && fail "foreign files are a problem"
+        [ "$(images)" -eq 1 ] || fail "an image was lost"
+        at b slipway cache clean --force
+        [ "$(stat -c %i "$STORE/slipway-store")" = "$mark" ] || fail "marked twice"
+        after=$(cd "$STORE" && sha256sum tmp/notes.txt tmp/thesis/* tmp/a.* images/photo.jpg pins/map.txt)
+        [ "$after" = "$before" ] || fail "changed: $after"
+        mkdir "$EXPORT/alice/used"
+        echo mine >"$EXPORT/alice/used/notes.txt"
+        chown -R "$ALICE:" "$EXPORT/alice/used"
+        at a env SLIPWAY_CACHEDIR=/mnt/a/alice/used slipway stage "$PLAIN" 2>&1 && fail "it became a store"
+        [ "$(ls -A "$EXPORT/alice/used")" = notes.txt ] || fail "something was made"
+        rm -r "$EXPORT/alice/used"
+END
+    expect_status 0
+    expect_output 'store-unusable: .* cannot become a store: it holds .notes.txt.'
+    expect_output 'tmp/thesis: does not belong to the store'
+}
+
 @test "readers on the other host never see half an image" {
     run inside <<'END'
         at a slipway stage "$PLAIN" 2>/dev/null >/tmp/once
