@@ -64,7 +64,7 @@ _slipway() {
             with_value="|--name|--pull|--platform|--arch|"
             ;;
         stage)
-            options="--pull --platform --arch --authfile --no-https --nohttps --disable-cache --print-path --print-keys --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--pull --platform --arch --authfile --no-https --nohttps --disable-cache --print-path --print-keys --detach --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
             with_value="|--pull|--platform|--arch|"
             ;;
