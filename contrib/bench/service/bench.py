@@ -166,10 +166,13 @@ def main():
     (cluster / "store").mkdir(mode=0o755)
     path = str(cluster / "run/slipwayd.sock")
     pathlib.Path(path).parent.mkdir(exist_ok=True)
+    os.chown(pathlib.Path(path).parent, os.geteuid(), -1)  # the service takes no directory of another user
     service = subprocess.Popen([os.environ["SLIPWAY_BUILD"] + "/bin/slipwayd", "--config", os.environ["SLIPWAY_CONFIG"]],
                                stderr=subprocess.DEVNULL)
     try:
         while not os.path.exists(path):
+            if service.poll() is not None:
+                sys.exit("slipwayd ended; start it by hand to see why")
             time.sleep(0.01)
         time.sleep(0.3)
         idle = rss(service.pid)
