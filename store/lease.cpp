@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/lease.hpp"
 
+#include "base/barrier.hpp"
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
@@ -91,8 +92,12 @@ struct Lease::Heartbeat {
             wake.wait_for(lock, std::chrono::milliseconds(interval_ms), [&] { return stop; });
             // Unchanged for so long, everybody else calls it dead: it is theirs to take.
             const auto silent_ms = monotonic_ms() - last_success_ms;
-            if (stop || silent_ms > static_cast<std::int64_t>(stale_ms) ||
-                !rewrite(count, last_success_ms)) {
+            if (stop || silent_ms > static_cast<std::int64_t>(stale_ms)) {
+                return;
+            }
+            bool keep = true;
+            // No memory just now is, like a file server that does not answer, no reason to give up.
+            if (base::completes([&] { keep = rewrite(count, last_success_ms); }) && !keep) {
                 return;
             }
         }

@@ -2,10 +2,12 @@
 // Transfers by libcurl; its URL object is in url.cpp.
 #include "prefetch/transfer/curl_engine.hpp"
 
+#include "base/barrier.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "prefetch/transfer/curl_meanings.hpp"
 #include "prefetch/transfer/curl_handles.hpp"
 #include "prefetch/transfer/transfer.hpp"
 #include "prefetch/transfer/url_handle.hpp"
@@ -44,6 +46,7 @@ struct Operation {
     bool literal_refused = false; ///< the user wrote the address: nothing to hide
     bool body_too_long = false;
     bool headers_too_long = false;
+    bool out_of_memory = false;
     std::size_t header_bytes = 0;
     HttpHead head; ///< being collected
 };
@@ -66,13 +69,18 @@ void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFai
             transfer->failure = std::move(*failure);
         }
         callback = std::move(transfer->done_callback);
-        if (callback && transfer->failed) {
-            reply = base::Unexpected(transfer->failure.error);
-        } else if (callback) {
-            reply->head = transfer->head;
-            for (const auto& chunk : transfer->chunks) {
-                reply->body += chunk;
+        const auto answer = [&] {
+            if (callback && transfer->failed) {
+                reply = base::Unexpected(transfer->failure.error);
+            } else if (callback) {
+                reply->head = transfer->head;
+                for (const auto& chunk : transfer->chunks) {
+                    reply->body += chunk;
+                }
             }
+        };
+        if (!base::completes(answer)) {
+            reply = base::fail(Code::limit_exceeded, "no memory"); // short: needs none
         }
     }
     transfer->changed.notify_all();
@@ -81,7 +89,14 @@ void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFai
     }
 }
 
+/// Short enough to be made where there is no memory.
+ExchangeFailure no_memory() {
+    return {{Code::limit_exceeded, ENOMEM, "no memory", {}}, true, false};
+}
+
 // --- callbacks of libcurl -------------------------------------------------------------------
+
+// No exception may pass through libcurl: where memory is short the one transfer fails.
 
 /// The last word on an address: it is the one that connect(2) gets.
 curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address) noexcept {
@@ -89,8 +104,11 @@ curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address) noex
     const auto kind = classify(&address->addr, address->addrlen);
     const auto& url = op.transfer->request.url;
     if (op.public_only && !op.proxied && kind != AddressKind::global && !op.policy->trusts(url)) {
-        op.refused_address =
-            fmt::format("{} is at a {} address", url.host_port(), address_kind_name(kind));
+        const bool noted = base::completes([&] {
+            op.refused_address =
+                fmt::format("{} is at a {} address", url.host_port(), address_kind_name(kind));
+        });
+        op.out_of_memory = !noted;
         return CURL_SOCKET_BAD;
     }
     op.refused_address.clear(); // another address of the same name may be used
@@ -123,17 +141,7 @@ void publish_head(Operation& op) {
     op.transfer->changed.notify_all();
 }
 
-std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) noexcept {
-    auto& op = *static_cast<Operation*>(user);
-    if (op.head.status != 0) {
-        return size * count; // a trailer after a chunked body
-    }
-    op.header_bytes += size * count;
-    if (op.header_bytes > max_header_bytes) {
-        op.headers_too_long = true;
-        return 0;
-    }
-    std::string_view line(data, size * count);
+void take_header(Operation& op, std::string_view line) {
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) {
         line.remove_suffix(1);
     }
@@ -144,7 +152,20 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
         op.head.headers.add(base::trim(line.substr(0, colon)), base::trim(line.substr(colon + 1)));
     }
-    return size * count;
+}
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) noexcept {
+    auto& op = *static_cast<Operation*>(user);
+    if (op.head.status != 0) {
+        return size * count; // a trailer after a chunked body
+    }
+    op.header_bytes += size * count;
+    if (op.header_bytes > max_header_bytes) {
+        op.headers_too_long = true;
+        return 0;
+    }
+    op.out_of_memory = !base::completes([&] { take_header(op, {data, size * count}); });
+    return op.out_of_memory ? 0 : size * count;
 }
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) noexcept {
@@ -163,61 +184,16 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
             transfer.paused = true; // libcurl keeps the bytes and offers them again
             return CURL_WRITEFUNC_PAUSE;
         }
-        transfer.put(bytes);
+        op.out_of_memory = !base::completes([&] { transfer.put(bytes); });
+    }
+    if (op.out_of_memory) {
+        return 0;
     }
     transfer.changed.notify_all();
     return bytes.size();
 }
 
 // --- what went wrong --------------------------------------------------------------------------
-
-struct CurlMeaning {
-    CURLcode code;
-    Code ours;
-    bool transient;
-    const char* text;
-    const char* hint;
-};
-
-constexpr const char* network_hint = "check the host name, the network and the proxy variables";
-constexpr const char* allow_hint =
-    "the administrator can allow the host under `registries:` in slipway.yaml";
-constexpr const char* tls_hint =
-    "if the site uses its own certificates, name them by `ca_file` of the registry in slipway.yaml "
-    "or by SSL_CERT_FILE";
-
-constexpr std::array meanings{
-    CurlMeaning{CURLE_COULDNT_RESOLVE_HOST, Code::source_unreachable, true,
-                "the host name cannot be resolved", network_hint},
-    CurlMeaning{CURLE_COULDNT_RESOLVE_PROXY, Code::source_unreachable, true,
-                "the name of the proxy cannot be resolved", network_hint},
-    CurlMeaning{CURLE_COULDNT_CONNECT, Code::source_unreachable, true, "cannot connect",
-                network_hint},
-    CurlMeaning{CURLE_OPERATION_TIMEDOUT, Code::timed_out, true, "no answer in time", network_hint},
-    CurlMeaning{CURLE_PEER_FAILED_VERIFICATION, Code::source_denied, false,
-                "the certificate of the server cannot be trusted", tls_hint},
-    CurlMeaning{CURLE_SSL_CACERT_BADFILE, Code::source_denied, false,
-                "the file with trusted certificates cannot be used", tls_hint},
-    CurlMeaning{CURLE_SSL_CONNECT_ERROR, Code::source_unreachable, true,
-                "the TLS handshake failed",
-                "a registry that speaks plain http needs `insecure: true` in slipway.yaml"},
-    CurlMeaning{CURLE_PARTIAL_FILE, Code::source_unreachable, true,
-                "the connection ended before the whole body had arrived", ""},
-    CurlMeaning{CURLE_GOT_NOTHING, Code::source_unreachable, true,
-                "the server closed the connection without an answer", ""},
-    CurlMeaning{CURLE_SEND_ERROR, Code::source_unreachable, true, "the connection broke", ""},
-    CurlMeaning{CURLE_RECV_ERROR, Code::source_unreachable, true, "the connection broke", ""},
-    CurlMeaning{CURLE_UNSUPPORTED_PROTOCOL, Code::source_protocol, false,
-                "the server does not speak HTTP", ""},
-    CurlMeaning{CURLE_WEIRD_SERVER_REPLY, Code::source_protocol, true,
-                "the server does not speak HTTP as it should", ""},
-    CurlMeaning{CURLE_OUT_OF_MEMORY, Code::system, false, "out of memory", ""},
-};
-
-bool never_connected(CURLcode code) {
-    return code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
-           code == CURLE_COULDNT_CONNECT;
-}
 
 ExchangeFailure failure_of(const Operation& op, CURLcode code) {
     const auto where = op.transfer->request.url.origin();
@@ -504,8 +480,13 @@ void CurlEngine::State::collect_finished() {
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &user);
         auto& op = *reinterpret_cast<Operation*>(user);
         std::optional<ExchangeFailure> failure;
-        if (code != CURLE_OK || op.head.status == 0) {
-            failure = failure_of(op, code != CURLE_OK ? code : CURLE_GOT_NOTHING);
+        const auto explain = [&] {
+            if (code != CURLE_OK || op.head.status == 0) {
+                failure = failure_of(op, code != CURLE_OK ? code : CURLE_GOT_NOTHING);
+            }
+        };
+        if (op.out_of_memory || !base::completes(explain)) {
+            failure = no_memory();
         }
         end(op.transfer.get(), std::move(failure));
     }
@@ -529,7 +510,9 @@ void CurlEngine::State::run() {
             break;
         }
         for (const auto& command : todo) {
-            obey(command);
+            if (!base::completes([&] { obey(command); })) {
+                finish(command.transfer, no_memory());
+            }
         }
         int still_running = 0;
         curl_multi_perform(multi.get(), &still_running);
