@@ -113,9 +113,13 @@ class Parent {
     Result<void> serve() {
         while (!last_) {
             auto packet = base::recv_packet(control_.get(), max_message);
-            // Reset: it died with something of ours unread.
-            if (packet ? packet->end_of_stream : packet.error().sys_errno == ECONNRESET) {
+            if (packet && packet->end_of_stream) {
                 return {};
+            }
+            // It ended with something of ours unread (a layer that it did not need any more). The kernel
+            // says so once, before the packets that it sent earlier: its last word may be among them.
+            if (!packet && packet.error().sys_errno == ECONNRESET) {
+                continue;
             }
             if (!packet) {
                 return tl::unexpected(std::move(packet).error());

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include <poll.h>
 #include <unistd.h>
 
 using namespace slipway;
@@ -75,6 +76,12 @@ void misbehave(const std::string& how) {
     } else if (how == "unread") {
         say(OpenLayer{0, 0}); // the pipe fills up
         linger();
+    } else if (how == "last-word") {
+        say(OpenLayer{0, 0});
+        pollfd answer{control_fd, POLLIN, 0};
+        (void)::poll(&answer, 1, -1); // there, and never read: the parent's next read is a reset
+        say(Failed{{base::Code::layer_invalid, 0, "as said", {}}});
+        ::_exit(0);
     } else if (how == "descriptors") {
         const int fds[] = {output_fd, request_fd};
         (void)base::send_packet(control_fd, encode(FromChild(PhaseChange{})), fds);
