@@ -18,6 +18,7 @@ constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK
 
 /// Directories in directories that a walk goes down: more cannot be ours.
 constexpr int max_depth = 32;
+constexpr pid_t clock_tries = 16; ///< names that may be taken before the clock is given up
 
 base::Result<void> remove_entries(int dir, dev_t device, uid_t owner, int depth);
 
@@ -74,14 +75,22 @@ base::Result<std::vector<Entry>> entries(int dir) {
 }
 
 std::int64_t server_now(int dir) {
-    const auto probe = fmt::format(".clock.{}", ::getpid());
-    struct stat facts {};
-    const auto file = base::open_at(dir, probe, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    const bool known = file && ::fstat(file->get(), &facts) == 0;
-    if (file) {
-        ::unlinkat(dir, probe.c_str(), 0);
+    // Only a file that is new is written and removed. A name that is taken, by whatever, is left
+    // alone: the next number will do, whosever process it is.
+    for (pid_t number = ::getpid(); number < ::getpid() + clock_tries; ++number) {
+        const auto probe = fmt::format(".clock.{}", number);
+        const auto file = base::open_at(dir, probe, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (file) {
+            struct stat facts {};
+            const bool known = ::fstat(file->get(), &facts) == 0;
+            ::unlinkat(dir, probe.c_str(), 0);
+            return known ? facts.st_mtime : 0;
+        }
+        if (file.error().sys_errno != EEXIST) {
+            break;
+        }
     }
-    return known ? facts.st_mtime : 0;
+    return 0;
 }
 
 base::Result<base::UniqueFd> open_plain(int dir, const std::string& name, uid_t owner) {

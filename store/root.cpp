@@ -144,11 +144,10 @@ base::Result<void> Root::write_mark(int root) const {
     return {};
 }
 
-/// Versions before the mark made all six parts at once. They hold something that only we name so, or
-/// nothing that is not ours.
+/// Versions before the mark made all six parts at once. One that is in use holds something that only
+/// we name so; empty ones are like new directories, and need no look here.
 bool Root::is_older_store(int root) const {
     bool ours = false;
-    bool foreign = false;
     for (const auto each : parts) {
         const auto dir = inner(root, name_of(each), O_RDONLY);
         const auto listed = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
@@ -160,10 +159,9 @@ bool Root::is_older_store(int root) const {
                                is_written_name(each, entry.name, entry.facts.st_mode);
             // "run.1.2" below tmp/ proves nothing; an image id does.
             ours = ours || (known && each != Part::tmp);
-            foreign = foreign || !known;
         }
     }
-    return ours || !foreign;
+    return ours;
 }
 
 /// Decides whether the directory is a store, or may become one; writes the mark where it is missing.

@@ -4,6 +4,8 @@
 #include "base/directory.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
+#include "base/temp_dir.hpp"
+#include "store/files.hpp"
 #include "store/process_id.hpp"
 #include "store_fixture.hpp"
 #include "tests/support/skip.hpp"
@@ -20,6 +22,8 @@ using namespace slipway;
 using slipway::test::StoreFixture;
 
 namespace {
+
+constexpr const char* precious = "a thesis";
 
 void write_text(const std::string& path, const std::string& text) {
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());
@@ -205,4 +209,21 @@ TEST_CASE("what is no plain file is neither read nor waited for") {
     CHECK(store.sweep());
     REQUIRE(::mkfifo((store.directory("pins") + "/" + id).c_str(), 0600) == 0);
     CHECK_FALSE(store.find(id)->pinned);
+}
+
+TEST_CASE("asking the file server for its time touches no file that is there") {
+    const auto dir = base::TempDir::create("clock");
+    REQUIRE(dir);
+    const auto file = dir->path() + "/thesis";
+    write_text(file, precious);
+    const auto taken = fmt::format("{}/.clock.{}", dir->path(), ::getpid());
+    const auto opened = base::open_file(dir->path(), O_RDONLY | O_DIRECTORY);
+    REQUIRE(opened);
+    REQUIRE(::link(file.c_str(), taken.c_str()) == 0);
+    CHECK(store::server_now(opened->get()) > 0);
+    CHECK(base::read_file(file, 100) == precious);
+    REQUIRE(::unlink(taken.c_str()) == 0);
+    REQUIRE(::mkfifo(taken.c_str(), 0600) == 0); // would hang whoever opens it to write
+    CHECK(store::server_now(opened->get()) > 0);
+    CHECK(base::names_in(dir->path())->size() == 2);
 }

@@ -99,8 +99,15 @@ TEST_CASE("a store made before there were marks is known by its own files and ma
         REQUIRE(::system(("rm -rf " + fixture.options.path + "/refs/*").c_str()) == 0);
     }
     REQUIRE(::unlink(mark_of(fixture).c_str()) == 0);
-    // Somebody has put a file of their own into it meanwhile.
-    REQUIRE(base::open_file(fixture.options.path + "/README", O_WRONLY | O_CREAT, 0600));
+    // Somebody has put a file of their own into it meanwhile. Empty directories alone do not show
+    // whose they are.
+    const auto readme = fixture.options.path + "/README";
+    REQUIRE(base::open_file(readme, O_WRONLY | O_CREAT, 0600));
+    if (!used) {
+        CHECK(store::Store::open(fixture.options).error().code == base::Code::store_unusable);
+        CHECK_FALSE(base::read_file(mark_of(fixture), 4096));
+        REQUIRE(::unlink(readme.c_str()) == 0);
+    }
 
     auto reading = fixture.options;
     reading.access = Access::read_only;
@@ -116,7 +123,7 @@ TEST_CASE("a store made before there were marks is known by its own files and ma
     REQUIRE(fixture.open().sweep());
     REQUIRE(::stat(mark_of(fixture).c_str(), &second) == 0);
     CHECK(first.st_ino == second.st_ino);
-    CHECK(base::names_in(fixture.options.path)->size() == 8);
+    CHECK(base::names_in(fixture.options.path)->size() == (used ? 8 : 7));
     if (used) {
         CHECK(store.find(StoreFixture::id_of(1))->pinned);
         CHECK(store.find(StoreFixture::id_of(1))->granted_until > 0);
