@@ -17,7 +17,7 @@ struct ServerOptions {
     std::string socket_path = "/run/slipway/slipwayd.sock";
     TableLimits table;
     SessionLimits session;
-    std::size_t max_connections = 16000; ///< more are told Code::service_busy and closed
+    std::size_t max_connections = 16000; ///< more are answered Code::service_busy and closed
     /// One user (root apart) may hold as many times what is still free for others: three of four
     /// connections when alone, and however many users take all they can, one more gets in.
     std::size_t share_of_free = 3;

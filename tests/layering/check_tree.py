@@ -47,7 +47,7 @@ ROOMS = sorted(ALLOWED, key=len, reverse=True)
 # Library (start of the include) -> where it may appear, as path prefixes.
 THIRD_PARTY = {
     "yaml-cpp/": ["config/"],
-    "nlohmann/": ["base/json.hpp", "prefetch/"],
+    "nlohmann/": ["base/json.hpp"],
     "curl/": ["prefetch/transfer/"],
     "boost/": ["prefetch/service/"],
     "spdlog/": ["prefetch/service/"],
@@ -59,10 +59,9 @@ THIRD_PARTY = {
     "lzma.h": ["squashfs/codec/decoder.cpp"],
     "lzo/": ["squashfs/codec/decoder.cpp"],
     "zlib.h": ["prefetch/convert/", "prefetch/sources/"],
-    "archive.h": ["prefetch/"],
+    "archive.h": ["prefetch/sources/"],
     "seccomp.h": ["launcher/"],
     "slurm/": ["spank/"],
-    "CLI/": ["cli/"],
     "fmt/": ["base/"],
     "tl/": ["base/"],
 }
