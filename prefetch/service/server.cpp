@@ -132,12 +132,21 @@ struct Server::Impl {
 
     OffThread off_thread(net::thread_pool& pool) {
         return [this, &pool](std::function<void()> work, std::function<void(bool)> then) {
-            net::post(pool, [this, work = std::move(work), then = std::move(then)] {
+            // What follows stays with the control thread: it holds connections, and the last copy of
+            // one must not go on a worker.
+            const auto ticket = next_ticket++;
+            follow_ups.emplace(ticket, std::move(then));
+            net::post(pool, [this, work = std::move(work), ticket] {
                 const bool done = runs_well("work on the store", work);
-                surely_post([then, done] { then(done); });
+                surely_post([this, ticket, done] {
+                    const auto follow_up = follow_ups.extract(ticket);
+                    follow_up.mapped()(done);
+                });
             });
         };
     }
+    std::uint64_t next_ticket = 0;
+    std::map<std::uint64_t, std::function<void(bool)>> follow_ups;
 
     void work(std::shared_ptr<Job> job) {
         // The table counts it as running: it must begin, or nobody would ever end it.
