@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "prefetch/stage/api_version.hpp"
 
 #include <algorithm>
@@ -42,9 +43,7 @@ base::Unexpected strange(std::string_view what) {
 std::string_view header(std::string_view head, std::string_view name) {
     for (auto line : base::split(head, '\n')) {
         if (line.size() > name.size() && line[name.size()] == ':' &&
-            std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
-                return (a | 0x20) == (b | 0x20);
-            })) {
+            base::equal_ignoring_case(line.substr(0, name.size()), name)) {
             line.remove_prefix(name.size() + 1);
             return base::trim(line.substr(0, line.find('\r')));
         }
@@ -58,10 +57,7 @@ base::Result<std::size_t> parse_hex(std::string_view text) {
         return strange("a chunk without a size");
     }
     for (const char c : text) {
-        const int digit = c >= '0' && c <= '9'   ? c - '0'
-                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                 : -1;
+        const int digit = base::hex_value(c);
         if (digit < 0) {
             return strange("a chunk without a size");
         }
