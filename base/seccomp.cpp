@@ -59,6 +59,13 @@ void SyscallFilter::when(std::uint32_t value, std::uint8_t count) noexcept {
     code_[size_ - 1].jf = count;
 }
 
+/// The low half of an argument: both processors are little-endian. Two instructions.
+void SyscallFilter::load_masked(unsigned argument, std::uint32_t mask) noexcept {
+    add(BPF_LD | BPF_W | BPF_ABS,
+        static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8U * argument));
+    add(BPF_ALU | BPF_AND | BPF_K, mask);
+}
+
 void SyscallFilter::allow(std::span<const std::uint32_t> calls) noexcept {
     for (const std::uint32_t call : calls) {
         when(call, 1);
@@ -69,10 +76,7 @@ void SyscallFilter::allow(std::span<const std::uint32_t> calls) noexcept {
 void SyscallFilter::allow_masked(std::uint32_t call, unsigned argument, std::uint32_t mask,
                                  std::uint32_t value) noexcept {
     when(call, 5);
-    // The low half: both processors are little-endian.
-    add(BPF_LD | BPF_W | BPF_ABS,
-        static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8U * argument));
-    add(BPF_ALU | BPF_AND | BPF_K, mask);
+    load_masked(argument, mask);
     when(value, 1);
     add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -81,9 +85,7 @@ void SyscallFilter::allow_masked(std::uint32_t call, unsigned argument, std::uin
 void SyscallFilter::require(std::uint32_t call, unsigned argument, std::uint32_t mask,
                             std::uint32_t value) noexcept {
     when(call, 5);
-    add(BPF_LD | BPF_W | BPF_ABS,
-        static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8U * argument));
-    add(BPF_ALU | BPF_AND | BPF_K, mask);
+    load_masked(argument, mask);
     when(value, 1);
     code_[size_ - 1].jf = 0;
     code_[size_ - 1].jt = 1;

@@ -47,6 +47,7 @@ class SyscallFilter {
   private:
     void add(unsigned code, std::uint32_t value) noexcept;
     void when(std::uint32_t value, std::uint8_t count) noexcept;
+    void load_masked(unsigned argument, std::uint32_t mask) noexcept;
 
     std::array<sock_filter, 160> code_{};
     std::size_t size_ = 0;
