@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/pipe.hpp"
 #include "base/text.hpp"
 
 #include <array>
@@ -57,26 +58,21 @@ bool names(const Child::Spawn& what, int number) {
 
 Result<Captured> capture_output(Child::Spawn what, std::size_t max, const Deadline& deadline,
                                 ErrorOutput errors) {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    const UniqueFd reader(ends[0]);
-    UniqueFd writer(ends[1]);
+    TRY_ASSIGN(auto pipe, make_pipe());
     TRY_ASSIGN(const auto null, open_file("/dev/null", O_RDWR));
     if (!names(what, STDIN_FILENO)) {
         what.descriptors.emplace_back(null.get(), STDIN_FILENO);
     }
-    what.descriptors.emplace_back(writer.get(), STDOUT_FILENO);
+    what.descriptors.emplace_back(pipe.writer.get(), STDOUT_FILENO);
     if (errors != ErrorOutput::inherit) {
         what.descriptors.emplace_back(
-            errors == ErrorOutput::capture ? writer.get() : null.get(), STDERR_FILENO);
+            errors == ErrorOutput::capture ? pipe.writer.get() : null.get(), STDERR_FILENO);
     }
     TRY_ASSIGN(auto child, Child::spawn(what)); // killed and reaped on every way out
-    writer.reset();
+    pipe.writer.reset();
     Captured captured;
     auto collected = [&]() -> Result<void> {
-        TRY(collect(reader.get(), max, deadline, captured.output));
+        TRY(collect(pipe.reader.get(), max, deadline, captured.output));
         TRY_ASSIGN(captured.status, child.wait_for(deadline.remaining_ms()));
         return {};
     }();

@@ -3,6 +3,7 @@
 
 #include "base/argv.hpp"
 #include "base/deadline.hpp"
+#include "base/pipe.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -109,12 +110,7 @@ Result<Child> Child::run(pid_t pid, const std::function<int()>& body) {
 }
 
 Result<Child> Child::spawn(const Spawn& what) {
-    int report[2] = {-1, -1};
-    if (::pipe2(report, O_CLOEXEC) != 0) {
-        return fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    UniqueFd report_read(report[0]);
-    UniqueFd report_write(report[1]);
+    TRY_ASSIGN(auto report, make_pipe());
     // Everything that allocates is done before the fork: the caller may have threads.
     auto arguments = argv_pointers(what.arguments);
     auto environment = argv_pointers(what.environment);
@@ -122,8 +118,8 @@ Result<Child> Child::spawn(const Spawn& what) {
     descriptors.reserve(descriptors.size());
     TRY_ASSIGN(auto child, fork([&] {
                    // exec keeps the report end only when place_descriptors() has not hit it.
-                   const int safe = ::fcntl(report_write.get(), F_DUPFD_CLOEXEC, 1000);
-                   const int channel = safe >= 0 ? safe : report_write.get();
+                   const int safe = ::fcntl(report.writer.get(), F_DUPFD_CLOEXEC, 1000);
+                   const int channel = safe >= 0 ? safe : report.writer.get();
                    sigset_t none;
                    sigemptyset(&none);
                    ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -134,11 +130,11 @@ Result<Child> Child::spawn(const Spawn& what) {
                    (void)!::write(channel, &err, sizeof err);
                    return 127;
                }));
-    report_write.reset();
+    report.writer.reset();
     int err = 0;
     ssize_t got = 0;
     do {
-        got = ::read(report_read.get(), &err, sizeof err);
+        got = ::read(report.reader.get(), &err, sizeof err);
     } while (got < 0 && errno == EINTR);
     if (got == static_cast<ssize_t>(sizeof err)) {
         return fail_errno(Code::system, err, "cannot run " + in_quotes(what.program));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/child.hpp"
+#include "base/pipe.hpp"
 
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -47,17 +48,15 @@ TEST_CASE("a dropped child is killed and reaped") {
 TEST_CASE("programs get just the descriptors and environment they are given") {
     // What the test runner itself inherited must not be counted.
     REQUIRE(::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0);
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    UniqueFd reader(ends[0]);
-    UniqueFd writer(ends[1]);
+    auto pipe = make_pipe();
+    REQUIRE(pipe);
     auto child = Child::spawn({"/bin/sh",
                                {"sh", "-c", "echo $ONLY $HOME >&5; ls /proc/self/fd | wc -l >&5"},
                                {"ONLY=this", "PATH=/bin:/usr/bin"},
-                               {{writer.get(), 5}}});
+                               {{pipe->writer.get(), 5}}});
     REQUIRE(child);
-    writer.reset();
-    auto text = read_to_end(reader.get(), 1000);
+    pipe->writer.reset();
+    auto text = read_to_end(pipe->reader.get(), 1000);
     REQUIRE(text);
     CHECK(*text == "this\n5\n"); // 0, 1, 2, 5 and the one that ls opens
     CHECK(child->wait());
@@ -70,15 +69,13 @@ TEST_CASE("a program that cannot be run is an error, not exit code 127") {
 }
 
 TEST_CASE("a child alone in a pid namespace takes everything with it that it has started") {
-    int channel[2];
-    REQUIRE(::pipe2(channel, O_CLOEXEC) == 0);
-    const UniqueFd here(channel[0]);
-    UniqueFd there(channel[1]);
+    auto pipe = make_pipe();
+    REQUIRE(pipe);
     {
         auto child = Child::fork_alone([&] {
             if (::fork() == 0) {
                 ::setsid();
-                (void)!::write(there.get(), "x", 1);
+                (void)!::write(pipe->writer.get(), "x", 1);
                 ::pause();
             }
             ::pause();
@@ -89,12 +86,12 @@ TEST_CASE("a child alone in a pid namespace takes everything with it that it has
             return;
         }
         REQUIRE(child);
-        there.reset();
+        pipe->writer.reset();
         char byte = 0;
-        REQUIRE(::read(here.get(), &byte, 1) == 1);
+        REQUIRE(::read(pipe->reader.get(), &byte, 1) == 1);
     }
     char byte = 0;
-    CHECK(::read(here.get(), &byte, 1) == 0); // nobody has the other end any more
+    CHECK(::read(pipe->reader.get(), &byte, 1) == 0); // nobody has the other end any more
 }
 
 TEST_CASE("a child that somebody else has reaped is left alone") {

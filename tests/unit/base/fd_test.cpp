@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.hpp"
+#include "base/pipe.hpp"
 #include "base/temp_dir.hpp"
 
 #include <catch2/catch.hpp>
@@ -19,6 +20,16 @@ TEST_CASE("descriptors are closed once and moved whole") {
     CHECK((::fcntl(number, F_GETFD) & FD_CLOEXEC) != 0);
     REQUIRE(other.close());
     CHECK(::fcntl(number, F_GETFD) == -1);
+}
+
+TEST_CASE("a pipe has two ends that no program inherits") {
+    auto pipe = make_pipe();
+    REQUIRE(pipe);
+    CHECK((::fcntl(pipe->reader.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((::fcntl(pipe->writer.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    REQUIRE(write_all(pipe->writer.get(), "through"));
+    pipe->writer.reset();
+    CHECK(read_to_end(pipe->reader.get(), 100) == "through");
 }
 
 TEST_CASE("a missing file is an error that names it") {
