@@ -2,6 +2,7 @@
 #include "base/child.hpp"
 
 #include "base/argv.hpp"
+#include "base/barrier.hpp"
 #include "base/deadline.hpp"
 #include "base/pipe.hpp"
 #include "base/text.hpp"
@@ -99,7 +100,10 @@ Result<Child> Child::run(pid_t pid, const std::function<int()>& body) {
         return fail_errno(Code::system, errno, "cannot create a process");
     }
     if (pid == 0) {
-        ::_exit(body());
+        // What an exception would unwind is the caller's, who is still at work on it elsewhere.
+        auto code = static_cast<int>(ExitCode::setup);
+        (void)completes([&] { code = body(); });
+        ::_exit(code);
     }
     auto pidfd = open_pidfd(pid);
     if (!pidfd) {

@@ -22,7 +22,8 @@ class Child {
     Child& operator=(const Child&) = delete;
     ~Child();
 
-    /// fork(2); `body` runs in the child and its return value is the exit code (via _exit).
+    /// fork(2); `body` runs in the child and its return value is the exit code (via _exit), that of
+    /// ExitCode::setup when it throws.
     static Result<Child> fork(const std::function<int()>& body);
     /// The same with the child as the first process of a new pid namespace: whatever it leaves
     /// behind, in sessions of its own or not, is gone when the child has been reaped. Needs

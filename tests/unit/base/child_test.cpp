@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <new>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,22 @@ TEST_CASE("exit codes and signals of children") {
     status = sleeper->wait();
     REQUIRE(status);
     CHECK(exit_code_of(*status) == 128 + SIGTERM);
+}
+
+TEST_CASE("an exception in a child ends the child and nothing else") {
+    const pid_t here = ::getpid();
+    Result<Child> child = fail(Code::internal, "");
+    try {
+        child = Child::fork([]() -> int { throw std::bad_alloc(); });
+    } catch (const std::bad_alloc&) {
+        if (::getpid() != here) {
+            ::_exit(0); // it got out of the child's body
+        }
+    }
+    REQUIRE(child);
+    const auto status = child->wait();
+    REQUIRE(status);
+    CHECK(exit_code_of(*status) == static_cast<int>(ExitCode::setup));
 }
 
 TEST_CASE("a dropped child is killed and reaped") {
