@@ -7,6 +7,7 @@
 #include "base/words.hpp"
 
 #include <array>
+#include <climits>
 #include <utility>
 
 namespace slipway::launcher {
@@ -371,6 +372,9 @@ Result<void> check_target(std::string_view target, std::string_view written) {
     }
     if (base::has_dotdot(target)) {
         return refuse("must not contain '..'");
+    }
+    if (target.size() >= PATH_MAX) {
+        return refuse("is longer than a path can be");
     }
     const auto clean = base::clean_path(target);
     if (clean == "/") {

@@ -98,6 +98,8 @@ TEST_CASE("mounts: refused spellings") {
         {pyxis, "/a:/b/../c", base::Code::mount_target_invalid, "'..'"},
         {pyxis, "/a:/", base::Code::mount_target_invalid, "hide the whole container"},
         {pyxis, "/a://./", base::Code::mount_target_invalid, "hide the whole container"},
+        {pyxis, "/a:/" + std::string(5000, 'b'), base::Code::mount_target_invalid,
+         "is longer than"},
         {pyxis, "/a:/proc", base::Code::mount_target_invalid, "system's own"},
         {pyxis, "/a:/proc/self", base::Code::mount_target_invalid, "system's own"},
         {pyxis, "/a:/sys", base::Code::mount_target_invalid, "system's own"},
