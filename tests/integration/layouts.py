@@ -154,69 +154,72 @@ def hostile(directory):
     write_layout(os.path.join(directory, "climbing"), climbing())
 
 
-def serve(directory, port):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(http.server.BaseHTTPRequestHandler):
+    directory = None  # of the layouts
+    protocol_version = "HTTP/1.1"
 
-        def do_GET(self):  # pylint: disable=invalid-name
-            parts = self.path.strip("/").split("/")
-            pace, _, rest = parts[1].partition("-") if len(parts) > 1 else ("", "", "")
-            self.pace = pace if pace in ("drip", "gate", "stall") else ""
-            if self.pace:
-                parts[1] = rest
-            if parts == ["v2"]:
-                return self.answer(b"{}", "application/json")
-            if len(parts) != 4 or parts[2] not in ("manifests", "blobs"):
-                return self.send_error(404)
-            try:
-                return self.from_layout(os.path.join(directory, parts[1]), parts[2], parts[3])
-            except ConnectionError:
-                self.close_connection = True
-                return None
-            except OSError:
-                return self.send_error(404)
-
-        do_HEAD = do_GET
-
-        def from_layout(self, layout, kind, name):
-            media = "application/octet-stream"
-            if kind == "manifests":
-                with open(os.path.join(layout, "index.json"), encoding="utf-8") as index:
-                    named = json.load(index)["manifests"][0]
-                name, media = named["digest"], named["mediaType"]
-            with open(os.path.join(layout, "blobs/sha256", name.split(":")[1]), "rb") as blob:
-                self.answer(blob.read(), media, name)
-
-        def answer(self, body, media, digest=None):
-            if self.command == "GET":
-                print("GET", self.path, len(body), file=sys.stderr, flush=True)
-            self.send_response(200)
-            self.send_header("Content-Type", media)
-            self.send_header("Content-Length", str(len(body)))
-            if digest:
-                self.send_header("Docker-Content-Digest", digest)
-            self.end_headers()
-            if self.command == "GET" and self.pace and len(body) > 1 << 20:
-                self.send_slowly(body)
-            elif self.command == "GET":
-                self.wfile.write(body)
-
-        def send_slowly(self, body):
-            while self.pace == "gate" and not os.path.exists(os.path.join(directory, "open")):
-                time.sleep(0.05)
-            if self.pace == "gate":
-                return self.wfile.write(body)
-            pieces = 30
-            for i in range(pieces):
-                self.wfile.write(body[len(body) * i // pieces:len(body) * (i + 1) // pieces])
-                if self.pace == "stall" and i == pieces // 2:
-                    time.sleep(3600)
-                time.sleep(0.1)
+    def do_GET(self):  # pylint: disable=invalid-name
+        parts = self.path.strip("/").split("/")
+        pace, _, rest = parts[1].partition("-") if len(parts) > 1 else ("", "", "")
+        self.pace = pace if pace in ("drip", "gate", "stall") else ""
+        if self.pace:
+            parts[1] = rest
+        if parts == ["v2"]:
+            return self.answer(b"{}", "application/json")
+        if len(parts) != 4 or parts[2] not in ("manifests", "blobs"):
+            return self.send_error(404)
+        try:
+            return self.from_layout(os.path.join(self.directory, parts[1]), parts[2], parts[3])
+        except ConnectionError:
+            self.close_connection = True
             return None
+        except OSError:
+            return self.send_error(404)
 
-        def log_message(self, *_):
-            pass
+    do_HEAD = do_GET
 
+    def from_layout(self, layout, kind, name):
+        media = "application/octet-stream"
+        if kind == "manifests":
+            with open(os.path.join(layout, "index.json"), encoding="utf-8") as index:
+                named = json.load(index)["manifests"][0]
+            name, media = named["digest"], named["mediaType"]
+        with open(os.path.join(layout, "blobs/sha256", name.split(":")[1]), "rb") as blob:
+            self.answer(blob.read(), media, name)
+
+    def answer(self, body, media, digest=None):
+        if self.command == "GET":
+            print("GET", self.path, len(body), file=sys.stderr, flush=True)
+        self.send_response(200)
+        self.send_header("Content-Type", media)
+        self.send_header("Content-Length", str(len(body)))
+        if digest:
+            self.send_header("Docker-Content-Digest", digest)
+        self.end_headers()
+        if self.command == "GET" and self.pace and len(body) > 1 << 20:
+            self.send_slowly(body)
+        elif self.command == "GET":
+            self.wfile.write(body)
+
+    def send_slowly(self, body):
+        while self.pace == "gate" and not os.path.exists(os.path.join(self.directory, "open")):
+            time.sleep(0.05)
+        if self.pace == "gate":
+            return self.wfile.write(body)
+        pieces = 30
+        for i in range(pieces):
+            self.wfile.write(body[len(body) * i // pieces:len(body) * (i + 1) // pieces])
+            if self.pace == "stall" and i == pieces // 2:
+                time.sleep(3600)
+            time.sleep(0.1)
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(directory, port):
+    Handler.directory = directory
     http.server.ThreadingHTTPServer.daemon_threads = True
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     print(server.server_port, flush=True)

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <span>
 #include <string>
 
 using namespace slipway;
@@ -26,10 +27,19 @@ config::Config good(std::string_view text) {
     return std::move(*result);
 }
 
-} // namespace
+struct Mistake {
+    const char* text;
+    const char* error;
+};
 
-TEST_CASE("a full site file is read into its structs") {
-    const auto config = good(R"(
+void check_errors(std::span<const Mistake> mistakes) {
+    for (const auto& mistake : mistakes) {
+        INFO(mistake.text);
+        CHECK(error_of(mistake.text) == mistake.error);
+    }
+}
+
+const char* const full_file = R"(
 store: {path: /shared//slipway/, user_path: "~/.slipway", quota: 20TiB, max_job_time: 7d}
 service:
   listen: ["unix:/run/slipway/other.sock"]
@@ -53,7 +63,12 @@ launcher:
   resolv_conf: false
   tmpfs_size: 128MiB
 limits: {image_size: 10GiB, layers: 64, entries: 1000}
-)");
+)";
+
+} // namespace
+
+TEST_CASE("a full site file is read into its structs: images and where they come from") {
+    const auto config = good(full_file);
     CHECK(config.store.path == "/shared/slipway");
     CHECK(config.store.user_path == "~/.slipway");
     CHECK(config.store.quota == 20 * 1024 * config::gib);
@@ -70,6 +85,10 @@ limits: {image_size: 10GiB, layers: 64, entries: 1000}
     CHECK(config::registry(config, "nvcr.io").username == "$oauthtoken");
     CHECK(config::registry(config, "nvcr.io").password_file == "/etc/slipway/ngc");
     CHECK(config::registry(config, "nvcr.io").ca_file == "/etc/ssl/ngc.pem");
+}
+
+TEST_CASE("a full site file is read into its structs: conversion and containers") {
+    const auto config = good(full_file);
     CHECK(config.convert.compression == squashfs::Compressor::gzip);
     CHECK(config.convert.level == 9);
     CHECK(config.convert.block_size == 256 * config::kib);
@@ -101,12 +120,8 @@ TEST_CASE("an empty file, comments and empty sections mean the defaults") {
     }
 }
 
-TEST_CASE("mistakes are reported with file, line and a way out") {
-    struct Case {
-        const char* text;
-        const char* error;
-    };
-    const Case cases[] = {
+TEST_CASE("mistakes are reported with file, line and a way out: sections and keys") {
+    const Mistake mistakes[] = {
         {"stroe: {}\n",
          "config-invalid: f.yaml:1: unknown section 'stroe' (hint: did you mean 'store'?)"},
         {"xyzzy: 1\n", "config-invalid: f.yaml:1: unknown section 'xyzzy' (hint: known are store, "
@@ -132,6 +147,21 @@ TEST_CASE("mistakes are reported with file, line and a way out") {
         {"launcher:\n  gpu: {nv: auto}\n", "config-invalid: f.yaml:2: 'gpu' is not supported: this "
                                            "version does not read GPU settings "
                                            "(hint: remove 'gpu')"},
+        {"slurm: {batch: container}\n",
+         "config-invalid: f.yaml:1: 'slurm' is not supported: the plugin takes its settings from "
+         "its "
+         "line in plugstack.conf, for example batch=container (hint: remove 'slurm')"},
+        {"- a\n- b\n", "config-invalid: f.yaml:1: the file must hold sections such as 'store:' "
+                       "(hint: see slipway config example)"},
+        {"store: 5\n",
+         "config-invalid: f.yaml:1: 'store' must hold keys of its own (hint: write one "
+         "indented 'key: value' per line below it)"},
+    };
+    check_errors(mistakes);
+}
+
+TEST_CASE("mistakes are reported with file, line and a way out: single values") {
+    const Mistake mistakes[] = {
         {"store: {path: shared}\n", "config-invalid: f.yaml:1: store.path: 'shared' is not an "
                                     "absolute path (hint: write a path "
                                     "that begins with /)"},
@@ -157,31 +187,12 @@ TEST_CASE("mistakes are reported with file, line and a way out") {
         {"limits: {layers: 0}\n",
          "config-invalid: f.yaml:1: limits.layers: 0 is out of range (hint: write a whole number "
          "from 1 to 10000)"},
-        {"launcher: {env: {MASK: 0022}}\n",
-         "config-invalid: f.yaml:1: launcher.env: MASK: '0022' could be taken for an octal or "
-         "hexadecimal number (hint: write it in quotes: \"0022\")"},
-        {"launcher: {env: {1A: x}}\n", "config-invalid: f.yaml:1: launcher.env: '1A' is no name of "
-                                       "an environment variable (hint: "
-                                       "use letters, digits and _ and begin with a letter or _)"},
         {"launcher: {mount_home: maybe}\n", "config-invalid: f.yaml:1: launcher.mount_home: is "
                                             "'maybe', not true or false (hint: write "
                                             "true or false)"},
-        {"launcher: {bind: /scratch}\n",
-         "config-invalid: f.yaml:1: launcher.bind: is not a list (hint: write [a, b], also for a "
-         "single value)"},
-        {"launcher: {bind: [scratch]}\n",
-         "config-invalid: f.yaml:1: launcher.bind: 'scratch' is no bind (hint: write SOURCE, "
-         "SOURCE:TARGET or SOURCE:TARGET:OPTION, with absolute paths and ro or rw as option)"},
-        {"launcher: {bind: [/a, /a]}\n",
-         "config-invalid: f.yaml:1: launcher.bind: names '/a' twice "
-         "(hint: remove one of them)"},
         {"launcher: {mount_dev: none}\n",
          "config-invalid: f.yaml:1: launcher.mount_dev: is 'none', which is not one of the choices "
          "(hint: write full or minimal)"},
-        {"slurm: {batch: container}\n",
-         "config-invalid: f.yaml:1: 'slurm' is not supported: the plugin takes its settings from "
-         "its "
-         "line in plugstack.conf, for example batch=container (hint: remove 'slurm')"},
         {"convert: {block_size: 100KiB}\n", "config-invalid: f.yaml:1: convert.block_size: "
                                             "'100KiB' is not a power of two (hint: write "
                                             "a power of two from 4KiB to 1MiB)"},
@@ -192,6 +203,33 @@ TEST_CASE("mistakes are reported with file, line and a way out") {
          "config-invalid: f.yaml:2: convert.level: gzip has levels 1 to 9 (hint: write a level "
          "from "
          "1 to 9, or auto)"},
+        {"store: {max_job_time: 0}\n",
+         "config-invalid: f.yaml:1: store.max_job_time: must be longer than nothing (hint: write a "
+         "time such as 90s, 5m, 2h or 7d)"},
+        {"store: {user_path: \"$HOME/x\"}\n",
+         "config-invalid: f.yaml:1: store.user_path: '$HOME/x' has a $ without {NAME} (hint: begin "
+         "with / or ~, and use only ${USER}, ${UID} and ${HOME})"},
+    };
+    check_errors(mistakes);
+}
+
+TEST_CASE("mistakes are reported with file, line and a way out: lists and maps") {
+    const Mistake mistakes[] = {
+        {"launcher: {env: {MASK: 0022}}\n",
+         "config-invalid: f.yaml:1: launcher.env: MASK: '0022' could be taken for an octal or "
+         "hexadecimal number (hint: write it in quotes: \"0022\")"},
+        {"launcher: {env: {1A: x}}\n", "config-invalid: f.yaml:1: launcher.env: '1A' is no name of "
+                                       "an environment variable (hint: "
+                                       "use letters, digits and _ and begin with a letter or _)"},
+        {"launcher: {bind: /scratch}\n",
+         "config-invalid: f.yaml:1: launcher.bind: is not a list (hint: write [a, b], also for a "
+         "single value)"},
+        {"launcher: {bind: [scratch]}\n",
+         "config-invalid: f.yaml:1: launcher.bind: 'scratch' is no bind (hint: write SOURCE, "
+         "SOURCE:TARGET or SOURCE:TARGET:OPTION, with absolute paths and ro or rw as option)"},
+        {"launcher: {bind: [/a, /a]}\n",
+         "config-invalid: f.yaml:1: launcher.bind: names '/a' twice "
+         "(hint: remove one of them)"},
         {"registries: {\"https://quay.io\": {}}\n",
          "config-invalid: f.yaml:1: 'https://quay.io' is no registry (hint: write host or "
          "host:port, without https:// and without a path)"},
@@ -219,22 +257,8 @@ TEST_CASE("mistakes are reported with file, line and a way out") {
          "config-invalid: f.yaml:1: service.listen: names more than one address (hint: this "
          "version "
          "listens on one Unix socket)"},
-        {"store: {max_job_time: 0}\n",
-         "config-invalid: f.yaml:1: store.max_job_time: must be longer than nothing (hint: write a "
-         "time such as 90s, 5m, 2h or 7d)"},
-        {"store: {user_path: \"$HOME/x\"}\n",
-         "config-invalid: f.yaml:1: store.user_path: '$HOME/x' has a $ without {NAME} (hint: begin "
-         "with / or ~, and use only ${USER}, ${UID} and ${HOME})"},
-        {"- a\n- b\n", "config-invalid: f.yaml:1: the file must hold sections such as 'store:' "
-                       "(hint: see slipway config example)"},
-        {"store: 5\n",
-         "config-invalid: f.yaml:1: 'store' must hold keys of its own (hint: write one "
-         "indented 'key: value' per line below it)"},
     };
-    for (const auto& c : cases) {
-        INFO(c.text);
-        CHECK(error_of(c.text) == c.error);
-    }
+    check_errors(mistakes);
 }
 
 TEST_CASE("compressors and their levels are those of the one table") {
