@@ -3,6 +3,7 @@
 // the command line around it, for tests that need exact requests.
 #include "base/text.hpp"
 #include "launcher/container.hpp"
+#include "tests/privileged/launcher/from_here.hpp"
 
 #include <grp.h>
 #include <sys/prctl.h>
@@ -55,6 +56,21 @@ bool apply(Request& request, const std::string& name, const std::string& value) 
     return true;
 }
 
+slipway::base::Result<slipway::config::Config> read_config(const std::string& path) {
+    if (path.empty()) {
+        return slipway::config::Config{};
+    }
+    TRY_ASSIGN(const auto text, slipway::base::read_file(path, 1U << 20U));
+    return slipway::config::parse(text, path);
+}
+
+bool become(uid_t uid) {
+    return ::setgroups(0, nullptr) == 0 && ::setresgid(uid, uid, uid) == 0 &&
+           ::setresuid(uid, uid, uid) == 0 &&
+           // A program started by that user would be dumpable: it may write its own id maps.
+           ::prctl(PR_SET_DUMPABLE, 1) == 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -65,11 +81,7 @@ int main(int argc, char** argv) {
         const std::string name = argv[at];
         const std::string value = argv[at + 1];
         if (name == "--uid") {
-            const auto uid = static_cast<uid_t>(std::stoul(value));
-            if (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 ||
-                ::setresuid(uid, uid, uid) != 0 ||
-                // A program started by that user would be dumpable: it may write its own id maps.
-                ::prctl(PR_SET_DUMPABLE, 1) != 0) {
+            if (!become(static_cast<uid_t>(std::stoul(value)))) {
                 std::perror("cannot become the user");
                 return 1;
             }
@@ -83,36 +95,24 @@ int main(int argc, char** argv) {
     if (at + 1 >= argc) {
         return 1;
     }
-    request.image = argv[at];
-    request.reference = argv[at];
-    char* cwd = ::getcwd(nullptr, 0);
-    request.cwd = cwd == nullptr ? "/" : cwd;
-    for (char** item = environ; *item != nullptr; ++item) {
-        request.environment.emplace_back(*item);
-    }
-    slipway::config::Config config;
-    if (!config_path.empty()) {
-        auto text = slipway::base::read_file(config_path, 1U << 20U);
-        auto parsed = text ? slipway::config::parse(*text, config_path)
-                           : slipway::base::Unexpected(text.error());
-        if (!parsed) {
-            return complain(parsed.error());
-        }
-        config = std::move(*parsed);
+    slipway::test::ask_from_here(request, argv[at]);
+    const auto config = read_config(config_path);
+    if (!config) {
+        return complain(config.error());
     }
     const auto warn = [](std::string_view line) {
         std::fprintf(stderr, "slipway: warning: %.*s\n", static_cast<int>(line.size()),
                      line.data());
     };
     if (std::getenv("SLIPWAY_TEST_PLAN") != nullptr) {
-        auto plan = slipway::launcher::plan_container(request, config, warn);
+        auto plan = slipway::launcher::plan_container(request, *config, warn);
         if (!plan) {
             return complain(plan.error());
         }
         std::fputs(slipway::launcher::plan_text(*plan).c_str(), stdout);
         return 0;
     }
-    auto inside = slipway::launcher::enter_container(request, config, warn);
+    auto inside = slipway::launcher::enter_container(request, *config, warn);
     if (!inside) {
         return complain(inside.error());
     }

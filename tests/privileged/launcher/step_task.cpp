@@ -4,10 +4,12 @@
 //   --launcher PATH  --config PATH  --uid U  --gid G  --groups A,B  --tasks N  --bind SPEC
 //   --linger SECONDS   keep the step going after the tasks have ended
 //   --garbage N        before every later task N packets that are no messages
+//   --task-env N=VALUE the environment of the tasks, and of whatever their first one starts
 #include "base/child.hpp"
 #include "base/text.hpp"
 #include "launcher/join/join.hpp"
 #include "launcher/join/start.hpp"
+#include "tests/privileged/launcher/from_here.hpp"
 
 #include <grp.h>
 #include <sys/prctl.h>
@@ -113,6 +115,9 @@ bool read_option(Setting& setting, const std::string& name, const std::string& v
         setting.garbage = std::stoi(value);
     } else if (name == "--bind") {
         setting.request.mounts.push_back({MountSyntax::pyxis, value});
+    } else if (name == "--task-env") {
+        const auto equals = value.find('=');
+        ::setenv(value.substr(0, equals).c_str(), value.substr(equals + 1).c_str(), 1);
     } else if (name == "--workdir") {
         setting.request.workdir = value;
     } else {
@@ -135,13 +140,7 @@ int main(int argc, char** argv) {
     if (at + 1 >= argc) {
         return 2;
     }
-    setting.request.image = argv[at];
-    setting.request.reference = argv[at];
-    char* cwd = ::getcwd(nullptr, 0);
-    setting.request.cwd = cwd == nullptr ? "/" : cwd;
-    for (char** item = environ; *item != nullptr; ++item) {
-        setting.request.environment.emplace_back(*item);
-    }
+    test::ask_from_here(setting.request, argv[at]);
     setting.command.assign(argv + at + 1, argv + argc);
     setting.command.push_back(nullptr);
 

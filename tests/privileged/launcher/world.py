@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What launcher_test.py has made for all its tests: filled in before they run."""
+"""What lab.run() has made for all tests: filled in before they run."""
 UID = 54321
 GROUPS = "54321,54001,54002"
 AREA = TREE = SQSH = CONFIG = WORK = None  # paths
-STEP = LAUNCH = None  # programs
+RUN = STEP = LAUNCH = ATTACK = PRELOAD = None  # programs
 ENV = {}
