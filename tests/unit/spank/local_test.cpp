@@ -141,7 +141,8 @@ TEST_CASE("mounts become absolute where srun is called", "[spank]") {
     Submission grown;
     grown.around.cwd = "/" + std::string(200, 'd');
     grown.with(OptionId::image, "/a")
-        .with(OptionId::mounts, ("./" + std::string(4000, 'a')).c_str());
+        .with(OptionId::mounts,
+              ("./" + std::string(1500, 'a') + ",./" + std::string(1500, 'b')).c_str());
     CHECK(grown.submit() == 1);
     CHECK(mentions(grown.around.reported, "option-too-long"));
 }
