@@ -3,7 +3,8 @@
 """Compares ways to mount one SquashFS image: the kernel's driver on a loop device, squashfuse_ll,
 and our server. Run as root on a quiet machine.
 
-bench.py --tool build/release/bin/squashfs_mount IMAGE [--rounds N] [--rows NAME,…] [--ways NAME,…]
+bench.py --tool build/release/tests/bin/squashfs_mount IMAGE [--rounds N] [--rows NAME,…] [--ways NAME,…]
+         [--against TOOL]   another build's squashfs_mount beside it: what a change costs
 
 Rows: warm (everything seen before), fresh (a new mount of a file in the page cache) and cold (a new
 mount after dropping all caches), each for walk, import (where the image has numpy and scipy) and
@@ -37,7 +38,7 @@ class Way:
         elif name == "squashfuse_ll":
             command = ["unshare", "-m", "sh", "-c", f"squashfuse_ll {image} {lab.mount} && {inner}; umount {lab.mount}"]
         else:
-            command = [lab.tool, image, lab.mount, "--", *inner.split()]
+            command = [lab.tools[name], image, lab.mount, "--", *inner.split()]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def run(self, work):
@@ -58,7 +59,8 @@ class Lab:
     def __init__(self, arguments, folder):
         self.folder = folder
         self.image = os.path.abspath(arguments.image)
-        self.tool = os.path.abspath(arguments.tool)
+        self.tools = {"slipway": os.path.abspath(arguments.tool),
+                      "other": os.path.abspath(arguments.against or arguments.tool)}
         self.mount = f"{folder}/mnt"
         self.names = f"{folder}/names"
         os.chmod(folder, 0o755)
@@ -135,6 +137,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image")
     parser.add_argument("--tool", required=True, help="the squashfs_mount program of the test build")
+    parser.add_argument("--against", help="the same program of another build")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", default="warm,fresh,cold")
     parser.add_argument("--ways", default="kernel,squashfuse_ll,slipway")
@@ -142,7 +145,7 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root for the kernel's mount and for dropping caches")
-    ways = arguments.ways.split(",")
+    ways = arguments.ways.split(",") + (["other"] if arguments.against else [])
     results = {}
     with tempfile.TemporaryDirectory(prefix="slipway-bench-fs-") as folder:
         lab = Lab(arguments, folder)
