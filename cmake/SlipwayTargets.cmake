@@ -18,6 +18,7 @@ function(slipway_add_room name)
     cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
     add_library(slipway_${name} STATIC ${ARG_SOURCES})
     target_link_libraries(slipway_${name} PUBLIC slipway_settings ${ARG_LIBS} PRIVATE slipway_warnings)
+    slipway_precompile(slipway_${name} rooms)
 endfunction()
 
 # What users run, without any test: contrib/demo.sh builds only this.
