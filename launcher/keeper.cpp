@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/keeper.hpp"
 
+#include "base/barrier.hpp"
 #include "launcher/join/join.hpp"
 
 #include <pthread.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <new>
 #include <optional>
 
 namespace slipway::launcher {
@@ -35,11 +35,7 @@ Result<Child> carry_out(const Order& order) {
 
 void* keep(void* argument) noexcept {
     auto& order = *static_cast<Order*>(argument);
-    try {
-        order.outcome = carry_out(order);
-    } catch (const std::bad_alloc&) {
-        order.outcome.reset();
-    }
+    (void)base::completes([&] { order.outcome = carry_out(order); });
     ::sem_post(&order.done); // the order is gone from here on
     for (;;) {
         ::pause();

@@ -4,6 +4,7 @@
 // Started as root by the Slurm plugin, once per step and node (launcher/join/start.hpp). Reads as
 // the policy it is: shed, become the user, open the site file, leave the host's privileges; only
 // then anything that a user wrote.
+#include "base/barrier.hpp"
 #include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "launcher/become_user.hpp"
@@ -68,16 +69,13 @@ Result<launcher::StepOptions> enter_step(const Arguments& arguments) {
     options.config_path = source.path;
     TRY_ASSIGN(options.config, config::open_source(config::Reader::privileged, source));
     TRY(launcher::leave_host_privileges());
-    // Owned from here on: an error before must still find the socket open to be told.
+    // Owned from here on: an error before must still find the socket open, to be sent.
     options.step.reset(arguments.step_fd);
     options.parent.reset(arguments.parent_fd);
     return options;
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+int run(int argc, char** argv) {
     const auto arguments = parse(argc, argv);
     if (!arguments) {
         std::fputs("slipway-launch is started by Slipway's Slurm plugin, not by hand\n", stderr);
@@ -91,4 +89,14 @@ int main(int argc, char** argv) {
         return 1;
     }
     return launcher::supervise_step(std::move(*options));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    slipway::base::open_standard_descriptors();
+    int code = 1;
+    // Out of memory: the task notices that the launcher is gone.
+    (void)base::completes([&] { code = run(argc, argv); });
+    return code;
 }

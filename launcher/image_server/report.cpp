@@ -25,8 +25,7 @@ base::Unexpected malformed() {
 Result<ImageFile> decode_image(base::Cursor& in) {
     ImageFile file;
     const auto kind = in.u8();
-    file.architecture =
-        std::string(image::architecture_from_machine(in.text(max_word)));
+    file.architecture = std::string(image::architecture_from_machine(in.text(max_word)));
     const auto count = in.u8();
     for (std::size_t i = 0; i < count && in.ok(); ++i) {
         const auto fs = in.u32();

@@ -3,9 +3,9 @@
 
 #include "image/open_image.hpp"
 
-/// What the server says about its image before it serves: one bounded packet. The side that reads it
-/// may have capabilities, the side that writes it has decoded hostile bytes: nothing in the packet is
-/// believed beyond its form.
+/// What the server says about its image before it serves: one bounded packet. The side that reads
+/// it may have capabilities, the side that writes it has decoded hostile bytes: nothing in the
+/// packet is believed beyond its form.
 namespace slipway::launcher::image_server {
 
 /// An image (its SIF objects stay behind), or why it cannot be served.

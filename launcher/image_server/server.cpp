@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/image_server/server.hpp"
 
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "launcher/image_server/report.hpp"
 #include "launcher/image_server/sandbox.hpp"
 #include "launcher/image_server/session.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <memory>
-#include <new>
-
 #include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
 
 namespace slipway::launcher::image_server {
 namespace {
@@ -68,10 +68,25 @@ base::Result<Opened> open_root(const ServedImage& served) {
 
 /// What the other side decides about. A refused report shows as a closed socket.
 void report(int control_fd, const base::Result<Opened>& opened) {
-    const auto packet = encode_report(
-        opened ? base::Result<image::ImageFile>(opened->file)
-               : base::Result<image::ImageFile>(base::Unexpected(opened.error())));
+    const auto packet =
+        encode_report(opened ? base::Result<image::ImageFile>(opened->file)
+                             : base::Result<image::ImageFile>(base::Unexpected(opened.error())));
     [[maybe_unused]] const ssize_t ignored = ::write(control_fd, packet.data(), packet.size());
+}
+
+void serve_in_sandbox(const ServedImage& served, const ServerOptions& options, unsigned threads) {
+    const auto opened = open_root(served);
+    report(options.control_fd, opened);
+    if (!wait_for_start(options.control_fd) || !opened || !opened->image) {
+        return;
+    }
+    Session session(*opened->image,
+                    {options.fuse_fd, threads, options.report_uid, options.report_gid,
+                     static_cast<std::size_t>(sysconf(_SC_PAGESIZE))});
+    const int error = session.run();
+    if (error != 0) {
+        leave(error == ENOMEM ? ServerExit::no_memory : ServerExit::device);
+    }
 }
 
 } // namespace
@@ -84,21 +99,11 @@ void serve(const ServedImage& served, const ServerOptions& options) noexcept {
     if (!enter_sandbox(keep)) {
         leave(ServerExit::sandbox);
     }
-    try {
-        const auto opened = open_root(served);
-        report(options.control_fd, opened);
-        if (!wait_for_start(options.control_fd) || !opened || !opened->image) {
-            leave(ServerExit::mount_gone);
-        }
-        Session session(*opened->image,
-                        {options.fuse_fd, threads, options.report_uid, options.report_gid,
-                         static_cast<std::size_t>(sysconf(_SC_PAGESIZE))});
-        const int error = session.run();
-        leave(error == 0 ? ServerExit::mount_gone
-                         : error == ENOMEM ? ServerExit::no_memory : ServerExit::device);
-    } catch (const std::bad_alloc&) {
+    // Only memory can be short: what an image holds is answered with an error, by a report.
+    if (!base::completes([&] { serve_in_sandbox(served, options, threads); })) {
         leave(ServerExit::no_memory);
     }
+    leave(ServerExit::mount_gone);
 }
 
 } // namespace slipway::launcher::image_server

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/image_server/session.hpp"
 
+#include "base/barrier.hpp"
 #include "launcher/image_server/worker.hpp"
 
 #include <cerrno>
-#include <new>
 
 namespace slipway::launcher::image_server {
 namespace {
@@ -59,11 +59,8 @@ int Session::work() {
 }
 
 void* Session::thread_main(void* session) noexcept {
-    try {
-        static_cast<Session*>(session)->work();
-    } catch (const std::bad_alloc&) {
-        // No memory for a further thread: those that are there go on.
-    }
+    // Without the memory for a further thread those that are there go on.
+    (void)base::completes([&] { static_cast<Session*>(session)->work(); });
     return nullptr;
 }
 

@@ -3,11 +3,11 @@
 
 #include "squashfs/reader/image.hpp"
 
-#include <atomic>
-#include <mutex>
-
 #include <pthread.h>
 #include <sys/types.h>
+
+#include <atomic>
+#include <mutex>
 
 namespace slipway::launcher::image_server {
 
@@ -28,8 +28,8 @@ class Session {
     Session& operator=(const Session&) = delete;
 
     /// Serves until the mount is gone, which is 0; else the errno that made going on impossible. A
-    /// request that memory is too short for is answered so and ends nothing; std::bad_alloc comes only
-    /// before the first request.
+    /// request that memory is too short for is answered so and ends nothing; std::bad_alloc comes
+    /// only before the first request.
     int run();
 
     /// Facts that all threads share once INIT has been answered.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/image_server/worker.hpp"
 
+#include <dirent.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <new>
-
-#include <dirent.h>
-#include <unistd.h>
 
 namespace slipway::launcher::image_server {
 namespace {
@@ -30,7 +30,8 @@ constexpr std::uint64_t node_base = 2;
 // Offsets of a directory stream: 1 after ".", 2 after "..", then bytes of the listing plus this.
 constexpr std::uint64_t dots = 2;
 
-template <typename T> bool take(std::span<const std::uint8_t> body, T& out) noexcept {
+template <typename T>
+bool take(std::span<const std::uint8_t> body, T& out) noexcept {
     if (body.size() < sizeof out) {
         return false;
     }
@@ -105,8 +106,7 @@ struct Worker::ListingAnswer {
 };
 
 Worker::Worker(Session& session)
-    : session_(session),
-      reader_(session.image_),
+    : session_(session), reader_(session.image_),
       listing_(std::make_unique_for_overwrite<std::uint8_t[]>(listing_bytes)) {
     // So that answering, also with an error, never needs memory.
     pieces_.reserve(squashfs::Reader::max_pieces + 1);
@@ -316,7 +316,8 @@ void Worker::read(std::span<const std::uint8_t> body) {
 }
 
 /// "." and ".."; false when there is no room for them.
-bool Worker::add_dots(const squashfs::Inode& directory, std::uint64_t& offset, ListingAnswer& answer) {
+bool Worker::add_dots(const squashfs::Inode& directory, std::uint64_t& offset,
+                      ListingAnswer& answer) {
     if (offset == 0) {
         if (!answer.add(".", directory.number, DT_DIR, 1, nullptr)) {
             return false;

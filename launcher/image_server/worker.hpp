@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "squashfs/reader/reader.hpp"
 #include "launcher/image_server/session.hpp"
+#include "squashfs/reader/reader.hpp"
 
 #include <linux/fuse.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/join/start.hpp"
 
+#include "base/barrier.hpp"
 #include "base/child.hpp"
 #include "base/format.hpp"
 #include "base/process.hpp"
@@ -88,21 +89,29 @@ bool same_namespace(int process_dir, const char* name) {
            theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
 }
 
+/// The child of send_fuse(); its errno, 0 for success.
+int open_and_send_fuse(int user_namespace, int task_socket) {
+    if (::setns(user_namespace, CLONE_NEWUSER) != 0) {
+        return errno;
+    }
+    const UniqueFd fuse(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+    if (!fuse) {
+        return errno;
+    }
+    const int fds[] = {fuse.get()};
+    return send_message(task_socket, MessageType::fuse, {}, fds) ? 0 : EPIPE;
+}
+
 /// /dev/fuse must be opened inside the launcher's user namespace to serve mounts there, by somebody
 /// who may open it: a child that is still root joins the namespace, opens, and sends. Its exit code
 /// is the errno.
 Result<void> send_fuse(int process_dir, int task_socket) {
     TRY_ASSIGN(const auto user_ns, base::open_at(process_dir, "ns/user", O_RDONLY));
     TRY_ASSIGN(auto child, base::Child::fork([&] {
-                   if (::setns(user_ns.get(), CLONE_NEWUSER) != 0) {
-                       return errno;
-                   }
-                   const UniqueFd fuse(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
-                   if (!fuse) {
-                       return errno;
-                   }
-                   const int fds[] = {fuse.get()};
-                   return send_message(task_socket, MessageType::fuse, {}, fds) ? 0 : EPIPE;
+                   int err = ENOMEM;
+                   (void)base::completes(
+                       [&] { err = open_and_send_fuse(user_ns.get(), task_socket); });
+                   return err;
                }));
     constexpr int open_timeout_ms = 10000;
     const auto status = child.wait_for(open_timeout_ms);
