@@ -66,22 +66,17 @@ Result<std::string> choose_cwd(const Plan& plan, const Warn& warn) {
     return next;
 }
 
-std::vector<std::string> user_targets(const Plan& plan) {
-    std::vector<std::string> targets;
-    for (const auto& operation : plan.operations) {
-        if (operation.origin == Origin::user) {
-            targets.push_back(operation.target);
-        }
-    }
-    return targets;
-}
-
 Result<Plan> plan_for(const Request& request, const config::Config& config, const UserFacts& user,
-                      const MountedRoot& mounted, MountableHost& host, const Warn& warn) {
-    const MountedImage view(mounted.mount.get());
+                      std::span<const RootImage> images, const MountedRoots& mounted,
+                      MountableHost& host, const Warn& warn) {
+    std::vector<ImageRoot> roots;
+    for (const auto& image : images) {
+        roots.push_back({image.path, image.image.directory});
+    }
+    const MountedImage view(mounted.mounts.front().get());
     view.learn("/");
     view.learn("/etc");
-    TRY_ASSIGN(auto plan, make_plan({request, config.launcher, user, view, host}));
+    TRY_ASSIGN(auto plan, make_plan({request, config.launcher, user, roots, view, host}));
     for (const auto& warning : plan.warnings) {
         warn(warning);
     }
@@ -95,28 +90,27 @@ UniqueFd open_null() {
 } // namespace
 
 Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
-                                       const RootImage& root, const BuildOptions& options) {
+                                       std::span<const RootImage> roots,
+                                       const BuildOptions& options) {
     TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
-    TRY_ASSIGN(auto mounted, mount_root(root, options.root));
+    TRY_ASSIGN(auto mounted, mount_roots(roots, options.roots));
     // The name service may be slow; the image's server gets ready meanwhile.
     TRY_ASSIGN(const auto user, user_of(request));
     Plan plan;
     {
         MountableHost host;
-        TRY_ASSIGN(plan, plan_for(request, config, user, mounted, host, options.warn));
-        TRY(execute_plan(plan, std::move(mounted.mount), host, options.warn));
+        TRY_ASSIGN(plan, plan_for(request, config, user, roots, mounted, host, options.warn));
+        TRY(execute_plan(plan, std::move(mounted.mounts), host, options.warn));
     }
     BuiltContainer built;
-    built.server = std::move(mounted.server);
-    built.record.image_name = request.reference.empty() ? root.path : request.reference;
+    built.servers = std::move(mounted.servers);
+    built.record.image_name = request.reference.empty() ? roots.front().path : request.reference;
     TRY_ASSIGN(built.record.cwd, choose_cwd(plan, options.warn));
     built.record.cwd_was_asked_for = plan.cwd_asked_for;
     TRY_ASSIGN(const auto inside, base::open_file("/", O_PATH | O_DIRECTORY));
     const MountedImage view(inside.get());
-    const ContainerNames names{root.path, request.reference, plan.home,       user_targets(plan),
-                               user.uid,  user.gid,          built.record.cwd};
     TRY_ASSIGN(auto environment,
-               make_environment({request, config.launcher.env, names, view,
+               make_environment({request, plan.environment, built.record.cwd, view,
                                  shell_runner(proc.get(), environment_scripts_timeout_ms)}));
     for (const auto& warning : environment.warnings) {
         options.warn(warning);
@@ -129,16 +123,16 @@ Result<BuiltContainer> build_container(const Request& request, const config::Con
 
 Result<InsideContainer> enter_container(const Request& request, const config::Config& config,
                                         const Warn& warn) {
-    TRY_ASSIGN(const auto root, open_root_image(request, config));
+    TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
     TRY(enter_own_user_namespace());
     BuildOptions options;
     options.warn = warn;
-    options.root.server_threads = config.launcher.squashfs_threads;
-    options.root.null_fd = null.get();
-    TRY_ASSIGN(auto built, build_container(request, config, root, options));
+    options.roots.server_threads = config.launcher.squashfs_threads;
+    options.roots.null_fd = null.get();
+    TRY_ASSIGN(auto built, build_container(request, config, roots, options));
     TRY(drop_privileges_for_good());
-    if (!root.image.directory) {
+    if (!roots.front().image.directory) {
         read_ahead_loader();
     }
     InsideContainer inside;
@@ -162,15 +156,15 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
 
 Result<Plan> plan_container(const Request& request, const config::Config& config,
                             const Warn& warn) {
-    TRY_ASSIGN(const auto root, open_root_image(request, config));
+    TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
     TRY(enter_own_user_namespace());
-    MountRootOptions options;
+    MountRootsOptions options;
     options.null_fd = null.get();
-    TRY_ASSIGN(const auto mounted, mount_root(root, options));
+    TRY_ASSIGN(const auto mounted, mount_roots(roots, options));
     TRY_ASSIGN(const auto user, user_of(request));
     MountableHost host;
-    return plan_for(request, config, user, mounted, host, warn);
+    return plan_for(request, config, user, roots, mounted, host, warn);
 }
 
 } // namespace slipway::launcher

@@ -18,20 +18,21 @@ namespace slipway::launcher {
 using Warn = std::function<void(std::string_view)>;
 
 struct BuildOptions {
-    MountRootOptions root;
+    MountRootsOptions roots;
     Warn warn; ///< gets one line without newline for each warning; never empty
 };
 
 /// A finished container around the calling process: its root directory is the container's.
 struct BuiltContainer {
     JoinRecord record;
-    base::Child server; ///< see MountRootOptions::server_dies_with_us
+    std::vector<base::Child> servers; ///< see MountRootsOptions::server_dies_with_us
 };
-/// Mounts the image, plans, mounts everything, changes the root, finds the environment. To be
+/// Mounts the images, plans, mounts everything, changes the root, finds the environment. To be
 /// called inside the container's user namespace, with its capabilities, single-threaded. After an
 /// error the process is good for reporting it and nothing else.
 base::Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
-                                             const RootImage& root, const BuildOptions& options);
+                                             std::span<const RootImage> roots,
+                                             const BuildOptions& options);
 
 /// What the prompt's verbs need once they are inside.
 struct InsideContainer {

@@ -119,8 +119,8 @@ std::string user_value(const std::string& name, const std::string& value) {
 
 class Evaluation {
   public:
-    Evaluation(const EnvironmentInput& input, HostEnvironment host)
-        : in_(input), host_(std::move(host)), scripts_(find_scripts(in_.image, host_.warnings)) {}
+    explicit Evaluation(const EnvironmentInput& input)
+        : in_(input), plan_(input.plan), scripts_(find_scripts(in_.image, out_.warnings)) {}
 
     Result<ContainerEnvironment> run();
 
@@ -135,13 +135,13 @@ class Evaluation {
     ContainerEnvironment compare(const Variables& inside);
 
     const EnvironmentInput& in_;
-    HostEnvironment host_;
-    std::vector<ScriptFile> scripts_;
+    const EnvironmentPlan& plan_;
     ContainerEnvironment out_;
+    std::vector<ScriptFile> scripts_;
 };
 
 bool Evaluation::apply_user_variables(Variables& variables) const {
-    for (const auto& [name, raw] : host_.user) {
+    for (const auto& [name, raw] : plan_.user) {
         auto value = user_value(name, raw);
         if (in_.request.shell_evaluation) {
             std::string expanded;
@@ -221,7 +221,7 @@ bool Evaluation::evaluate_here(Variables& variables) const {
 /// word.
 std::string Evaluation::user_lines() const {
     std::string lines;
-    for (const auto& [name, raw] : host_.user) {
+    for (const auto& [name, raw] : plan_.user) {
         const auto value = user_value(name, raw);
         if (!in_.request.shell_evaluation) {
             lines += fmt::format("export {}={}\n", name, base::shell_quote(value));
@@ -256,7 +256,7 @@ std::string Evaluation::driver(bool path_known) const {
         fmt::format("if [ -z \"${{PATH:-}}\" ]; then PATH={}; fi\nexport PATH\n", default_path);
     // bash has some of them and lets nobody assign to them; dash has none.
     for (const char* name : {"UID", "EUID", "GID"}) {
-        text += fmt::format(": \"${{{}:={}}}\"\n", name, get(host_.start, name));
+        text += fmt::format(": \"${{{}:={}}}\"\n", name, get(plan_.start, name));
     }
     bool user_done = false;
     for (const auto& script : scripts_) {
@@ -310,10 +310,10 @@ ContainerEnvironment Evaluation::compare(const Variables& inside) {
         }
     }
     std::set<std::string_view> by_user;
-    for (const auto& [name, value] : host_.user) {
+    for (const auto& [name, value] : plan_.user) {
         by_user.insert(name);
     }
-    for (const auto& [name, value] : host_.kept) {
+    for (const auto& [name, value] : plan_.host) {
         const bool host_wins =
             (is_scheduler_variable(name) && !by_user.contains(name)) ||
             std::find(in_.request.keep_environment.begin(), in_.request.keep_environment.end(),
@@ -324,11 +324,11 @@ ContainerEnvironment Evaluation::compare(const Variables& inside) {
             final.emplace(name, value);
         }
     }
-    for (const auto& [name, value] : in_.site) {
+    for (const auto& [name, value] : plan_.site) {
         final.emplace(name, value);
     }
     // An empty value from the user means that the variable is not there (reference 5.2, step 4).
-    for (const auto& [name, value] : host_.user) {
+    for (const auto& [name, value] : plan_.user) {
         if (const auto found = final.find(name); found != final.end() && found->second.empty()) {
             final.erase(found);
         }
@@ -360,8 +360,8 @@ ContainerEnvironment Evaluation::compare(const Variables& inside) {
 }
 
 Result<ContainerEnvironment> Evaluation::run() {
-    out_.warnings = host_.warnings;
-    Variables variables = host_.start;
+    Variables variables = plan_.start;
+    variables.insert_or_assign("PWD", Variable{in_.cwd, false});
     if (scripts_.empty() && !has_native_metadata(in_.image)) {
         read_plain_environment(variables);
     }
@@ -398,7 +398,7 @@ Result<ContainerEnvironment> Evaluation::run() {
 } // namespace
 
 Result<ContainerEnvironment> make_environment(const EnvironmentInput& input) {
-    return Evaluation(input, host_environment(input.request, input.names)).run();
+    return Evaluation(input).run();
 }
 
 } // namespace slipway::launcher

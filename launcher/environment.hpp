@@ -24,16 +24,16 @@ namespace slipway::launcher {
 inline constexpr std::string_view default_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the caller's environment and options come to, before anybody looks into the image.
-struct HostEnvironment {
-    std::map<std::string, std::string> kept; ///< goes in, unless the image sets the name
+/// What site, caller and options come to, before anybody looks into the image.
+struct EnvironmentPlan {
+    std::map<std::string, std::string> site; ///< launcher.env of the site file
+    std::map<std::string, std::string> host; ///< goes in, unless the image sets the name
     /// Set on top of the image, in order; later ones win. Values are shell text unless evaluation
     /// is off.
     std::vector<std::pair<std::string, std::string>> user;
     /// What the image's scripts see: HOME, names of the container, path hooks; not exported what a
-    /// shell knows by itself: UID, EUID, GID, PWD.
+    /// shell knows by itself: UID, EUID, GID.
     Variables start;
-    std::vector<std::string> warnings;
 };
 
 struct ContainerNames {
@@ -43,9 +43,11 @@ struct ContainerNames {
     std::vector<std::string> binds; ///< destinations of the user's mounts
     uid_t uid = 0;
     gid_t gid = 0;
-    std::string cwd; ///< inside
 };
-HostEnvironment host_environment(const Request& request, const ContainerNames& names);
+/// `warnings` gets what was refused.
+EnvironmentPlan plan_environment(const Request& request,
+                                 const std::map<std::string, std::string>& site,
+                                 const ContainerNames& names, std::vector<std::string>& warnings);
 
 /// Runs the image's scripts in the image's own shell, in the finished container: script text (for
 /// /bin/sh -c), its environment; gives the exported variables after it.
@@ -54,8 +56,8 @@ using ShellRunner = std::function<base::Result<std::map<std::string, std::string
 
 struct EnvironmentInput {
     const Request& request;
-    const std::map<std::string, std::string>& site; ///< launcher.env of the site file
-    const ContainerNames& names;
+    const EnvironmentPlan& plan;
+    const std::string& cwd; ///< inside
     const ImageView& image; ///< of the finished container
     ShellRunner run_shell;
 };

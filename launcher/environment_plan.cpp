@@ -54,7 +54,13 @@ bool is_credential(std::string_view name) {
     });
 }
 
-void add_user_variable(HostEnvironment& out, const std::string& name, const std::string& value,
+/// Variables that the user sets, and complaints about those that may not be set.
+struct UserVariables {
+    std::vector<std::pair<std::string, std::string>>& variables;
+    std::vector<std::string>& warnings;
+};
+
+void add_user_variable(const UserVariables& out, const std::string& name, const std::string& value,
                        std::string_view origin) {
     if (contains(refused_names, name)) {
         out.warnings.push_back(fmt::format(
@@ -73,15 +79,15 @@ void add_user_variable(HostEnvironment& out, const std::string& name, const std:
     }};
     for (const auto& [short_name, hook] : path_hooks) {
         if (name == short_name) {
-            out.user.emplace_back(hook, value);
+            out.variables.emplace_back(hook, value);
             return;
         }
     }
-    out.user.emplace_back(name, value);
+    out.variables.emplace_back(name, value);
 }
 
 /// SINGULARITYENV_X and its twins; the one named last in user_prefixes wins.
-void add_prefixed(HostEnvironment& out, const Request& request) {
+void add_prefixed(const UserVariables& out, const Request& request) {
     std::map<std::string, std::pair<std::string, std::string>> found; // name -> {value, full name}
     for (const auto prefix : user_prefixes) {
         for (const auto& item : request.environment) {
@@ -111,16 +117,9 @@ void set(Variables& variables, std::string_view name, std::string value) {
     variables.insert_or_assign(std::string(name), Variable{std::move(value), true});
 }
 
-} // namespace
-
-bool is_scheduler_variable(std::string_view name) noexcept {
-    return starts_with_any(scheduler_prefixes, name) || contains(scheduler_names, name);
-}
-
-HostEnvironment host_environment(const Request& request, const ContainerNames& names) {
-    HostEnvironment out;
-    const bool clean = request.clean_environment || request.containment == Containment::contain_all;
-    std::string host_path;
+/// What the host's variables give; the host's PATH comes back.
+std::string add_host_variables(EnvironmentPlan& out, const Request& request, bool clean) {
+    std::string path;
     for (const auto& item : request.environment) {
         const auto equals = item.find('=');
         if (equals == std::string::npos || equals == 0) {
@@ -128,7 +127,7 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
         }
         const auto name = item.substr(0, equals);
         if (name == "PATH") {
-            host_path = item.substr(equals + 1);
+            path = item.substr(equals + 1);
         }
         if (starts_with_any(user_prefixes, name) || starts_with_any(tool_prefixes, name) ||
             (is_credential(name) && !contains(request.keep_environment, name)) || name == "PATH" ||
@@ -136,40 +135,58 @@ HostEnvironment host_environment(const Request& request, const ContainerNames& n
             continue;
         }
         if (!clean || contains(kept_when_clean, name) || contains(request.keep_environment, name)) {
-            out.kept.emplace(name, item.substr(equals + 1));
+            out.host.emplace(name, item.substr(equals + 1));
         }
     }
     if (clean) {
-        out.kept["LANG"] = "C";
+        out.host["LANG"] = "C";
     }
-    add_prefixed(out, request);
-    for (const auto& [name, value] : request.set_environment) {
-        add_user_variable(out, name, value, name);
-    }
-    set(out.start, "HOME", names.home);
-    set(out.start, "SLIPWAY_CONTAINER",
-        names.reference.empty() ? names.image_path : names.reference);
+    return path;
+}
+
+void add_names(Variables& start, const Request& request, const ContainerNames& names) {
+    set(start, "HOME", names.home);
+    set(start, "SLIPWAY_CONTAINER", names.reference.empty() ? names.image_path : names.reference);
     const std::string base(base::base_name(names.image_path));
     std::string binds;
     for (const auto& bind : names.binds) {
         binds += (binds.empty() ? "" : ",") + bind;
     }
     for (const char* tool : {"SINGULARITY", "APPTAINER"}) {
-        set(out.start, fmt::format("{}_CONTAINER", tool), names.image_path);
-        set(out.start, fmt::format("{}_NAME", tool), base);
-        set(out.start, fmt::format("{}_BIND", tool), binds);
-        set(out.start, fmt::format("{}_ENVIRONMENT", tool),
-            "/.singularity.d/env/91-environment.sh");
+        set(start, fmt::format("{}_CONTAINER", tool), names.image_path);
+        set(start, fmt::format("{}_NAME", tool), base);
+        set(start, fmt::format("{}_BIND", tool), binds);
+        set(start, fmt::format("{}_ENVIRONMENT", tool), "/.singularity.d/env/91-environment.sh");
         if (!request.shell_evaluation) {
-            set(out.start, fmt::format("{}_NO_EVAL", tool), "1");
+            set(start, fmt::format("{}_NO_EVAL", tool), "1");
         }
     }
     for (const auto& [name, value] : {std::pair{"UID", fmt::format("{}", names.uid)},
                                       {"EUID", fmt::format("{}", names.uid)},
-                                      {"GID", fmt::format("{}", names.gid)},
-                                      {"PWD", names.cwd}}) {
-        out.start.insert_or_assign(name, Variable{value, false});
+                                      {"GID", fmt::format("{}", names.gid)}}) {
+        start.insert_or_assign(name, Variable{value, false});
     }
+}
+
+} // namespace
+
+bool is_scheduler_variable(std::string_view name) noexcept {
+    return starts_with_any(scheduler_prefixes, name) || contains(scheduler_names, name);
+}
+
+EnvironmentPlan plan_environment(const Request& request,
+                                 const std::map<std::string, std::string>& site,
+                                 const ContainerNames& names, std::vector<std::string>& warnings) {
+    EnvironmentPlan out;
+    out.site = site;
+    const bool clean = request.clean_environment || request.containment == Containment::contain_all;
+    const auto host_path = add_host_variables(out, request, clean);
+    const UserVariables user{out.user, warnings};
+    add_prefixed(user, request);
+    for (const auto& [name, value] : request.set_environment) {
+        add_user_variable(user, name, value, name);
+    }
+    add_names(out.start, request, names);
     if (!clean && !host_path.empty()) {
         set(out.start, "USER_PATH", fmt::format("{}:{}", host_path, default_path));
     }

@@ -72,9 +72,9 @@ Result<void> make_point(int dir, const std::string& path, EntryKind kind, bool i
 
 class Executor {
   public:
-    Executor(const Plan& plan, UniqueFd image, const MountableHost& host,
+    Executor(const Plan& plan, std::vector<UniqueFd> roots, const MountableHost& host,
              const std::function<void(std::string_view)>& warn)
-        : plan_(plan), image_(std::move(image)), host_(host), warn_(warn) {}
+        : plan_(plan), roots_(std::move(roots)), host_(host), warn_(warn) {}
 
     Result<void> run();
 
@@ -82,7 +82,7 @@ class Executor {
     Result<void> make_stage();
     Result<UniqueFd> stage_directory(const std::string& name);
     Result<void> make_root();
-    Result<void> make_writable_root();
+    Result<UniqueFd> overlay_root();
     Result<void> add_underlay(const Underlay& layer);
     Result<UniqueFd> rebuilt(const Underlay& layer, int image_dir);
     Result<UniqueFd> layered(const Underlay& layer, int image_dir);
@@ -96,10 +96,11 @@ class Executor {
     Result<UniqueFd> target_of(const Operation& operation);
 
     const Plan& plan_;
-    UniqueFd image_;
+    std::vector<UniqueFd> roots_; ///< lowest first
     const MountableHost& host_;
     const std::function<void(std::string_view)>& warn_;
     UniqueFd stage_; ///< tmpfs for mount points and generated files; out of sight after the end
+    UniqueFd image_; ///< what all roots come to, writable or not
     UniqueFd root_;  ///< the container's root, attached in the stage
     int counter_ = 0;
 };
@@ -133,11 +134,12 @@ Result<UniqueFd> Executor::stage_directory(const std::string& name) {
 }
 
 Result<void> Executor::make_root() {
-    TRY_ASSIGN(const auto place, stage_directory("image"));
-    TRY(attach(image_.get(), place.get(), "the image"));
-    if (plan_.writable) {
-        return make_writable_root();
+    for (std::size_t i = 0; i < roots_.size(); ++i) {
+        TRY_ASSIGN(const auto place, stage_directory(fmt::format("image{}", i)));
+        TRY(attach(roots_[i].get(), place.get(), "the image"));
     }
+    const bool plain = roots_.size() == 1 && !plan_.writable;
+    TRY_ASSIGN(image_, plain ? base::duplicate(roots_.front().get()) : overlay_root());
     TRY_ASSIGN(root_, base::duplicate(image_.get()));
     for (const auto& layer : plan_.underlays) {
         auto done = add_underlay(layer);
@@ -149,22 +151,31 @@ Result<void> Executor::make_root() {
     return {};
 }
 
-Result<void> Executor::make_writable_root() {
-    TRY_ASSIGN(const auto memory,
-               new_filesystem("tmpfs", tmpfs_settings(0755, plan_.writable_size), {}));
-    TRY_ASSIGN(const auto memory_place, stage_directory("memory"));
-    TRY(attach(memory.get(), memory_place.get(), "memory for changes"));
-    if (::mkdirat(memory.get(), "upper", 0755) != 0 || ::mkdirat(memory.get(), "work", 0755) != 0) {
-        return fail_errno(Code::mount_failed, errno, "cannot prepare memory for changes");
+/// The roots above each other and, in a writable container, memory for changes on top.
+Result<UniqueFd> Executor::overlay_root() {
+    std::string lower; // overlayfs wants the topmost first
+    for (auto root = roots_.rbegin(); root != roots_.rend(); ++root) {
+        lower += fmt::format("{}/proc/self/fd/{}", lower.empty() ? "" : ":", root->get());
     }
-    TRY_ASSIGN(const auto upper, base::open_at(memory.get(), "upper", O_PATH | O_DIRECTORY));
-    TRY_ASSIGN(const auto work, base::open_at(memory.get(), "work", O_PATH | O_DIRECTORY));
-    auto overlay = new_filesystem("overlay",
-                                  {{"lowerdir", fmt::format("/proc/self/fd/{}", image_.get())},
-                                   {"upperdir", fmt::format("/proc/self/fd/{}", upper.get())},
-                                   {"workdir", fmt::format("/proc/self/fd/{}", work.get())},
-                                   {"userxattr", ""}},
-                                  {});
+    std::vector<std::pair<std::string, std::string>> settings{{"lowerdir", lower}};
+    UniqueFd upper;
+    UniqueFd work;
+    if (plan_.writable) {
+        TRY_ASSIGN(const auto memory,
+                   new_filesystem("tmpfs", tmpfs_settings(0755, plan_.writable_size), {}));
+        TRY_ASSIGN(const auto place, stage_directory("memory"));
+        TRY(attach(memory.get(), place.get(), "memory for changes"));
+        if (::mkdirat(memory.get(), "upper", 0755) != 0 ||
+            ::mkdirat(memory.get(), "work", 0755) != 0) {
+            return fail_errno(Code::mount_failed, errno, "cannot prepare memory for changes");
+        }
+        TRY_ASSIGN(upper, base::open_at(memory.get(), "upper", O_PATH | O_DIRECTORY));
+        TRY_ASSIGN(work, base::open_at(memory.get(), "work", O_PATH | O_DIRECTORY));
+        settings.emplace_back("upperdir", fmt::format("/proc/self/fd/{}", upper.get()));
+        settings.emplace_back("workdir", fmt::format("/proc/self/fd/{}", work.get()));
+        settings.emplace_back("userxattr", "");
+    }
+    auto overlay = new_filesystem("overlay", settings, {.readonly = !plan_.writable});
     if (!overlay) {
         return Unexpected(
             std::move(overlay)
@@ -175,8 +186,7 @@ Result<void> Executor::make_writable_root() {
     }
     TRY_ASSIGN(const auto place, stage_directory("root"));
     TRY(attach(overlay->get(), place.get(), "the root directory"));
-    root_ = std::move(*overlay);
-    return {};
+    return overlay;
 }
 
 /// A tmpfs, attached so that things can be mounted in it, with the mount points and the image's own
@@ -400,9 +410,9 @@ Result<void> Executor::run() {
 
 } // namespace
 
-Result<void> execute_plan(const Plan& plan, UniqueFd image, const MountableHost& host,
+Result<void> execute_plan(const Plan& plan, std::vector<UniqueFd> roots, const MountableHost& host,
                           const std::function<void(std::string_view)>& warn) {
-    return Executor(plan, std::move(image), host, warn).run();
+    return Executor(plan, std::move(roots), host, warn).run();
 }
 
 } // namespace slipway::launcher

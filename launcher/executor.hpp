@@ -8,12 +8,13 @@
 namespace slipway::launcher {
 
 /// Carries out a plan in the current mount namespace, which must be private to the container, and
-/// makes the result the root directory of the process. `image` is the image's mount, detached, with
-/// its flags set; `host` holds what the plan's binds refer to. Needs CAP_SYS_ADMIN in the namespace
-/// that owns the mount namespace, and /proc of the host. Whatever happens, the process is of no use
-/// on the host afterwards. `warn` gets a line for each mount that could not be had and was not
-/// asked for by the user.
-base::Result<void> execute_plan(const Plan& plan, base::UniqueFd image, const MountableHost& host,
+/// makes the result the root directory of the process. `roots` are the mounts of the
+/// plan's roots, detached, with their flags set; `host` holds what the plan's binds refer to. Needs
+/// CAP_SYS_ADMIN in the namespace that owns the mount namespace, and /proc of the host. Whatever
+/// happens, the process is of no use on the host afterwards. `warn` gets a line for each mount that
+/// could not be had and was not asked for by the user.
+base::Result<void> execute_plan(const Plan& plan, std::vector<base::UniqueFd> roots,
+                                const MountableHost& host,
                                 const std::function<void(std::string_view)>& warn);
 
 } // namespace slipway::launcher

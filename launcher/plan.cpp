@@ -2,26 +2,15 @@
 #include "launcher/plan.hpp"
 
 #include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 
 namespace slipway::launcher {
 namespace {
 
 using base::in_quotes;
-
-std::string_view entry_name(EntryKind kind) noexcept {
-    switch (kind) {
-    case EntryKind::directory:
-        return "directory";
-    case EntryKind::file:
-        return "file";
-    case EntryKind::symlink:
-        return "symlink";
-    case EntryKind::missing:
-        break;
-    }
-    return "missing";
-}
+using base::json::OrderedValue;
 
 std::string flags_of(const Operation& operation) {
     std::string flags = operation.readonly ? "ro,nosuid" : "rw,nosuid";
@@ -31,55 +20,25 @@ std::string flags_of(const Operation& operation) {
     return flags;
 }
 
-std::string_view create_name(Create create) noexcept {
-    switch (create) {
-    case Create::directory:
-        return "directory";
-    case Create::file:
-        return "file";
-    case Create::nothing:
-        break;
-    }
-    return "nothing";
-}
-
-/// A JSON string. The inputs are paths and file texts: any byte can be in them, and what is no
-/// UTF-8 is shown as \xNN, as everywhere else.
-std::string quoted(std::string_view text) {
-    std::string out = "\"";
-    std::size_t start = 0;
-    const auto flush = [&](std::size_t end) {
-        for (const char c : base::printable(text.substr(start, end - start))) {
-            if (c == '"' || c == '\\') {
-                out += '\\';
-            }
-            out += c;
+/// JSON has no bytes that are no UTF-8: texts with such are shown as everywhere else, with \xNN.
+std::string text_of(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+        const auto length = base::utf8_length(text.substr(at));
+        if (length == 0) {
+            return base::printable(text);
         }
-        start = end + 1;
-    };
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\n') {
-            flush(i);
-            out += "\\n";
-        } else if (text[i] == '\t') {
-            flush(i);
-            out += "\\t";
-        }
+        at += length;
     }
-    flush(text.size());
-    return out + "\"";
+    return std::string(text);
 }
 
 template <typename List, typename Render>
-std::string array(const List& list, Render render) {
-    std::string out = "[";
-    bool first = true;
+OrderedValue array_of(const List& list, Render render) {
+    auto out = OrderedValue::array();
     for (const auto& item : list) {
-        out += first ? "" : ", ";
-        out += render(item);
-        first = false;
+        out.push_back(render(item));
     }
-    return out + "]";
+    return out;
 }
 
 /// What is no mount of its own has none.
@@ -92,7 +51,8 @@ std::string size_of(std::uint64_t bytes) {
 }
 
 std::string operation_text(const Operation& operation) {
-    auto line = fmt::format("{:7} {}", kind_name(operation.kind), in_quotes(operation.target));
+    auto line =
+        fmt::format("{:7} {}", operation_kinds.name(operation.kind), in_quotes(operation.target));
     switch (operation.kind) {
     case Operation::Kind::bind:
         line += fmt::format(" from {}", in_quotes(operation.source));
@@ -118,88 +78,89 @@ std::string operation_text(const Operation& operation) {
     if (has_flags(operation)) {
         line += " " + flags_of(operation);
     }
-    return line + fmt::format(" ({})\n", origin_name(operation.origin));
+    return line + fmt::format(" ({})\n", origins.name(operation.origin));
 }
 
-std::string operation_json(const Operation& operation) {
-    auto out = fmt::format("{{\"kind\": {}, \"target\": {}, \"origin\": {}",
-                           quoted(kind_name(operation.kind)), quoted(operation.target),
-                           quoted(origin_name(operation.origin)));
+OrderedValue operation_json(const Operation& operation) {
+    OrderedValue out{{"kind", operation_kinds.name(operation.kind)},
+                     {"target", text_of(operation.target)},
+                     {"origin", origins.name(operation.origin)}};
     if (!operation.source.empty()) {
-        out += fmt::format(", \"source\": {}", quoted(operation.source));
+        out["source"] = text_of(operation.source);
     }
     if (has_flags(operation)) {
-        out += fmt::format(", \"flags\": {}", quoted(flags_of(operation)));
+        out["flags"] = flags_of(operation);
     }
     if (operation.create != Create::nothing) {
-        out += fmt::format(", \"create\": {}", quoted(create_name(operation.create)));
+        out["create"] = creations.name(operation.create);
     }
     if (operation.kind == Operation::Kind::tmpfs) {
-        out += fmt::format(", \"size\": {}, \"mode\": \"{:o}\"", operation.size, operation.mode);
+        out["size"] = operation.size;
+        out["mode"] = fmt::format("{:o}", operation.mode);
     }
     if (!operation.content.empty()) {
-        out += fmt::format(", \"content\": {}", quoted(operation.content));
+        out["content"] = text_of(operation.content);
     }
-    return out + "}";
+    return out;
 }
 
-std::string underlay_json(const Underlay& layer) {
-    return fmt::format(
-        "{{\"target\": {}, \"method\": {}, \"make\": {}, \"keep\": {}}}", quoted(layer.target),
-        quoted(layer.method == Underlay::Method::rebuilt ? "rebuilt" : "layered"),
-        array(layer.make,
-              [](const auto& item) {
-                  return fmt::format("{{\"path\": {}, \"kind\": {}}}", quoted(item.first),
-                                     quoted(entry_name(item.second)));
-              }),
-        array(layer.keep, [](const auto& item) { return quoted(item.first); }));
+OrderedValue underlay_json(const Underlay& layer) {
+    return {{"target", text_of(layer.target)},
+            {"method", underlay_methods.name(layer.method)},
+            {"make", array_of(layer.make,
+                              [](const auto& item) {
+                                  return OrderedValue{{"path", text_of(item.first)},
+                                                      {"kind", entry_kinds.name(item.second)}};
+                              })},
+            {"keep", array_of(layer.keep, [](const auto& item) { return text_of(item.first); })}};
+}
+
+OrderedValue root_json(const ImageRoot& root) {
+    return {{"path", text_of(root.path)}, {"directory", root.directory}};
+}
+
+std::string name_of(const std::pair<const std::string, std::string>& variable) {
+    return text_of(variable.first);
+}
+
+/// Names alone where the values are the user's: they may be secrets.
+OrderedValue environment_json(const EnvironmentPlan& environment) {
+    auto site = OrderedValue::object();
+    for (const auto& [name, value] : environment.site) {
+        site[text_of(name)] = text_of(value);
+    }
+    return {{"host", array_of(environment.host, name_of)},
+            {"site", std::move(site)},
+            {"user", array_of(environment.user,
+                              [](const auto& variable) { return text_of(variable.first); })}};
 }
 
 } // namespace
 
-std::string_view origin_name(Origin origin) noexcept {
-    switch (origin) {
-    case Origin::site:
-        return "site";
-    case Origin::user:
-        return "user";
-    case Origin::system:
-        break;
-    }
-    return "system";
-}
-
-std::string_view kind_name(Operation::Kind kind) noexcept {
-    switch (kind) {
-    case Operation::Kind::tmpfs:
-        return "tmpfs";
-    case Operation::Kind::devpts:
-        return "devpts";
-    case Operation::Kind::file:
-        return "file";
-    case Operation::Kind::write:
-        return "write";
-    case Operation::Kind::symlink:
-        return "symlink";
-    case Operation::Kind::bind:
-        break;
-    }
-    return "bind";
-}
-
 std::string plan_text(const Plan& plan) {
-    std::string out = plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
-                                                  size_of(plan.writable_size))
-                                    : std::string("root    ro,nosuid,nodev\n");
+    std::string out;
+    for (const auto& root : plan.roots) {
+        out +=
+            fmt::format("image   {}{}\n", in_quotes(root.path), root.directory ? " directory" : "");
+    }
+    out += plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
+                                       size_of(plan.writable_size))
+                         : std::string("root    ro,nosuid,nodev\n");
     for (const auto& layer : plan.underlays) {
         for (const auto& [path, kind] : layer.make) {
-            out += fmt::format("make    {} {} in {} ({})\n", entry_name(kind), in_quotes(path),
-                               in_quotes(layer.target),
-                               layer.method == Underlay::Method::rebuilt ? "rebuilt" : "layered");
+            out +=
+                fmt::format("make    {} {} in {} ({})\n", entry_kinds.name(kind), in_quotes(path),
+                            in_quotes(layer.target), underlay_methods.name(layer.method));
         }
     }
     for (const auto& operation : plan.operations) {
         out += operation_text(operation);
+    }
+    for (const auto& [name, value] : plan.environment.site) {
+        out += fmt::format("env     {}={} (site)\n", base::printable(name), in_quotes(value));
+    }
+    for (const auto& [name, value] : plan.environment.user) {
+        out += fmt::format("env     {} (user)\n", base::printable(name));
     }
     out += fmt::format("cwd     {}{}\n", in_quotes(plan.cwd), plan.cwd_asked_for ? " (user)" : "");
     out += fmt::format("home    {}\n", in_quotes(plan.home));
@@ -207,13 +168,17 @@ std::string plan_text(const Plan& plan) {
 }
 
 std::string plan_json(const Plan& plan) {
-    return fmt::format("{{\"writable\": {}, \"writable_size\": {},\n \"underlays\": {},\n "
-                       "\"operations\": {},\n \"cwd\": {}, \"cwd_asked_for\": {}, \"home\": {},\n "
-                       "\"warnings\": {}}}\n",
-                       plan.writable, plan.writable ? plan.writable_size : 0,
-                       array(plan.underlays, underlay_json), array(plan.operations, operation_json),
-                       quoted(plan.cwd), plan.cwd_asked_for, quoted(plan.home),
-                       array(plan.warnings, quoted));
+    return base::json::compact(
+        OrderedValue{{"roots", array_of(plan.roots, root_json)},
+                     {"writable", plan.writable},
+                     {"writable_size", plan.writable ? plan.writable_size : 0},
+                     {"underlays", array_of(plan.underlays, underlay_json)},
+                     {"operations", array_of(plan.operations, operation_json)},
+                     {"cwd", text_of(plan.cwd)},
+                     {"cwd_asked_for", plan.cwd_asked_for},
+                     {"home", text_of(plan.home)},
+                     {"environment", environment_json(plan.environment)},
+                     {"warnings", array_of(plan.warnings, text_of)}});
 }
 
 } // namespace slipway::launcher

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/environment.hpp"
 #include "launcher/views.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,11 +20,16 @@ enum class Origin : std::uint8_t {
     site,   ///< the site file asks for it; failure is a warning
     user,   ///< the user asked for it; failure is an error
 };
-std::string_view origin_name(Origin origin) noexcept;
+inline constexpr base::EnumTable origins =
+    std::array{base::EnumRow{Origin::system, "system"}, base::EnumRow{Origin::site, "site"},
+               base::EnumRow{Origin::user, "user"}};
 
 /// What to make at a target that is missing. Only ever asked for where the file system at that
 /// place is the container's own (tmpfs, writable root).
 enum class Create : std::uint8_t { nothing, directory, file };
+inline constexpr base::EnumTable creations =
+    std::array{base::EnumRow{Create::nothing, "nothing"},
+               base::EnumRow{Create::directory, "directory"}, base::EnumRow{Create::file, "file"}};
 
 struct Operation {
     enum class Kind : std::uint8_t {
@@ -49,7 +55,13 @@ struct Operation {
     std::uint64_t size = 0; ///< bytes, 0: half of the node's memory
     std::string content;
 };
-std::string_view kind_name(Operation::Kind kind) noexcept;
+inline constexpr base::EnumTable operation_kinds =
+    std::array{base::EnumRow{Operation::Kind::bind, "bind"},
+               base::EnumRow{Operation::Kind::tmpfs, "tmpfs"},
+               base::EnumRow{Operation::Kind::devpts, "devpts"},
+               base::EnumRow{Operation::Kind::file, "file"},
+               base::EnumRow{Operation::Kind::write, "write"},
+               base::EnumRow{Operation::Kind::symlink, "symlink"}};
 
 /// A read-only directory of the image that lacks mount points gets a layer with these over or under
 /// it. `make` is relative to `target`, parents are made, too.
@@ -64,7 +76,18 @@ struct Underlay {
     std::vector<std::pair<std::string, Entry>> keep; ///< for rebuilt: names that come back
 };
 
+inline constexpr base::EnumTable underlay_methods =
+    std::array{base::EnumRow{Underlay::Method::rebuilt, "rebuilt"},
+               base::EnumRow{Underlay::Method::layered, "layered"}};
+
+/// A file system of an image that is (a part of) the root.
+struct ImageRoot {
+    std::string path;       ///< of the image, absolute
+    bool directory = false; ///< else a file, whose SquashFS the image server shows
+};
+
 struct Plan {
+    std::vector<ImageRoot> roots; ///< lowest first, at least one
     /// true: the root is an overlay with an upper layer in memory of `writable_size` bytes (0: half
     /// of the node's memory).
     bool writable = false;
@@ -74,12 +97,13 @@ struct Plan {
     std::string cwd;            ///< to be tried first; absolute
     bool cwd_asked_for = false; ///< then there is no second try
     std::string home;           ///< value of HOME
+    EnvironmentPlan environment;
     std::vector<std::string> warnings;
 };
 
 /// The plan for people: one line for each step.
 std::string plan_text(const Plan& plan);
-/// The plan as a JSON object (stable keys, documented in docs/formats).
+/// The plan as a JSON object (stable keys, documented in docs/formats/plan.md).
 std::string plan_json(const Plan& plan);
 
 } // namespace slipway::launcher

@@ -59,6 +59,7 @@ class Planner {
     Result<void> add_cwd();
     Result<void> add_required_files();
     void choose_cwd();
+    void plan_variables();
 
     Result<void> add_bind(const Bind& bind);
     Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
@@ -497,7 +498,19 @@ void Planner::choose_cwd() {
     }
 }
 
+void Planner::plan_variables() {
+    ContainerNames names{in_.roots.front().path, request_.reference, plan_.home, {},
+                         in_.user.uid,           in_.user.gid};
+    for (const auto& operation : plan_.operations) {
+        if (operation.origin == Origin::user) {
+            names.binds.push_back(operation.target);
+        }
+    }
+    plan_.environment = plan_environment(request_, in_.site.env, names, plan_.warnings);
+}
+
 Result<Plan> Planner::make() {
+    plan_.roots = in_.roots;
     plan_.writable = writable_;
     plan_.writable_size = in_.site.tmpfs_size;
     TRY(read_home());
@@ -512,6 +525,7 @@ Result<Plan> Planner::make() {
     TRY(add_required_files());
     TRY_ASSIGN(plan_.underlays, targets_.underlays());
     choose_cwd();
+    plan_variables();
     return std::move(plan_);
 }
 

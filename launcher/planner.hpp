@@ -12,13 +12,15 @@ struct PlannerInput {
     const Request& request;
     const config::LauncherConfig& site;
     const UserFacts& user;
-    const ImageView& image;
+    const std::vector<ImageRoot>& roots; ///< lowest first; the first one is the image's own
+    const ImageView& image;              ///< what they come to
     HostView& host;
 };
 
 /// Decides what the container looks like (reference native-image.md 8). Order of the mounts, later
 /// ones on top: /proc, /sys, /dev, /tmp and /var/tmp, home, /etc files, the site's binds, scratch
-/// directories, the user's mounts in the order given, the current directory, required files.
+/// directories, the user's mounts in the order given, the current directory, required files. The
+/// environment is planned as far as it does not depend on what is in the image.
 ///
 /// Targets are resolved inside the image, symlinks included, so nothing can land outside. What
 /// cannot be had is an error when the user asked for it and a warning otherwise. Code::

@@ -35,13 +35,15 @@ using base::UniqueFd;
 constexpr const char* fuse_path = "/dev/fuse";
 
 struct Server {
-    Child child;    ///< when it dies with us
-    Child middle;   ///< else the process that forked it and ends at once
+    UniqueFd fuse;
+    Child child;      ///< when it dies with us
+    Child middle;     ///< else the process that forked it and ends at once
     UniqueFd control; ///< its report comes from here, a byte lets it begin; closing it ends it
 };
 
 /// Runs in the new process; never comes back.
-[[noreturn]] void become_server(const RootImage& root, const image_server::ServerOptions& options, int null_fd) {
+[[noreturn]] void become_server(const RootImage& root, const image_server::ServerOptions& options,
+                                int null_fd) {
     // Not in the caller's directory, session or pipes: none of them may be kept busy.
     if (::setsid() < 0 || ::chdir("/") != 0) {
         ::_exit(static_cast<int>(image_server::ServerExit::sandbox));
@@ -52,10 +54,16 @@ struct Server {
     image_server::serve({root.image.fd.get(), root.image.size, root.path}, options);
 }
 
-Result<Server> fork_server(const RootImage& root, const MountRootOptions& mount_options,
-                           image_server::ServerOptions options) {
+Result<Server> fork_server(const RootImage& root, const MountRootsOptions& mount_options) {
+    Server server;
+    TRY_ASSIGN(server.fuse, mount_options.open_fuse());
     TRY_ASSIGN(auto ends, base::packet_pair());
-    Server server{{}, {}, std::move(ends.first)};
+    server.control = std::move(ends.first);
+    image_server::ServerOptions options;
+    options.fuse_fd = server.fuse.get();
+    options.threads = mount_options.server_threads;
+    options.report_uid = ::geteuid();
+    options.report_gid = ::getegid();
     options.control_fd = ends.second.get();
     const pid_t parent = ::getpid();
     if (mount_options.server_dies_with_us) {
@@ -127,17 +135,8 @@ Result<void> start_server(int control, const RootImage& root) {
     return {};
 }
 
-Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions& options) {
-    TRY_ASSIGN(const auto fuse, options.open_fuse());
-    image_server::ServerOptions server_options;
-    server_options.fuse_fd = fuse.get();
-    server_options.threads = options.server_threads;
-    server_options.report_uid = ::geteuid();
-    server_options.report_gid = ::getegid();
-    TRY_ASSIGN(auto server, fork_server(root, options, server_options));
-    TRY(enter_own_mount_namespace());
-    MountedRoot mounted;
-    TRY_ASSIGN(mounted.mount, mount_fuse(fuse.get()));
+Result<UniqueFd> mount_squashfs(const RootImage& root, Server& server) {
+    TRY_ASSIGN(auto mount, mount_fuse(server.fuse.get()));
     if (server.middle.running()) {
         TRY_ASSIGN(const int status, server.middle.wait());
         if (status != 0) {
@@ -146,13 +145,10 @@ Result<MountedRoot> mount_squashfs(const RootImage& root, const MountRootOptions
         }
     }
     TRY(start_server(server.control.get(), root));
-    mounted.server = std::move(server.child);
-    return mounted;
+    return mount;
 }
 
-Result<MountedRoot> mount_directory(const RootImage& root) {
-    TRY(enter_own_mount_namespace());
-    MountedRoot mounted;
+Result<UniqueFd> mount_directory(const RootImage& root) {
     // The descriptor belongs to the mount namespace that was left: only a path can be cloned here.
     auto tree = clone_tree(root.path);
     if (!tree) {
@@ -167,25 +163,27 @@ Result<MountedRoot> mount_directory(const RootImage& root) {
                     "try again");
     }
     TRY(restrict_tree(tree->get(), {.readonly = true}, root.path));
-    mounted.mount = std::move(*tree);
-    return mounted;
+    return tree;
 }
 
 } // namespace
 
-Result<RootImage> open_root_image(const Request& request, const config::Config& config) {
+Result<std::vector<RootImage>> open_root_images(const Request& request,
+                                                const config::Config& config) {
     RootImage root;
     if (!request.image_id.empty()) {
         root.path = store_image_path(config.store.path, request.image_id);
         root.name = request.reference.empty() ? root.path : request.reference;
         TRY_ASSIGN(root.image, open_store_image(config.store.path, request.image_id));
-        return root;
+    } else {
+        root.path = request.image.starts_with('/') ? request.image
+                                                   : base::join_path(request.cwd, request.image);
+        root.name = request.image;
+        TRY_ASSIGN(root.image, image::open_image(root.path));
     }
-    root.path = request.image.starts_with('/') ? request.image
-                                               : base::join_path(request.cwd, request.image);
-    root.name = request.image;
-    TRY_ASSIGN(root.image, image::open_image(root.path));
-    return root;
+    std::vector<RootImage> roots;
+    roots.push_back(std::move(root));
+    return roots;
 }
 
 Result<UniqueFd> open_fuse_device() {
@@ -200,8 +198,25 @@ Result<UniqueFd> open_fuse_device() {
     return fail_errno(Code::fuse_unavailable, err, fmt::format("cannot open {}", fuse_path), hint);
 }
 
-Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options) {
-    return root.image.directory ? mount_directory(root) : mount_squashfs(root, options);
+Result<MountedRoots> mount_roots(std::span<const RootImage> roots,
+                                 const MountRootsOptions& options) {
+    std::vector<Server> servers(roots.size());
+    for (std::size_t i = 0; i < roots.size(); ++i) {
+        if (!roots[i].image.directory) {
+            TRY_ASSIGN(servers[i], fork_server(roots[i], options));
+        }
+    }
+    TRY(enter_own_mount_namespace());
+    MountedRoots mounted;
+    for (std::size_t i = 0; i < roots.size(); ++i) {
+        TRY_ASSIGN(auto mount, roots[i].image.directory ? mount_directory(roots[i])
+                                                        : mount_squashfs(roots[i], servers[i]));
+        mounted.mounts.push_back(std::move(mount));
+        if (servers[i].child.running()) {
+            mounted.servers.push_back(std::move(servers[i].child));
+        }
+    }
+    return mounted;
 }
 
 } // namespace slipway::launcher

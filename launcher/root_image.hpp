@@ -7,27 +7,31 @@
 #include "launcher/join/request.hpp"
 
 #include <functional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace slipway::launcher {
 
-/// The image of a container: opened once, used by descriptor from then on.
+/// An image whose file system is (a part of) the container's root: opened once, used by descriptor
+/// from then on.
 struct RootImage {
     std::string path; ///< absolute
     std::string name; ///< what the user called it
     image::OpenImage image;
 };
 
-/// Opens the image that the request names, by path or by id in the site's store (store_image.hpp),
-/// with the caller's rights, before anything is set up, and reads nothing of it: see mount_root(). A
-/// relative path is taken against the request's cwd. Errors as of image::open_image() and
-/// open_store_image().
-base::Result<RootImage> open_root_image(const Request& request, const config::Config& config);
+/// Opens what the request names, by path or by id in the site's store (store_image.hpp), with the
+/// caller's rights, before anything is set up, and reads nothing of it: see mount_roots(). A
+/// relative path is taken against the request's cwd. Lowest first, at least one. Errors as of
+/// image::open_image() and open_store_image().
+base::Result<std::vector<RootImage>> open_root_images(const Request& request,
+                                                      const config::Config& config);
 
 /// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.
 base::Result<base::UniqueFd> open_fuse_device();
 
-struct MountRootOptions {
+struct MountRootsOptions {
     std::function<base::Result<base::UniqueFd>()> open_fuse = open_fuse_device;
     unsigned server_threads = 0; ///< 0: as many as there are processors
     /// true: the server dies with this process. false: it lives until the mount is gone, is
@@ -36,17 +40,18 @@ struct MountRootOptions {
     int null_fd = -1; ///< /dev/null, for the server's standard descriptors
 };
 
-struct MountedRoot {
-    base::UniqueFd
-        mount; ///< detached, nosuid,nodev; read-only unless it is a directory to be covered
-    base::Child server; ///< only when it dies with us
+struct MountedRoots {
+    std::vector<base::UniqueFd> mounts; ///< as the images came; detached, nosuid,nodev,read-only
+    std::vector<base::Child> servers;   ///< only when they die with us
 };
 
-/// Enters a new mount namespace and mounts the image there, detached. Must be called inside the
+/// Enters a new mount namespace and mounts the images there, detached. Must be called inside the
 /// container's user namespace, single-threaded. The server of a SquashFS image is forked before the
-/// mount namespace is made: if it lived in there, the mount could never end. It alone parses the image,
-/// behind its sandbox, and reports what it found; whether that can run here is decided by this side
-/// (errors as of image::identify_image(), squashfs::Image::open() and image::require_runnable()).
-base::Result<MountedRoot> mount_root(const RootImage& root, const MountRootOptions& options);
+/// mount namespace is made: if it lived in there, the mount could never end. It alone parses the
+/// image, behind its sandbox, and reports what it found; whether that can run here is decided by
+/// this side (errors as of image::identify_image(), squashfs::Image::open() and
+/// image::require_runnable()).
+base::Result<MountedRoots> mount_roots(std::span<const RootImage> roots,
+                                       const MountRootsOptions& options);
 
 } // namespace slipway::launcher

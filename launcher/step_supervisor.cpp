@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/step_supervisor.hpp"
 
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "launcher/become_user.hpp"
 #include "launcher/container.hpp"
@@ -17,7 +18,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <new>
+#include <optional>
 
 namespace slipway::launcher {
 namespace {
@@ -68,6 +69,7 @@ class Supervisor {
     Result<void> make_offer(const JoinRecord& record);
     Result<void> send_offer() const;
     Result<void> answer_one() const;
+    bool answer_or_refuse() const;
     bool hear_task() noexcept;
     void warn(std::string_view line) const;
     int serve();
@@ -75,7 +77,7 @@ class Supervisor {
     StepOptions options_;
     Offer offer_;
     UniqueFd proc_;
-    base::Child server_;
+    std::vector<base::Child> servers_;
     bool server_lost_ = false;
 };
 
@@ -150,14 +152,14 @@ Result<void> Supervisor::start() {
     TRY_ASSIGN(const auto request, receive_request());
     TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
     options_.config.reset();
-    TRY_ASSIGN(const auto root, open_root_image(request, config));
+    TRY_ASSIGN(const auto roots, open_root_images(request, config));
     BuildOptions build;
     build.warn = [this](std::string_view line) { warn(line); };
-    build.root.open_fuse = [this] { return fuse_device(); };
-    build.root.server_threads = config.launcher.squashfs_threads;
-    build.root.server_dies_with_us = true;
-    TRY_ASSIGN(auto built, build_container(request, config, root, build));
-    server_ = std::move(built.server);
+    build.roots.open_fuse = [this] { return fuse_device(); };
+    build.roots.server_threads = config.launcher.squashfs_threads;
+    build.roots.server_dies_with_us = true;
+    TRY_ASSIGN(auto built, build_container(request, config, roots, build));
+    servers_ = std::move(built.servers);
     // The namespace descriptors through /proc of the container, which the user may have left out.
     TRY(make_offer(built.record));
     TRY(drop_privileges_for_good());
@@ -181,42 +183,48 @@ Result<void> Supervisor::answer_one() const {
     return send_offer();
 }
 
-/// Whatever one task sends, and whatever fails on the way to it, is no reason to end the others.
-/// False when there will be no more messages.
-bool Supervisor::hear_task() noexcept {
+/// An answer, or the error in its place. False when there will be no more messages.
+bool Supervisor::answer_or_refuse() const {
+    auto answered = answer_one();
+    if (answered || answered.error().code == Code::timed_out) {
+        return true;
+    }
+    if (answered.error().code == Code::launcher_lost) {
+        return false;
+    }
+    if (answered.error().sys_errno != 0) {
+        ::usleep(retry_delay_us); // short of memory or descriptors
+    }
     // A task that asks and does not read must not keep the launcher waiting.
     pollfd room{options_.step.get(), POLLOUT, 0};
-    try {
-        auto answered = answer_one();
-        if (answered || answered.error().code == Code::timed_out) {
-            return true;
-        }
-        if (answered.error().code == Code::launcher_lost) {
-            return false;
-        }
-        if (answered.error().sys_errno != 0) {
-            ::usleep(retry_delay_us); // short of memory or descriptors
-        }
-        if (::poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
-            const auto refused =
-                send_message(options_.step.get(), MessageType::failed, encode(answered.error()));
-            return refused || refused.error().code != Code::launcher_lost;
-        }
-    } catch (const std::exception&) {
-        ::usleep(retry_delay_us); // no memory; the task's own time-out tells it
+    if (::poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
+        const auto refused =
+            send_message(options_.step.get(), MessageType::failed, encode(answered.error()));
+        return refused || refused.error().code != Code::launcher_lost;
     }
     return true;
+}
+
+/// Whatever one task sends, and whatever fails on the way to it, is no reason to end the others.
+bool Supervisor::hear_task() noexcept {
+    bool more = true;
+    if (!base::completes([&] { more = answer_or_refuse(); })) {
+        ::usleep(retry_delay_us); // no memory; the task learns of it by its own time limit
+    }
+    return more;
 }
 
 int Supervisor::serve() {
     const auto term = termination();
     const UniqueFd signals(::signalfd(-1, &term, SFD_CLOEXEC));
+    std::vector<pollfd> waiting{{options_.parent.get(), POLLIN, 0},
+                                {options_.step.get(), POLLIN, 0},
+                                {signals.get(), POLLIN, 0}};
+    for (const auto& server : servers_) {
+        waiting.push_back({server.pidfd(), POLLIN, 0});
+    }
     for (;;) {
-        pollfd waiting[] = {{options_.parent.get(), POLLIN, 0},
-                            {options_.step.get(), POLLIN, 0},
-                            {signals.get(), POLLIN, 0},
-                            {server_.running() && !server_lost_ ? server_.pidfd() : -1, POLLIN, 0}};
-        if (::poll(waiting, std::size(waiting), -1) < 0) {
+        if (::poll(waiting.data(), waiting.size(), -1) < 0) {
             if (errno == EINTR) {
                 continue;
             }
@@ -225,7 +233,12 @@ int Supervisor::serve() {
         if (waiting[2].revents != 0) {
             return 0;
         }
-        server_lost_ = server_lost_ || waiting[3].revents != 0;
+        for (auto server = waiting.begin() + 3; server != waiting.end(); ++server) {
+            if (server->revents != 0) {
+                server_lost_ = true;
+                server->fd = -1; // it has been seen
+            }
+        }
         // The socket closes a moment before the process that held it is gone.
         if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !hear_task())) {
             return 0;
@@ -234,27 +247,24 @@ int Supervisor::serve() {
 }
 
 int Supervisor::run() {
-    auto started = [this]() -> Result<void> {
-        try {
-            return start();
-        } catch (const std::bad_alloc&) {
-            return fail_errno(Code::launcher_failed, ENOMEM, "cannot set up the container",
-                              "the node or the job is short of memory");
-        }
-    }();
-    if (!started) {
-        (void)send_message(options_.step.get(), MessageType::failed, encode(started.error()))
+    std::optional<Result<void>> started;
+    if (!base::completes([&] { started = start(); })) {
+        started = fail_errno(Code::launcher_failed, ENOMEM, "cannot set up the container",
+                             "the node or the job is short of memory");
+    }
+    if (!*started) {
+        (void)send_message(options_.step.get(), MessageType::failed, encode(started->error()))
             .has_value();
         return 1;
     }
     // While the first task enters, which takes a moment.
-    if (server_.running()) {
+    if (!servers_.empty()) {
         read_ahead_loader();
     }
     const int code = serve();
     // All tasks have ended, or their slurmstepd was killed and Slurm has forgotten them.
     kill_container_processes(proc_.get());
-    return code; // the destructor of server_ kills and reaps
+    return code; // the destructors of servers_ kill and reap
 }
 
 } // namespace

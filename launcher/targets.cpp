@@ -178,9 +178,8 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
         if (found.kind != kind) {
             return fail(Code::mount_target_invalid,
                         fmt::format("{} is a {} in the image but the source is a {}",
-                                    in_quotes(found.path),
-                                    found.kind == EntryKind::directory ? "directory" : "file",
-                                    kind == EntryKind::directory ? "directory" : "file"),
+                                    in_quotes(found.path), entry_kinds.name(found.kind),
+                                    entry_kinds.name(kind)),
                         "mount a directory on a directory and a file on a file");
         }
         return Place{found.path};

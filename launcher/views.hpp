@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/enum_table.hpp"
 #include "base/fd.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +14,9 @@
 namespace slipway::launcher {
 
 enum class EntryKind : std::uint8_t { missing, directory, file, symlink };
+inline constexpr base::EnumTable entry_kinds = std::array{
+    base::EnumRow{EntryKind::missing, "missing"}, base::EnumRow{EntryKind::directory, "directory"},
+    base::EnumRow{EntryKind::file, "file"}, base::EnumRow{EntryKind::symlink, "symlink"}};
 
 struct Entry {
     EntryKind kind = EntryKind::missing; ///< devices, sockets and FIFOs count as files

@@ -27,19 +27,22 @@ struct World {
         request.environment = {"PATH=/host/bin", "LD_LIBRARY_PATH=/host/lib",
                                "HOME=/home/ann", "USER=ann",
                                "A=host",         "SLURM_JOB_ID=7"};
-        names = {"/store/image.sif",
-                 "docker://image",
-                 "/home/ann",
-                 {"/mnt", "/srv"},
-                 1000,
-                 100,
-                 "/work"};
+        names = {"/store/image.sif", "docker://image", "/home/ann", {"/mnt", "/srv"}, 1000, 100};
     }
     void script(const std::string& name, const std::string& text) {
         image.file("/.singularity.d/env/" + name, text);
     }
+    base::Result<ContainerEnvironment> make() {
+        std::vector<std::string> warnings;
+        const auto plan = plan_environment(request, site, names, warnings);
+        auto made = make_environment({request, plan, cwd, image, shell});
+        if (made) {
+            made->warnings.insert(made->warnings.begin(), warnings.begin(), warnings.end());
+        }
+        return made;
+    }
     Environment run() {
-        auto made = make_environment({request, site, names, image, shell});
+        auto made = make();
         if (!made) {
             FAIL(made.error().one_line());
         }
@@ -63,6 +66,7 @@ struct World {
     Request request;
     std::map<std::string, std::string> site;
     ContainerNames names;
+    std::string cwd = "/work";
     ContainerEnvironment outcome;
     std::string shell_script;
     std::vector<std::string> shell_environment;
@@ -256,8 +260,7 @@ TEST_CASE("environment: no shell in the image") {
     CHECK(world.outcome.warnings.size() == 1);
     CHECK(env.at("A") == "image"); // the other scripts count
     world.request.set_environment = {{"C", "$(id)"}};
-    const auto failed =
-        make_environment({world.request, world.site, world.names, world.image, world.shell});
+    const auto failed = world.make();
     REQUIRE_FALSE(failed);
     CHECK(failed.error().code == base::Code::launcher_failed);
 }

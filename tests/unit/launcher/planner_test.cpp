@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/json.hpp"
 #include "launcher/planner.hpp"
 #include "tests/unit/launcher/fake_views.hpp"
 
@@ -30,7 +31,7 @@ struct World {
         user = {1000, 1000, "ann", "Ann", "/home/ann", "/bin/bash", {{1000, "ann"}, {50, "hpc"}}};
         request.cwd = "/home/ann";
     }
-    base::Result<Plan> plan() { return make_plan({request, site, user, image, host}); }
+    base::Result<Plan> plan() { return make_plan({request, site, user, roots, image, host}); }
     Plan good() {
         auto made = plan();
         if (!made) {
@@ -47,10 +48,30 @@ struct World {
 
     FakeImage image;
     FakeHost host;
+    std::vector<ImageRoot> roots{{"/images/tool.sif", false}};
     UserFacts user;
     config::LauncherConfig site;
     Request request;
 };
+
+base::json::Value json_of(const Plan& plan) {
+    auto parsed =
+        base::json::parse_object(plan_json(plan), 1U << 20U, base::Code::internal, "plan");
+    if (!parsed) {
+        FAIL(parsed.error().one_line());
+    }
+    return std::move(*parsed);
+}
+
+base::json::Value operation_in(const base::json::Value& plan, const std::string& target) {
+    for (const auto& operation : plan.at("operations")) {
+        if (operation.at("target") == target) {
+            return operation;
+        }
+    }
+    FAIL("no operation at " << target);
+    return {};
+}
 
 std::vector<std::string> targets(const Plan& plan) {
     std::vector<std::string> list;
@@ -403,7 +424,7 @@ TEST_CASE("plan: the files that every container gets are part of a writable root
     CHECK(find(plan, "/etc/localtime")->create == Create::file); // in place of the symlink
     CHECK_THAT(find(plan, "/etc/passwd")->content, Catch::Contains("ann:x:1000"));
     CHECK_THAT(plan_text(plan), Catch::Contains("write   '/etc/hosts' from '/etc/hosts' (system)"));
-    CHECK_THAT(plan_json(plan), Catch::Contains(R"("kind": "write", "target": "/etc/passwd")"));
+    CHECK(operation_in(json_of(plan), "/etc/passwd").at("kind") == "write");
     // What the user binds there finds the file and not the symlink.
     world.mount("/data/file:/etc/localtime");
     CHECK(find(world.good(), "/etc/localtime")->kind == Operation::Kind::bind);
@@ -514,9 +535,58 @@ TEST_CASE("plan: text and JSON") {
     CHECK_THAT(plan_text(plan),
                Catch::Contains("bind    '/mnt' from '/data' ro,nosuid,nodev (user)"));
     CHECK_THAT(plan_text(plan), Catch::Contains("make    directory 'ann' in '/home' (rebuilt)"));
-    const auto json = plan_json(plan);
-    CHECK_THAT(json,
-               Catch::Contains(
-                   R"("kind": "bind", "target": "/mnt", "origin": "user", "source": "/data")"));
-    CHECK_THAT(json, Catch::Contains(R"(ann:x:1000:1000:Ann:/home/ann:/bin/bash\n)"));
+    const auto json = json_of(plan);
+    const auto bind = operation_in(json, "/mnt");
+    CHECK(bind.at("kind") == "bind");
+    CHECK(bind.at("origin") == "user");
+    CHECK(bind.at("source") == "/data");
+    CHECK(bind.at("flags") == "ro,nosuid,nodev");
+    CHECK_THAT(operation_in(json, "/etc/passwd").at("content").get<std::string>(),
+               Catch::Contains("ann:x:1000:1000:Ann:/home/ann:/bin/bash\n"));
+    CHECK(operation_in(json, "/dev").at("kind") == "bind");
+    CHECK(json.at("cwd") == "/home/ann");
+    CHECK(json.at("writable") == false);
+}
+
+TEST_CASE("plan: the image's roots are listed") {
+    World world;
+    CHECK_THAT(plan_text(world.good()), Catch::StartsWith("image   '/images/tool.sif'\n"));
+    world.roots = {{"/images/tree", true}};
+    const auto plan = world.good();
+    CHECK_THAT(plan_text(plan), Catch::StartsWith("image   '/images/tree' directory\n"));
+    CHECK(json_of(plan).at("roots") ==
+          base::json::Value::array({{{"path", "/images/tree"}, {"directory", true}}}));
+}
+
+TEST_CASE("plan: the environment is shown, values of the user's variables are not") {
+    World world;
+    world.site.env = {{"SITE", "cluster"}};
+    world.request.environment = {"TOKEN=secret1", "SLIPWAYENV_KEY=secret2", "PATH=/host/bin"};
+    world.request.set_environment = {{"MODE", "secret3"}, {"UID", "0"}};
+    const auto plan = world.good();
+    CHECK(plan.environment.host.at("TOKEN") == "secret1");
+    const auto text = plan_text(plan);
+    CHECK_THAT(text, Catch::Contains("env     SITE='cluster' (site)\n"));
+    CHECK_THAT(text, Catch::Contains("env     KEY (user)\nenv     MODE (user)\n"));
+    const auto json = json_of(plan).at("environment");
+    CHECK(json.at("host") == base::json::Value{"TOKEN"});
+    CHECK(json.at("site") == base::json::Value{{"SITE", "cluster"}});
+    CHECK(json.at("user") == base::json::Value{"KEY", "MODE"});
+    for (const char* secret : {"secret1", "secret2", "secret3"}) {
+        CHECK_THAT(plan_json(plan) + text, !Catch::Contains(secret));
+    }
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK_THAT(plan.warnings[0], Catch::Contains("UID"));
+}
+
+TEST_CASE("plan: any bytes make good JSON") {
+    World world;
+    const std::string odd = "/data/\xff\n\"\\\x01";
+    world.host.add(odd + "/");
+    world.request.mounts.push_back({MountSyntax::pyxis, "/data:/mnt/a"});
+    auto plan = world.good();
+    plan.operations.back().source = odd;
+    CHECK(json_of(plan).at("operations").back().at("source") == R"(/data/\xff\x0a"\\x01)");
+    plan.operations.back().source = "/data/\n\"\x01";
+    CHECK(json_of(plan).at("operations").back().at("source") == "/data/\n\"\x01");
 }
