@@ -14,9 +14,9 @@ using base::Code;
 using base::fail;
 using base::in_quotes;
 using base::Result;
-using launcher::Containment;
-using launcher::MountSyntax;
-using launcher::Switch;
+using launcher::join::Containment;
+using launcher::join::MountSyntax;
+using launcher::join::Switch;
 
 std::string_view verb_name(ActionKind kind) {
     switch (kind) {
@@ -44,7 +44,7 @@ Result<void> read_words(Action& action, const Arguments& arguments) {
     return {};
 }
 
-void read_mounts(launcher::Request& request, const Arguments& arguments) {
+void read_mounts(launcher::join::Request& request, const Arguments& arguments) {
     for (const auto& [option, value] : arguments.given()) {
         if (option->name == "bind") {
             request.mounts.push_back({MountSyntax::bind, value});
@@ -54,7 +54,7 @@ void read_mounts(launcher::Request& request, const Arguments& arguments) {
     }
 }
 
-Result<void> read_home(launcher::Request& request, const Arguments& arguments) {
+Result<void> read_home(launcher::join::Request& request, const Arguments& arguments) {
     const bool without = arguments.flag("no-home");
     request.mount_home = without ? Switch::off : Switch::site_default;
     const auto home = arguments.text("home");
@@ -88,7 +88,7 @@ void read_isolation(Action& action, const Arguments& arguments) {
     action.reset_umask = arguments.flag("no-umask") || compat;
 }
 
-Result<void> read_directories(launcher::Request& request, const Arguments& arguments) {
+Result<void> read_directories(launcher::join::Request& request, const Arguments& arguments) {
     request.workdir = arguments.text("cwd").value_or("");
     if (!request.workdir.empty() && !request.workdir.starts_with('/')) {
         return fail(Code::usage,

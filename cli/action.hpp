@@ -17,7 +17,7 @@ enum class ActionKind : std::uint8_t { run, exec, shell };
 /// word has not been looked at.
 struct Action {
     ActionKind kind = ActionKind::exec;
-    launcher::Request request;
+    launcher::join::Request request;
     std::string image_word;
     std::vector<std::string> command; ///< exec: with the program; run and shell: arguments only
     std::string shell; ///< --shell, absolute in the container; "" for the image's choice

@@ -59,10 +59,10 @@ Result<std::vector<std::string>> list_directory(int root, const std::string& pat
 
 class SquashfsFiles {
   public:
-    explicit SquashfsFiles(squashfs::Image& image) : reader_(image) {}
+    explicit SquashfsFiles(squashfs::reader::Image& image) : reader_(image) {}
 
     Result<std::optional<std::string>> read(const std::string& path) {
-        squashfs::Inode inode;
+        squashfs::reader::Inode inode;
         if (!find(path, inode) || !S_ISREG(inode.mode)) {
             return std::optional<std::string>();
         }
@@ -70,7 +70,7 @@ class SquashfsFiles {
             return fail(Code::limit_exceeded, base::in_quotes(path) + " in the image is too large");
         }
         std::string text;
-        squashfs::FileData data;
+        squashfs::reader::FileData data;
         while (text.size() < inode.size) {
             if (reader_.read(inode, text.size(), max_file, data) != 0 || data.size == 0) {
                 return fail(Code::image_corrupt,
@@ -86,12 +86,12 @@ class SquashfsFiles {
 
     Result<std::vector<std::string>> list(const std::string& path) {
         std::vector<std::string> names;
-        squashfs::Inode inode;
+        squashfs::reader::Inode inode;
         if (!find(path, inode) || !S_ISDIR(inode.mode)) {
             return names;
         }
-        squashfs::Listing listing(reader_, inode, 0);
-        squashfs::DirectoryEntry entry;
+        squashfs::reader::Listing listing(reader_, inode, 0);
+        squashfs::reader::DirectoryEntry entry;
         while (names.size() < max_names && listing.next(entry) == 0) {
             names.emplace_back(entry.name);
         }
@@ -101,10 +101,10 @@ class SquashfsFiles {
 
   private:
     /// Follows symlinks inside the image; "no" for anything that is missing or damaged.
-    bool find(const std::string& path, squashfs::Inode& found) {
+    bool find(const std::string& path, squashfs::reader::Inode& found) {
         auto left = base::components(path);
         std::reverse(left.begin(), left.end()); // the next component is at the back
-        std::vector<squashfs::Inode> above;
+        std::vector<squashfs::reader::Inode> above;
         int links = 0;
         if (!root(found)) {
             return false;
@@ -119,8 +119,8 @@ class SquashfsFiles {
                 }
                 continue;
             }
-            squashfs::DirectoryEntry entry;
-            squashfs::Inode next;
+            squashfs::reader::DirectoryEntry entry;
+            squashfs::reader::Inode next;
             if (!S_ISDIR(found.mode) || reader_.lookup(found, name, entry) != 0 ||
                 reader_.inode(entry.reference, next) != 0) {
                 return false;
@@ -146,11 +146,11 @@ class SquashfsFiles {
         return true;
     }
 
-    bool root(squashfs::Inode& found) {
+    bool root(squashfs::reader::Inode& found) {
         return reader_.inode(reader_.image().super().root_reference, found) == 0;
     }
 
-    squashfs::Reader reader_;
+    squashfs::reader::Reader reader_;
 };
 
 Result<image::Metadata> from_root(int fd, const image::ImageFile& file) {
@@ -160,7 +160,7 @@ Result<image::Metadata> from_root(int fd, const image::ImageFile& file) {
                     "only SquashFS and directories can; convert the image");
     }
     const auto& root = file.roots.front();
-    TRY_ASSIGN(const auto opened, squashfs::Image::open(fd, root.offset, root.size));
+    TRY_ASSIGN(const auto opened, squashfs::reader::Image::open(fd, root.offset, root.size));
     SquashfsFiles files(*opened);
     return image::collect_metadata({[&](const std::string& path) { return files.read(path); },
                                     [&](const std::string& path) { return files.list(path); }});

@@ -73,8 +73,7 @@ Result<int> dry_run(const Action& action, const config::Config& config) {
     const auto command = command_planned(action);
     std::string text;
     if (action.json) {
-        text = fmt::format("{{\"command\":{},\"plan\":{}}}\n", base::json::compact(base::json::Value(command)),
-                           base::trim(launcher::plan_json(plan)));
+        text = launcher::plan_json(plan, command) + "\n";
     } else {
         std::string words;
         for (const auto& word : command) {

@@ -31,7 +31,7 @@ using base::UniqueFd;
 
 constexpr int environment_scripts_timeout_ms = 10'000;
 
-Result<UserFacts> user_of(const Request& request) {
+Result<UserFacts> user_of(const join::Request& request) {
     TRY_ASSIGN(auto user, look_up_user());
     if (user.name.empty()) {
         // A node without the user's entry (no LDAP on it, say) still has what the job brought.
@@ -66,9 +66,9 @@ Result<std::string> choose_cwd(const Plan& plan, const Warn& warn) {
     return next;
 }
 
-Result<Plan> plan_for(const Request& request, const config::Config& config, const UserFacts& user,
-                      std::span<const RootImage> images, const MountedRoots& mounted,
-                      MountableHost& host, const Warn& warn) {
+Result<Plan> plan_for(const join::Request& request, const config::Config& config,
+                      const UserFacts& user, std::span<const RootImage> images,
+                      const MountedRoots& mounted, MountableHost& host, const Warn& warn) {
     std::vector<ImageRoot> roots;
     for (const auto& image : images) {
         roots.push_back({image.path, image.image.directory});
@@ -89,7 +89,7 @@ UniqueFd open_null() {
 
 } // namespace
 
-Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
+Result<BuiltContainer> build_container(const join::Request& request, const config::Config& config,
                                        std::span<const RootImage> roots,
                                        const BuildOptions& options) {
     TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
@@ -121,7 +121,7 @@ Result<BuiltContainer> build_container(const Request& request, const config::Con
     return built;
 }
 
-Result<InsideContainer> enter_container(const Request& request, const config::Config& config,
+Result<InsideContainer> enter_container(const join::Request& request, const config::Config& config,
                                         const Warn& warn) {
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
@@ -131,7 +131,7 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
     options.roots.server_threads = config.launcher.squashfs_threads;
     options.roots.null_fd = null.get();
     TRY_ASSIGN(auto built, build_container(request, config, roots, options));
-    TRY(drop_privileges_for_good());
+    TRY(join::drop_privileges_for_good());
     if (!roots.front().image.directory) {
         read_ahead_loader();
     }
@@ -154,7 +154,7 @@ Result<InsideContainer> enter_container(const Request& request, const config::Co
     return inside;
 }
 
-Result<Plan> plan_container(const Request& request, const config::Config& config,
+Result<Plan> plan_container(const join::Request& request, const config::Config& config,
                             const Warn& warn) {
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();

@@ -24,13 +24,14 @@ struct BuildOptions {
 
 /// A finished container around the calling process: its root directory is the container's.
 struct BuiltContainer {
-    JoinRecord record;
+    join::JoinRecord record;
     std::vector<base::Child> servers; ///< see MountRootsOptions::server_dies_with_us
 };
 /// Mounts the images, plans, mounts everything, changes the root, finds the environment. To be
 /// called inside the container's user namespace, with its capabilities, single-threaded. After an
 /// error the process is good for reporting it and nothing else.
-base::Result<BuiltContainer> build_container(const Request& request, const config::Config& config,
+base::Result<BuiltContainer> build_container(const join::Request& request,
+                                             const config::Config& config,
                                              std::span<const RootImage> roots,
                                              const BuildOptions& options);
 
@@ -49,12 +50,12 @@ struct InsideContainer {
 /// The caller's SINGULARITYENV_, APPTAINERENV_ and SLIPWAYENV_ variables are taken from
 /// request.environment; request.set_environment only needs --env and --env-file.
 /// After an error the process may be half inside: report it and exit.
-base::Result<InsideContainer> enter_container(const Request& request, const config::Config& config,
-                                              const Warn& warn);
+base::Result<InsideContainer> enter_container(const join::Request& request,
+                                              const config::Config& config, const Warn& warn);
 
 /// Plans the same container and mounts nothing of it but the image (`--dry-run`). The process must
 /// exit afterwards, too.
-base::Result<Plan> plan_container(const Request& request, const config::Config& config,
+base::Result<Plan> plan_container(const join::Request& request, const config::Config& config,
                                   const Warn& warn);
 
 /// Becomes a command inside the container: looks argv[0] up in the PATH of `environment`, retries a

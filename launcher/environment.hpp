@@ -45,7 +45,7 @@ struct ContainerNames {
     gid_t gid = 0;
 };
 /// `warnings` gets what was refused.
-EnvironmentPlan plan_environment(const Request& request,
+EnvironmentPlan plan_environment(const join::Request& request,
                                  const std::map<std::string, std::string>& site,
                                  const ContainerNames& names, std::vector<std::string>& warnings);
 
@@ -55,7 +55,7 @@ using ShellRunner = std::function<base::Result<std::map<std::string, std::string
     const std::string& script, const std::vector<std::string>& environment)>;
 
 struct EnvironmentInput {
-    const Request& request;
+    const join::Request& request;
     const EnvironmentPlan& plan;
     const std::string& cwd; ///< inside
     const ImageView& image; ///< of the finished container
@@ -63,7 +63,7 @@ struct EnvironmentInput {
 };
 
 struct ContainerEnvironment {
-    std::vector<EnvironmentChange> changes; ///< relative to request.environment
+    std::vector<join::EnvironmentChange> changes; ///< relative to request.environment
     std::vector<std::string> warnings;
     bool used_shell = false;
 };

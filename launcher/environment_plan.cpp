@@ -87,7 +87,7 @@ void add_user_variable(const UserVariables& out, const std::string& name, const 
 }
 
 /// SINGULARITYENV_X and its twins; the one named last in user_prefixes wins.
-void add_prefixed(const UserVariables& out, const Request& request) {
+void add_prefixed(const UserVariables& out, const join::Request& request) {
     std::map<std::string, std::pair<std::string, std::string>> found; // name -> {value, full name}
     for (const auto prefix : user_prefixes) {
         for (const auto& item : request.environment) {
@@ -118,7 +118,7 @@ void set(Variables& variables, std::string_view name, std::string value) {
 }
 
 /// What the host's variables give; the host's PATH comes back.
-std::string add_host_variables(EnvironmentPlan& out, const Request& request, bool clean) {
+std::string add_host_variables(EnvironmentPlan& out, const join::Request& request, bool clean) {
     std::string path;
     for (const auto& item : request.environment) {
         const auto equals = item.find('=');
@@ -144,7 +144,7 @@ std::string add_host_variables(EnvironmentPlan& out, const Request& request, boo
     return path;
 }
 
-void add_names(Variables& start, const Request& request, const ContainerNames& names) {
+void add_names(Variables& start, const join::Request& request, const ContainerNames& names) {
     set(start, "HOME", names.home);
     set(start, "SLIPWAY_CONTAINER", names.reference.empty() ? names.image_path : names.reference);
     const std::string base(base::base_name(names.image_path));
@@ -174,12 +174,13 @@ bool is_scheduler_variable(std::string_view name) noexcept {
     return starts_with_any(scheduler_prefixes, name) || contains(scheduler_names, name);
 }
 
-EnvironmentPlan plan_environment(const Request& request,
+EnvironmentPlan plan_environment(const join::Request& request,
                                  const std::map<std::string, std::string>& site,
                                  const ContainerNames& names, std::vector<std::string>& warnings) {
     EnvironmentPlan out;
     out.site = site;
-    const bool clean = request.clean_environment || request.containment == Containment::contain_all;
+    const bool clean =
+        request.clean_environment || request.containment == join::Containment::contain_all;
     const auto host_path = add_host_variables(out, request, clean);
     const UserVariables user{out.user, warnings};
     add_prefixed(user, request);

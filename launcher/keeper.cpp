@@ -29,7 +29,7 @@ struct Order {
 };
 
 Result<Child> carry_out(const Order& order) {
-    TRY(drop_privileges_for_good());
+    TRY(join::drop_privileges_for_good());
     return Child::fork(order.body);
 }
 

@@ -83,8 +83,8 @@ int run(int argc, char** argv) {
     }
     auto options = enter_step(*arguments);
     if (!options) {
-        (void)launcher::send_message(arguments->step_fd, launcher::MessageType::failed,
-                                     launcher::encode(options.error()))
+        (void)launcher::join::send_message(arguments->step_fd, launcher::join::MessageType::failed,
+                                           launcher::join::encode(options.error()))
             .has_value();
         return 1;
     }

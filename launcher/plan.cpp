@@ -135,6 +135,19 @@ OrderedValue environment_json(const EnvironmentPlan& environment) {
                               [](const auto& variable) { return text_of(variable.first); })}};
 }
 
+OrderedValue plan_object(const Plan& plan) {
+    return {{"roots", array_of(plan.roots, root_json)},
+            {"writable", plan.writable},
+            {"writable_size", plan.writable ? plan.writable_size : 0},
+            {"underlays", array_of(plan.underlays, underlay_json)},
+            {"operations", array_of(plan.operations, operation_json)},
+            {"cwd", text_of(plan.cwd)},
+            {"cwd_asked_for", plan.cwd_asked_for},
+            {"home", text_of(plan.home)},
+            {"environment", environment_json(plan.environment)},
+            {"warnings", array_of(plan.warnings, text_of)}};
+}
+
 } // namespace
 
 std::string plan_text(const Plan& plan) {
@@ -167,18 +180,9 @@ std::string plan_text(const Plan& plan) {
     return out;
 }
 
-std::string plan_json(const Plan& plan) {
+std::string plan_json(const Plan& plan, std::span<const std::string> command) {
     return base::json::compact(
-        OrderedValue{{"roots", array_of(plan.roots, root_json)},
-                     {"writable", plan.writable},
-                     {"writable_size", plan.writable ? plan.writable_size : 0},
-                     {"underlays", array_of(plan.underlays, underlay_json)},
-                     {"operations", array_of(plan.operations, operation_json)},
-                     {"cwd", text_of(plan.cwd)},
-                     {"cwd_asked_for", plan.cwd_asked_for},
-                     {"home", text_of(plan.home)},
-                     {"environment", environment_json(plan.environment)},
-                     {"warnings", array_of(plan.warnings, text_of)}});
+        OrderedValue{{"command", array_of(command, text_of)}, {"plan", plan_object(plan)}});
 }
 
 } // namespace slipway::launcher

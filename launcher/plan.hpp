@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,7 +104,7 @@ struct Plan {
 
 /// The plan for people: one line for each step.
 std::string plan_text(const Plan& plan);
-/// The plan as a JSON object (stable keys, documented in docs/formats/plan.md).
-std::string plan_json(const Plan& plan);
+/// The plan and the command to be run in it as a JSON object (docs/formats/plan.md).
+std::string plan_json(const Plan& plan, std::span<const std::string> command);
 
 } // namespace slipway::launcher

@@ -28,8 +28,9 @@ constexpr std::array<std::string_view, 9> never_cwd{"/",    "/etc", "/bin",  "/m
 class Planner {
   public:
     explicit Planner(const PlannerInput& input)
-        : in_(input), request_(input.request), writable_(request_.writable == Switch::on),
-          contained_(request_.containment != Containment::none), targets_(input.image, writable_) {}
+        : in_(input), request_(input.request), writable_(request_.writable == join::Switch::on),
+          contained_(request_.containment != join::Containment::none),
+          targets_(input.image, writable_) {}
 
     Result<Plan> make();
 
@@ -74,7 +75,7 @@ class Planner {
     [[nodiscard]] const Operation* in_the_way_of(const std::string& target) const;
 
     const PlannerInput& in_;
-    const Request& request_;
+    const join::Request& request_;
     bool writable_;
     bool contained_;
     Targets targets_;
@@ -245,7 +246,7 @@ Result<void> Planner::read_home() {
     home_source_ =
         parts[0].front() == '/' ? std::string(parts[0]) : base::join_path(request_.cwd, parts[0]);
     plan_.home = parts.size() == 2 ? std::string(parts[1]) : base::clean_path(home_source_);
-    TRY(check_target(plan_.home, request_.home));
+    TRY(join::check_target(plan_.home, request_.home));
     plan_.home = base::clean_path(plan_.home);
     return {};
 }
@@ -344,10 +345,10 @@ const Operation* Planner::in_the_way_of(const std::string& target) const {
 }
 
 Result<void> Planner::add_home() {
-    const bool wanted = request_.mount_home == Switch::on ||
-                        (request_.mount_home == Switch::site_default && in_.site.mount_home) ||
-                        home_given_;
-    if (!wanted || request_.mount_home == Switch::off || unwanted("home")) {
+    const bool wanted =
+        request_.mount_home == join::Switch::on ||
+        (request_.mount_home == join::Switch::site_default && in_.site.mount_home) || home_given_;
+    if (!wanted || request_.mount_home == join::Switch::off || unwanted("home")) {
         return {};
     }
     if (plan_.home == "/") {
@@ -357,7 +358,7 @@ Result<void> Planner::add_home() {
     if (home_source_ == plan_.home && host_path_visible(plan_.home)) {
         return {};
     }
-    const bool asked = home_given_ || request_.mount_home == Switch::on;
+    const bool asked = home_given_ || request_.mount_home == join::Switch::on;
     if (const auto* other = asked ? nullptr : in_the_way_of(plan_.home)) {
         if (other->target != base::clean_path(plan_.home)) {
             plan_.warnings.push_back(
@@ -402,7 +403,7 @@ Result<void> Planner::add_site_binds() {
         return {};
     }
     for (const auto& text : in_.site.bind) {
-        auto specs = parse_mounts({MountSyntax::bind, text}, "/");
+        auto specs = join::parse_mounts({join::MountSyntax::bind, text}, "/");
         if (!specs) {
             TRY(tolerate(Origin::site, Unexpected(std::move(specs).error())));
             continue;
@@ -422,7 +423,7 @@ Result<void> Planner::add_site_binds() {
 
 Result<void> Planner::add_scratch() {
     for (const auto& path : request_.scratch) {
-        TRY(check_target(path, path));
+        TRY(join::check_target(path, path));
         TRY(add_tmpfs(base::clean_path(path), 0755, Origin::user, path));
     }
     return {};
@@ -430,9 +431,9 @@ Result<void> Planner::add_scratch() {
 
 Result<void> Planner::add_user_mounts() {
     for (const auto& mount : request_.mounts) {
-        TRY_ASSIGN(const auto specs, parse_mounts(mount, request_.cwd));
+        TRY_ASSIGN(const auto specs, join::parse_mounts(mount, request_.cwd));
         for (const auto& spec : specs) {
-            if (spec.kind == MountSpec::Kind::tmpfs) {
+            if (spec.kind == join::MountSpec::Kind::tmpfs) {
                 TRY(add_tmpfs(spec.target, 0755, Origin::user, spec.written));
                 continue;
             }
@@ -478,7 +479,7 @@ Result<void> Planner::add_cwd() {
 
 Result<void> Planner::add_required_files() {
     for (const auto& path : request_.required_files) {
-        TRY(check_target(path, path));
+        TRY(join::check_target(path, path));
         if (!host_path_visible(path)) {
             TRY(add_bind({.source = path,
                           .target = path,

@@ -9,7 +9,7 @@
 namespace slipway::launcher {
 
 struct PlannerInput {
-    const Request& request;
+    const join::Request& request;
     const config::LauncherConfig& site;
     const UserFacts& user;
     const std::vector<ImageRoot>& roots; ///< lowest first; the first one is the image's own

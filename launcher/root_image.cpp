@@ -168,7 +168,7 @@ Result<UniqueFd> mount_directory(const RootImage& root) {
 
 } // namespace
 
-Result<std::vector<RootImage>> open_root_images(const Request& request,
+Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                 const config::Config& config) {
     RootImage root;
     if (!request.image_id.empty()) {

@@ -25,7 +25,7 @@ struct RootImage {
 /// caller's rights, before anything is set up, and reads nothing of it: see mount_roots(). A
 /// relative path is taken against the request's cwd. Lowest first, at least one. Errors as of
 /// image::open_image() and open_store_image().
-base::Result<std::vector<RootImage>> open_root_images(const Request& request,
+base::Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                       const config::Config& config);
 
 /// Opens /dev/fuse in the user namespace of this process. Code::fuse_unavailable.
@@ -49,7 +49,7 @@ struct MountedRoots {
 /// container's user namespace, single-threaded. The server of a SquashFS image is forked before the
 /// mount namespace is made: if it lived in there, the mount could never end. It alone parses the
 /// image, behind its sandbox, and reports what it found; whether that can run here is decided by
-/// this side (errors as of image::identify_image(), squashfs::Image::open() and
+/// this side (errors as of image::identify_image(), squashfs::reader::Image::open() and
 /// image::require_runnable()).
 base::Result<MountedRoots> mount_roots(std::span<const RootImage> roots,
                                        const MountRootsOptions& options);

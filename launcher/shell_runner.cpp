@@ -47,8 +47,8 @@ constexpr const char* report = "exec /bin/sh -c 'echo >&9; read slipway_wait <&9
     const bool placed = channel == channel_number
                             ? ::fcntl(channel, F_SETFD, 0) == 0
                             : ::dup2(channel, channel_number) == channel_number;
-    if (drop_privileges_for_good() && (!null || ::dup2(null.get(), 0) == 0) && ::dup2(2, 1) == 1 &&
-        placed) {
+    if (join::drop_privileges_for_good() && (!null || ::dup2(null.get(), 0) == 0) &&
+        ::dup2(2, 1) == 1 && placed) {
         ::execve("/bin/sh", const_cast<char* const*>(arguments), variables.data());
     }
     ::_exit(127);

@@ -63,10 +63,10 @@ class Supervisor {
 
   private:
     Result<void> start();
-    Result<Message> expect(MessageType type) const;
-    Result<Request> receive_request() const;
+    Result<join::Message> expect(join::MessageType type) const;
+    Result<join::Request> receive_request() const;
     Result<UniqueFd> fuse_device() const;
-    Result<void> make_offer(const JoinRecord& record);
+    Result<void> make_offer(const join::JoinRecord& record);
     Result<void> send_offer() const;
     Result<void> answer_one() const;
     bool answer_or_refuse() const;
@@ -81,8 +81,8 @@ class Supervisor {
     bool server_lost_ = false;
 };
 
-Result<Message> Supervisor::expect(MessageType type) const {
-    TRY_ASSIGN(auto message, recv_message(options_.step.get(), peer_timeout_ms));
+Result<join::Message> Supervisor::expect(join::MessageType type) const {
+    TRY_ASSIGN(auto message, join::recv_message(options_.step.get(), peer_timeout_ms));
     if (message.type != type) {
         return fail(Code::launcher_failed, "the plugin sent something unexpected",
                     "plugin and slipway-launch must come from the same release");
@@ -90,8 +90,8 @@ Result<Message> Supervisor::expect(MessageType type) const {
     return message;
 }
 
-Result<Request> Supervisor::receive_request() const {
-    TRY_ASSIGN(const auto message, expect(MessageType::request));
+Result<join::Request> Supervisor::receive_request() const {
+    TRY_ASSIGN(const auto message, expect(join::MessageType::request));
     if (message.fds.size() != 1) {
         return fail(Code::launcher_failed, "the plugin sent a request without its content");
     }
@@ -100,8 +100,8 @@ Result<Request> Supervisor::receive_request() const {
     if (::lseek(message.fds[0].get(), 0, SEEK_SET) != 0) {
         return fail_errno(Code::launcher_failed, errno, "cannot read the plugin's request");
     }
-    TRY_ASSIGN(bytes, base::read_to_end(message.fds[0].get(), max_request_bytes));
-    return decode_request(bytes);
+    TRY_ASSIGN(bytes, base::read_to_end(message.fds[0].get(), join::max_request_bytes));
+    return join::decode_request(bytes);
 }
 
 /// The user may open it on most systems; where they may not, the first task, still root, does.
@@ -110,8 +110,8 @@ Result<UniqueFd> Supervisor::fuse_device() const {
     if (own || (own.error().sys_errno != EACCES && own.error().sys_errno != EPERM)) {
         return own;
     }
-    TRY(send_message(options_.step.get(), MessageType::need_fuse));
-    TRY_ASSIGN(auto message, expect(MessageType::fuse));
+    TRY(join::send_message(options_.step.get(), join::MessageType::need_fuse));
+    TRY_ASSIGN(auto message, expect(join::MessageType::fuse));
     if (message.fds.size() != 1) {
         return fail(Code::fuse_unavailable, "the plugin sent no descriptor of /dev/fuse");
     }
@@ -120,10 +120,11 @@ Result<UniqueFd> Supervisor::fuse_device() const {
 
 void Supervisor::warn(std::string_view line) const {
     // A warning that cannot be said stops nothing.
-    (void)send_message(options_.step.get(), MessageType::warning, line.substr(0, 2048)).has_value();
+    (void)join::send_message(options_.step.get(), join::MessageType::warning, line.substr(0, 2048))
+        .has_value();
 }
 
-Result<void> Supervisor::make_offer(const JoinRecord& record) {
+Result<void> Supervisor::make_offer(const join::JoinRecord& record) {
     TRY_ASSIGN(auto user, base::open_file("/proc/self/ns/user", O_RDONLY));
     TRY_ASSIGN(auto mounts, base::open_file("/proc/self/ns/mnt", O_RDONLY));
     TRY_ASSIGN(proc_, base::open_file("/proc", O_RDONLY | O_DIRECTORY));
@@ -141,13 +142,13 @@ Result<void> Supervisor::send_offer() const {
     for (const auto& fd : offer_.descriptors) {
         numbers.push_back(fd.get());
     }
-    return send_message(options_.step.get(), MessageType::ready, encode(ReadyBody{offer_.kinds}),
-                        numbers);
+    return join::send_message(options_.step.get(), join::MessageType::ready,
+                              encode(join::ReadyBody{offer_.kinds}), numbers);
 }
 
 Result<void> Supervisor::start() {
-    TRY(send_message(options_.step.get(), MessageType::unshared));
-    TRY(expect(MessageType::mapped));
+    TRY(join::send_message(options_.step.get(), join::MessageType::unshared));
+    TRY(expect(join::MessageType::mapped));
     TRY(verify_identity(options_.uid, options_.gid));
     TRY_ASSIGN(const auto request, receive_request());
     TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
@@ -162,7 +163,7 @@ Result<void> Supervisor::start() {
     servers_ = std::move(built.servers);
     // The namespace descriptors through /proc of the container, which the user may have left out.
     TRY(make_offer(built.record));
-    TRY(drop_privileges_for_good());
+    TRY(join::drop_privileges_for_good());
     hold_back_termination();
     return send_offer();
 }
@@ -170,15 +171,16 @@ Result<void> Supervisor::start() {
 /// Reads one message of a task and answers it. An error is for the task that sent it, but for
 /// Code::launcher_lost: the other end is closed.
 Result<void> Supervisor::answer_one() const {
-    TRY_ASSIGN(const auto message, recv_message(options_.step.get(), 0));
-    if (message.type != MessageType::join) {
+    TRY_ASSIGN(const auto message, join::recv_message(options_.step.get(), 0));
+    if (message.type != join::MessageType::join) {
         return {}; // a left-over of a task that died in the middle
     }
     if (server_lost_) {
         const Error error{Code::launcher_lost, 0,
                           "the process that serves the container's image has ended",
                           "look for memory shortage on the node"};
-        return send_message(options_.step.get(), MessageType::failed, encode(error));
+        return join::send_message(options_.step.get(), join::MessageType::failed,
+                                  join::encode(error));
     }
     return send_offer();
 }
@@ -198,8 +200,8 @@ bool Supervisor::answer_or_refuse() const {
     // A task that asks and does not read must not keep the launcher waiting.
     pollfd room{options_.step.get(), POLLOUT, 0};
     if (::poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0) {
-        const auto refused =
-            send_message(options_.step.get(), MessageType::failed, encode(answered.error()));
+        const auto refused = join::send_message(options_.step.get(), join::MessageType::failed,
+                                                join::encode(answered.error()));
         return refused || refused.error().code != Code::launcher_lost;
     }
     return true;
@@ -253,7 +255,8 @@ int Supervisor::run() {
                              "the node or the job is short of memory");
     }
     if (!*started) {
-        (void)send_message(options_.step.get(), MessageType::failed, encode(started->error()))
+        (void)join::send_message(options_.step.get(), join::MessageType::failed,
+                                 join::encode(started->error()))
             .has_value();
         return 1;
     }

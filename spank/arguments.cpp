@@ -48,7 +48,7 @@ Result<void> take(Arguments& arguments, std::string_view key, std::string_view v
     } else if (key == "option_prefix") {
         TRY_ASSIGN(arguments.option_prefix, prefix(value));
     } else if (key == "batch" && (value == "container" || value == "host")) {
-        arguments.batch = value == "container" ? launcher::Switch::on : launcher::Switch::off;
+        arguments.batch = value == "container" ? launcher::join::Switch::on : launcher::join::Switch::off;
     } else if (key == "batch") {
         return misconfigured("batch= in plugstack.conf is neither container nor host");
     } else {

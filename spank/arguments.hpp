@@ -15,7 +15,7 @@ struct Arguments {
     std::string config;        ///< config=/etc/slipway/slipway.yaml; empty: the compiled-in place
     std::string launcher;      ///< launcher=/path/of/slipway-launch; empty: find_launcher()
     std::string option_prefix; ///< option_prefix=pilot- makes --pilot-container-image
-    launcher::Switch batch = launcher::Switch::off; ///< batch=container|host
+    launcher::join::Switch batch = launcher::join::Switch::off; ///< batch=container|host
 };
 
 /// Code::plugin_misconfigured for anything unknown or malformed.

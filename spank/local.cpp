@@ -180,7 +180,7 @@ Result<Settings> Plugin::local_settings(const SpankApi& api) {
     TRY(refuse_contradiction());
     if (!settings.mounts.empty()) {
         // Like the image: the node does not know where srun was called.
-        auto mounts = launcher::absolute_mounts(settings.mounts, around_.current_directory());
+        auto mounts = launcher::join::absolute_mounts(settings.mounts, around_.current_directory());
         if (!mounts) {
             return base::Unexpected(
                 std::move(mounts).error().context("--" + name_of(OptionId::mounts)));

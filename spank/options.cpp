@@ -43,7 +43,7 @@ Result<void> check_text(OptionId id, std::string_view value) {
 
 Result<void> check_mounts(OptionId id, std::string_view value) {
     // Without a directory: this side may not know it yet, and what it says decides no syntax.
-    auto mounts = launcher::parse_mounts({launcher::MountSyntax::pyxis, std::string(value)}, {});
+    auto mounts = launcher::join::parse_mounts({launcher::join::MountSyntax::pyxis, std::string(value)}, {});
     return mounts ? Result<void>()
                   : base::Unexpected(std::move(mounts).error().context(option_text(id)));
 }
@@ -331,7 +331,7 @@ Result<Settings> decode_settings(std::string_view text) {
     }
     if (!image_id.empty()) {
         settings.image_id = std::move(image_id);
-        return launcher::is_image_id(settings.image_id) ? Result<Settings>(std::move(settings))
+        return launcher::join::is_image_id(settings.image_id) ? Result<Settings>(std::move(settings))
                                                         : bad_carrier();
     }
     TRY(check_image_path(path));

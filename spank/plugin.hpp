@@ -14,7 +14,7 @@ namespace slipway::spank {
 /// Everything about one step on one node, made in slurmstepd and inherited by its tasks.
 struct Step {
     Settings settings;
-    launcher::StartFacts facts;
+    launcher::join::StartFacts facts;
     base::UniqueFd task_socket;
     base::UniqueFd launcher_socket;
     base::UniqueFd stepd_pidfd;
@@ -77,8 +77,8 @@ class Plugin {
 
     // task.cpp
     base::Result<void> obtain_container(SpankApi& api);
-    base::Result<launcher::JoinHandles> start_container(SpankApi& api);
-    base::Result<launcher::Request> make_request(const SpankApi& api) const;
+    base::Result<launcher::join::JoinHandles> start_container(SpankApi& api);
+    base::Result<launcher::join::Request> make_request(const SpankApi& api) const;
     base::Result<void> enter_container(SpankApi& api);
     void explain_missing_command(const SpankApi& api);
     void fail_task(const SpankApi& api);
@@ -94,10 +94,10 @@ class Plugin {
     std::string staged_reference_;
 
     bool container_requested_ = false; ///< node side: this step runs in a container or not at all
-    std::unique_ptr<launcher::StepState> state_;
+    std::unique_ptr<launcher::join::StepState> state_;
     std::optional<Step> step_;
     std::uint32_t tasks_ended_ = 0;
-    std::optional<launcher::JoinHandles> handles_;
+    std::optional<launcher::join::JoinHandles> handles_;
     std::vector<std::string> warnings_;
 };
 

@@ -118,7 +118,7 @@ void Plugin::clean_environment(SpankApi& api, const std::vector<std::string>& en
 
 Result<void> Plugin::prepare_step(const SpankApi& api, Result<std::optional<Settings>> asked) {
     // First, so that all errors are printed by one task only.
-    TRY_ASSIGN(state_, launcher::StepState::create());
+    TRY_ASSIGN(state_, launcher::join::StepState::create());
     if (failure_) {
         return base::Unexpected(*failure_);
     }

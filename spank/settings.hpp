@@ -8,7 +8,7 @@
 
 namespace slipway::spank {
 
-using launcher::Switch;
+using launcher::join::Switch;
 
 /// What all options together ask for. Which option fills which member, and how, is said by the rows
 /// of option_table.hpp and nowhere else; where the image is follows from staging.

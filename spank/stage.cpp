@@ -173,7 +173,7 @@ Result<Staged> parse_stage_answer(std::string_view text) {
     Options pinned;
     pinned.take(OptionId::image, std::string_view(staged.pinned));
     const bool located = staged.image_id.empty() ? check_image_path(staged.path).has_value()
-                                                 : launcher::is_image_id(staged.image_id);
+                                                 : launcher::join::is_image_id(staged.image_id);
     if (!located || !pinned.settings()) {
         return bad_answer();
     }

@@ -70,21 +70,21 @@ class RealSurroundings final : public Surroundings {
 
     Result<base::UniqueFd> own_pidfd() const override { return base::open_pidfd(::getpid()); }
 
-    Result<launcher::JoinHandles> start(const launcher::StartFacts& facts,
-                                        const launcher::Request& request,
+    Result<launcher::join::JoinHandles> start(const launcher::join::StartFacts& facts,
+                                        const launcher::join::Request& request,
                                         const std::function<void(std::string_view)>& warn,
-                                        const launcher::LauncherStarted& started) override {
-        return launcher::start_launcher(facts, request, warn, started);
+                                        const launcher::join::LauncherStarted& started) override {
+        return launcher::join::start_launcher(facts, request, warn, started);
     }
-    Result<launcher::JoinHandles> join(int task_socket, pid_t launcher, int timeout_ms) override {
-        return launcher::ask_to_join(task_socket, launcher, timeout_ms);
+    Result<launcher::join::JoinHandles> join(int task_socket, pid_t launcher, int timeout_ms) override {
+        return launcher::join::ask_to_join(task_socket, launcher, timeout_ms);
     }
-    Result<void> enter(const launcher::JoinHandles& handles,
+    Result<void> enter(const launcher::join::JoinHandles& handles,
                        const std::function<void(std::string_view)>& warn) override {
-        return launcher::enter(handles, warn);
+        return launcher::join::enter(handles, warn);
     }
     Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) override {
-        return launcher::stop_process(launcher, start_time, timeout_ms);
+        return launcher::join::stop_process(launcher, start_time, timeout_ms);
     }
 
     int can_run(const std::string& path) const override {

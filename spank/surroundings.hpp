@@ -48,13 +48,13 @@ class Surroundings {
     /// Absolute path of a launcher that root may run.
     virtual base::Result<std::string> launcher_path(const Arguments& arguments) const = 0;
     virtual base::Result<base::UniqueFd> own_pidfd() const = 0;
-    virtual base::Result<launcher::JoinHandles>
-    start(const launcher::StartFacts& facts, const launcher::Request& request,
+    virtual base::Result<launcher::join::JoinHandles>
+    start(const launcher::join::StartFacts& facts, const launcher::join::Request& request,
           const std::function<void(std::string_view)>& warn,
-          const launcher::LauncherStarted& started) = 0;
-    virtual base::Result<launcher::JoinHandles> join(int task_socket, pid_t launcher,
+          const launcher::join::LauncherStarted& started) = 0;
+    virtual base::Result<launcher::join::JoinHandles> join(int task_socket, pid_t launcher,
                                                      int timeout_ms) = 0;
-    virtual base::Result<void> enter(const launcher::JoinHandles& handles,
+    virtual base::Result<void> enter(const launcher::join::JoinHandles& handles,
                                      const std::function<void(std::string_view)>& warn) = 0;
     virtual base::Result<void> stop(pid_t launcher, std::uint64_t start_time, int timeout_ms) = 0;
     /// 0 when this file can be run; ENOENT when it is not to be seen, EACCES when it is no program.

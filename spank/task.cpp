@@ -58,31 +58,31 @@ Result<void> Plugin::obtain_container(SpankApi& api) {
     }
     TRY_ASSIGN(const auto lock, state_->lock(step_->facts.timeout_ms + lock_margin_ms));
     switch (state_->phase()) {
-    case launcher::StepPhase::none: {
-        state_->set_phase(launcher::StepPhase::starting);
+    case launcher::join::StepPhase::none: {
+        state_->set_phase(launcher::join::StepPhase::starting);
         auto handles = start_container(api);
         if (!handles) {
             state_->set_failed(handles.error());
             return base::Unexpected(std::move(handles).error());
         }
-        state_->set_phase(launcher::StepPhase::ready);
+        state_->set_phase(launcher::join::StepPhase::ready);
         handles_ = std::move(*handles);
         return {};
     }
-    case launcher::StepPhase::ready: {
+    case launcher::join::StepPhase::ready: {
         TRY_ASSIGN(handles_, around_.join(step_->facts.task_socket, state_->launcher_pid(),
                                           step_->facts.timeout_ms));
         return {};
     }
-    case launcher::StepPhase::failed:
+    case launcher::join::StepPhase::failed:
         return base::Unexpected(state_->error());
-    case launcher::StepPhase::starting:
+    case launcher::join::StepPhase::starting:
         break;
     }
     return base::fail(Code::internal, "starting the container was given up half-way");
 }
 
-Result<launcher::JoinHandles> Plugin::start_container(SpankApi& api) {
+Result<launcher::join::JoinHandles> Plugin::start_container(SpankApi& api) {
     TRY_ASSIGN(const auto request, make_request(api));
     const auto warn = [this](std::string_view text) { warnings_.emplace_back(text); };
     const auto started = [this](pid_t pid, std::uint64_t start_time) {
@@ -91,14 +91,14 @@ Result<launcher::JoinHandles> Plugin::start_container(SpankApi& api) {
     return around_.start(step_->facts, request, warn, started);
 }
 
-Result<launcher::Request> Plugin::make_request(const SpankApi& api) const {
+Result<launcher::join::Request> Plugin::make_request(const SpankApi& api) const {
     const auto& settings = step_->settings;
-    launcher::Request request;
+    launcher::join::Request request;
     request.image = settings.path;
     request.image_id = settings.image_id;
     request.reference = settings.image;
     if (!settings.mounts.empty()) {
-        request.mounts.push_back({launcher::MountSyntax::pyxis, settings.mounts});
+        request.mounts.push_back({launcher::join::MountSyntax::pyxis, settings.mounts});
     }
     request.workdir = settings.workdir;
     request.cwd = step_->cwd.empty() ? "/" : step_->cwd;

@@ -48,7 +48,7 @@ bool wait_for_start(int fd) noexcept {
 
 struct Opened {
     image::ImageFile file;
-    std::unique_ptr<squashfs::Image> image; ///< empty when the root is no SquashFS
+    std::unique_ptr<squashfs::reader::Image> image; ///< empty when the root is no SquashFS
 };
 
 base::Result<Opened> open_root(const ServedImage& served) {
@@ -56,7 +56,7 @@ base::Result<Opened> open_root(const ServedImage& served) {
     TRY_ASSIGN(opened.file, image::identify_image(served.fd, served.size, served.path));
     if (opened.file.roots.size() == 1 && opened.file.roots[0].fs == image::SifFs::squashfs) {
         const auto& root = opened.file.roots[0];
-        auto image = squashfs::Image::open(served.fd, root.offset, root.size);
+        auto image = squashfs::reader::Image::open(served.fd, root.offset, root.size);
         if (!image) {
             return base::Unexpected(std::move(image).error().context(
                 fmt::format("image {}", base::in_quotes(served.path))));

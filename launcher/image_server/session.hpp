@@ -22,7 +22,7 @@ class Session {
         gid_t gid = 0;
         std::size_t page_bytes = 4096; ///< of the kernel
     };
-    Session(squashfs::Image& image, const Options& options) noexcept
+    Session(squashfs::reader::Image& image, const Options& options) noexcept
         : image_(image), options_(options) {}
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -45,7 +45,7 @@ class Session {
     void add_thread() noexcept;
     static void* thread_main(void* session) noexcept;
 
-    squashfs::Image& image_;
+    squashfs::reader::Image& image_;
     Options options_;
     Features features_;
     std::atomic<unsigned> idle_{0};

@@ -17,7 +17,7 @@ constexpr std::uint64_t for_ever = 1000000000; // seconds: an image never change
 constexpr std::uint16_t max_background = 64;
 /// What one read is asked to be: larger ones cost memory and save nothing.
 constexpr std::size_t preferred_read = 1U << 20U;
-static_assert(preferred_read <= squashfs::Reader::max_read);
+static_assert(preferred_read <= squashfs::reader::Reader::max_read);
 
 constexpr std::uint32_t wanted_features =
     FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_CACHE_SYMLINKS |
@@ -109,7 +109,7 @@ Worker::Worker(Session& session)
     : session_(session), reader_(session.image_),
       listing_(std::make_unique_for_overwrite<std::uint8_t[]>(listing_bytes)) {
     // So that answering, also with an error, never needs memory.
-    pieces_.reserve(squashfs::Reader::max_pieces + 1);
+    pieces_.reserve(squashfs::reader::Reader::max_pieces + 1);
 }
 
 std::size_t Worker::receive(int& error) noexcept {
@@ -214,14 +214,14 @@ int Worker::initialise(std::span<const std::uint8_t> body) noexcept {
     return 0;
 }
 
-int Worker::load(std::uint64_t node, squashfs::Inode& out) {
+int Worker::load(std::uint64_t node, squashfs::reader::Inode& out) {
     if (node == FUSE_ROOT_ID) {
         return reader_.inode(session_.image_.super().root_reference, out);
     }
     return node < node_base ? EIO : reader_.inode(node - node_base, out);
 }
 
-void Worker::fill_attributes(const squashfs::Inode& inode, fuse_attr& out) const noexcept {
+void Worker::fill_attributes(const squashfs::reader::Inode& inode, fuse_attr& out) const noexcept {
     out.ino = inode.number;
     out.size = inode.size;
     out.blocks = (inode.size - inode.sparse + 511) / 512;
@@ -234,7 +234,7 @@ void Worker::fill_attributes(const squashfs::Inode& inode, fuse_attr& out) const
     out.blksize = session_.image_.super().block_size;
 }
 
-void Worker::fill_entry(const squashfs::Inode& inode, fuse_entry_out& out) const noexcept {
+void Worker::fill_entry(const squashfs::reader::Inode& inode, fuse_entry_out& out) const noexcept {
     out.nodeid = inode.reference + node_base;
     out.entry_valid = for_ever;
     out.attr_valid = for_ever;
@@ -242,9 +242,9 @@ void Worker::fill_entry(const squashfs::Inode& inode, fuse_entry_out& out) const
 }
 
 void Worker::lookup(std::span<const std::uint8_t> body) {
-    squashfs::Inode directory;
-    squashfs::Inode inode;
-    squashfs::DirectoryEntry entry;
+    squashfs::reader::Inode directory;
+    squashfs::reader::Inode inode;
+    squashfs::reader::DirectoryEntry entry;
     int error = load(header_.nodeid, directory);
     if (error == 0) {
         error = reader_.lookup(directory, name_in(body), entry);
@@ -266,7 +266,7 @@ void Worker::lookup(std::span<const std::uint8_t> body) {
 }
 
 void Worker::get_attributes() {
-    squashfs::Inode inode;
+    squashfs::reader::Inode inode;
     if (const int error = load(header_.nodeid, inode); error != 0) {
         return reply_error(error);
     }
@@ -277,7 +277,7 @@ void Worker::get_attributes() {
 }
 
 void Worker::read_link() {
-    squashfs::Inode inode;
+    squashfs::reader::Inode inode;
     int error = load(header_.nodeid, inode);
     if (error == 0) {
         error = reader_.read_link(inode, text_);
@@ -301,9 +301,9 @@ void Worker::open(bool directory) {
 
 void Worker::read(std::span<const std::uint8_t> body) {
     fuse_read_in in{};
-    squashfs::Inode inode;
+    squashfs::reader::Inode inode;
     int error = take(body, in) ? load(header_.nodeid, inode) : EINVAL;
-    if (error == 0 && in.size > squashfs::Reader::max_read) {
+    if (error == 0 && in.size > squashfs::reader::Reader::max_read) {
         error = EIO; // never less than was asked for: the kernel takes that for the end of the file
     }
     if (error == 0) {
@@ -316,7 +316,7 @@ void Worker::read(std::span<const std::uint8_t> body) {
 }
 
 /// "." and ".."; false when there is no room for them.
-bool Worker::add_dots(const squashfs::Inode& directory, std::uint64_t& offset,
+bool Worker::add_dots(const squashfs::reader::Inode& directory, std::uint64_t& offset,
                       ListingAnswer& answer) {
     if (offset == 0) {
         if (!answer.add(".", directory.number, DT_DIR, 1, nullptr)) {
@@ -337,7 +337,7 @@ bool Worker::add_dots(const squashfs::Inode& directory, std::uint64_t& offset,
 
 void Worker::read_directory(std::span<const std::uint8_t> body, bool plus) {
     fuse_read_in in{};
-    squashfs::Inode directory;
+    squashfs::reader::Inode directory;
     int error = take(body, in) ? load(header_.nodeid, directory) : EINVAL;
     if (error == 0 && !S_ISDIR(directory.mode)) {
         error = ENOTDIR;
@@ -350,11 +350,11 @@ void Worker::read_directory(std::span<const std::uint8_t> body, bool plus) {
     if (!add_dots(directory, offset, answer)) {
         return reply(listing_.get(), answer.used);
     }
-    squashfs::Listing listing(reader_, directory, offset - dots);
-    squashfs::DirectoryEntry entry;
+    squashfs::reader::Listing listing(reader_, directory, offset - dots);
+    squashfs::reader::DirectoryEntry entry;
     while ((error = listing.next(entry)) == 0) {
         fuse_entry_out out{};
-        squashfs::Inode inode;
+        squashfs::reader::Inode inode;
         if (plus) {
             if (error = reader_.inode(entry.reference, inode); error != 0) {
                 break;
@@ -391,7 +391,7 @@ void Worker::get_xattr(std::span<const std::uint8_t> body, bool list) {
         return reply_error(ENOSYS); // the kernel never asks again
     }
     fuse_getxattr_in in{};
-    squashfs::Inode inode;
+    squashfs::reader::Inode inode;
     int error = take(body, in) ? load(header_.nodeid, inode) : EINVAL;
     if (error == 0) {
         error = list ? reader_.list_xattrs(inode, text_)

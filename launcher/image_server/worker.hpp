@@ -37,11 +37,11 @@ class Worker {
     void statistics();
     void dispatch(std::span<const std::uint8_t> body);
 
-    int load(std::uint64_t node, squashfs::Inode& out);
-    void fill_attributes(const squashfs::Inode& inode, fuse_attr& out) const noexcept;
-    void fill_entry(const squashfs::Inode& inode, fuse_entry_out& out) const noexcept;
+    int load(std::uint64_t node, squashfs::reader::Inode& out);
+    void fill_attributes(const squashfs::reader::Inode& inode, fuse_attr& out) const noexcept;
+    void fill_entry(const squashfs::reader::Inode& inode, fuse_entry_out& out) const noexcept;
     struct ListingAnswer;
-    bool add_dots(const squashfs::Inode& directory, std::uint64_t& offset, ListingAnswer& answer);
+    bool add_dots(const squashfs::reader::Inode& directory, std::uint64_t& offset, ListingAnswer& answer);
 
     void reply(const iovec* pieces, std::size_t count, std::size_t bytes) noexcept;
     void reply(const void* data, std::size_t bytes) noexcept;
@@ -49,8 +49,8 @@ class Worker {
     void reply_sized(const std::string& value, std::uint32_t room) noexcept;
 
     Session& session_;
-    squashfs::Reader reader_;
-    squashfs::FileData data_;
+    squashfs::reader::Reader reader_;
+    squashfs::reader::FileData data_;
     std::vector<iovec> pieces_;
     std::string text_;
     std::unique_ptr<std::uint8_t[]> listing_;

@@ -9,7 +9,7 @@
 #include <tuple>
 #include <type_traits>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -223,4 +223,4 @@ Result<JoinRecord> decode_join_record(std::string_view bytes) {
     return decode_as<JoinRecord>(bytes, record_magic, "answer of the launcher");
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -13,7 +13,7 @@
 
 #include <cerrno>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -100,4 +100,4 @@ Result<void> drop_privileges_for_good() {
     return {};
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -5,7 +5,7 @@
 
 #include <functional>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// What a task holds between the moment the container is ready and the moment it enters.
 struct JoinHandles {
@@ -28,4 +28,4 @@ base::Result<void> enter(const JoinHandles& handles,
 /// them back; Code::system when anything is left.
 base::Result<void> drop_privileges_for_good();
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -10,7 +10,7 @@
 #include <climits>
 #include <utility>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -412,4 +412,4 @@ Result<std::string> absolute_mounts(std::string_view text, std::string_view cwd)
     return out;
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

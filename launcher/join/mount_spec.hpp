@@ -10,7 +10,7 @@
 /// The three spellings in which users ask for a mount, brought to one form. Pure text work: nothing
 /// here looks at a file system. srun checks with it before anything is queued, the launcher again
 /// on the node.
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// One mount that somebody asked for.
 struct MountSpec {
@@ -47,4 +47,4 @@ base::Result<std::string> absolute_mounts(std::string_view text, std::string_vie
 /// and what lies below it, "/sys" and "/dev" themselves. `written` goes into the message.
 base::Result<void> check_target(std::string_view target, std::string_view written);
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -142,4 +142,4 @@ Result<ReadyBody> decode_ready(std::string_view body) {
     return ready;
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

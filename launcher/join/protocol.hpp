@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 // The step socket: a SOCK_SEQPACKET pair made by the plugin in slurmstepd. One end is shared by all
 // task children of that slurmstepd, the other belongs to slipway-launch. Who says what, in order:
@@ -69,4 +69,4 @@ struct ReadyBody {
 std::string encode(const ReadyBody& body);
 base::Result<ReadyBody> decode_ready(std::string_view body);
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// Largest encoded request: the job's environment is in it, and Linux allows 2 MiB of that by
 /// default; more is refused with Code::limit_exceeded.
@@ -101,4 +101,4 @@ struct JoinRecord {
 std::string encode(const JoinRecord& record);
 base::Result<JoinRecord> decode_join_record(std::string_view bytes);
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -18,7 +18,7 @@
 #include <csignal>
 #include <memory>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -205,4 +205,4 @@ Result<Spawned> spawn_launcher(const StartFacts& facts) {
     return std::move(spawning.launcher);
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

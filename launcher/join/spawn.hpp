@@ -4,7 +4,7 @@
 #include "base/deadline.hpp"
 #include "launcher/join/start.hpp"
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// Waits until the socket can be read (true) or the process has ended (false; what it said before
 /// is read first). A socket of -1 waits for the process alone. Code::timed_out.
@@ -23,4 +23,4 @@ struct Spawned {
 /// used again.
 base::Result<Spawned> spawn_launcher(const StartFacts& facts);
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -17,7 +17,7 @@
 #include <cerrno>
 #include <csignal>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -312,4 +312,4 @@ std::string gid_map_text(gid_t primary, std::span<const gid_t> supplementary) {
     return text;
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

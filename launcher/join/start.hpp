@@ -5,7 +5,7 @@
 
 #include <span>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// What only root knows and root vouches for: Slurm's own facts about the job, never options.
 struct StartFacts {
@@ -55,4 +55,4 @@ base::Result<void> stop_process(pid_t pid, std::uint64_t start_time, int timeout
 /// at a whole line below 4096 bytes and at 340 lines. Pure.
 std::string gid_map_text(gid_t primary, std::span<const gid_t> supplementary);
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -12,7 +12,7 @@
 #include <new>
 #include <string>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 namespace {
 
 using base::Code;
@@ -147,4 +147,4 @@ bool StepState::claim_warning() noexcept {
     return block_->warning_claimed.exchange(1) == 0;
 }
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

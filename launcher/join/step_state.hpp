@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace slipway::launcher {
+namespace slipway::launcher::join {
 
 /// How far the container of one step on one node has come.
 enum class StepPhase : std::uint32_t {
@@ -72,4 +72,4 @@ class StepState {
     Block* block_;
 };
 
-} // namespace slipway::launcher
+} // namespace slipway::launcher::join

@@ -16,7 +16,7 @@ using base::fail;
 using base::Result;
 
 struct BlockPipeline::Worker {
-    std::unique_ptr<squashfs::Encoder> encoder;
+    std::unique_ptr<squashfs::codec::Encoder> encoder;
     std::unique_ptr<std::uint8_t[]> scratch;
     std::thread thread;
 };
@@ -48,7 +48,7 @@ BlockPipeline::create(squashfs::Compressor compressor, int level, std::uint32_t 
     }
     for (unsigned i = 0; i < threads; ++i) {
         auto worker = std::make_unique<Worker>();
-        worker->encoder = squashfs::make_encoder(compressor, level);
+        worker->encoder = squashfs::codec::make_encoder(compressor, level);
         worker->scratch = std::make_unique_for_overwrite<std::uint8_t[]>(block_size);
         if (!worker->encoder) {
             return fail(Code::internal, "no memory for a compressor");

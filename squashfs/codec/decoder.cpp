@@ -10,7 +10,7 @@
 #include <lzo/lzo1x.h>
 #include <zstd.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 namespace {
 
 /// Working memory of an xz or lzma stream may reach this: the largest block is 1 MiB, a dictionary
@@ -147,4 +147,4 @@ std::unique_ptr<Decoder> make_decoder(Compressor compressor) {
     return nullptr;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 
 /// One decompressor and its working memory. Not thread-safe: every serving thread has its own, so
 /// that no block pays for setting one up. Input comes from hostile images: only the bounds-checked
@@ -26,4 +26,4 @@ class Decoder {
 /// Null when memory is short. Every compressor has a decoder.
 std::unique_ptr<Decoder> make_decoder(Compressor compressor);
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

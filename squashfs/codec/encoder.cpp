@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 namespace {
 
 struct Row {
@@ -40,4 +40,4 @@ std::unique_ptr<Encoder> make_encoder(Compressor compressor, int level) {
     return nullptr;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

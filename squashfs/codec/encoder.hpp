@@ -7,7 +7,7 @@
 #include <memory>
 #include <span>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 
 /// Compresses one block at a time. Not shared between threads. The same input gives the same output
 /// for the same build of the library, whatever was compressed before.
@@ -21,4 +21,4 @@ class Encoder {
 /// Null when memory is short, and for a compressor or level that compressors.hpp does not offer.
 std::unique_ptr<Encoder> make_encoder(Compressor compressor, int level);
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

@@ -4,7 +4,7 @@
 
 #include <libdeflate.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 namespace {
 
 struct FreeCompressor {
@@ -35,4 +35,4 @@ std::unique_ptr<Encoder> make_gzip_encoder(int level) {
     return encoder->usable() ? std::move(encoder) : nullptr;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

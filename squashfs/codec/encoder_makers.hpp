@@ -3,10 +3,10 @@
 
 #include "squashfs/codec/encoder.hpp"
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 
 // One file for each library; encoder.cpp has the table. Null when memory is short.
 std::unique_ptr<Encoder> make_gzip_encoder(int level);
 std::unique_ptr<Encoder> make_zstd_encoder(int level);
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

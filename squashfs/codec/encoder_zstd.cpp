@@ -3,7 +3,7 @@
 
 #include <zstd.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::codec {
 namespace {
 
 struct FreeContext {
@@ -34,4 +34,4 @@ std::unique_ptr<Encoder> make_zstd_encoder(int level) {
     return encoder->usable() ? std::move(encoder) : nullptr;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::codec

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <bit>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 constexpr std::size_t max_shards = 16;
@@ -165,4 +165,4 @@ BlockCache::Ref BlockCache::find(std::uint64_t position) {
     return Ref(slot != nullptr && wait_until_loaded(shard, *slot, lock) ? slot : nullptr);
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 
 /// Decompressed blocks, shared by all serving threads and keyed by their place in the image. Memory
 /// is bounded by slots × slot size (touched only when used); a block that two threads want at once
@@ -114,4 +114,4 @@ class BlockCache {
     std::unique_ptr<Slot[]> slots_;
 };
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

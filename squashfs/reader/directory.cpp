@@ -5,7 +5,7 @@
 
 #include <dirent.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 constexpr std::size_t header_bytes = 12;
@@ -199,4 +199,4 @@ int Reader::lookup(const Inode& directory, std::string_view name, DirectoryEntry
     }
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

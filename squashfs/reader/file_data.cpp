@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 constexpr std::uint32_t stored_raw = 1U << 24U;
@@ -216,4 +216,4 @@ int Reader::read(const Inode& inode, std::uint64_t offset, std::size_t size, Fil
     return 0;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 using base::Code;
@@ -163,4 +163,4 @@ Result<void> Image::check_root() {
     return {};
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

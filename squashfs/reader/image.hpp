@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 
 /// A place in the metadata: a block (position in the image) and an offset in its decompressed bytes.
 struct MetadataPlace {
@@ -113,4 +113,4 @@ class Image {
     ListingIndex listings_;
 };
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

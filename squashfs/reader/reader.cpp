@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <climits>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 constexpr std::uint16_t stored_raw = 0x8000;
@@ -135,7 +135,7 @@ bool MetadataStream::skip(std::size_t count) {
 
 Reader::Reader(Image& image)
     : image_(image),
-      decoder_(make_decoder(image.super().compressor)),
+      decoder_(codec::make_decoder(image.super().compressor)),
       stored_(std::make_unique_for_overwrite<std::uint8_t[]>(
           std::max<std::size_t>(image.super().block_size, metadata_header + metadata_block_bytes))) {}
 
@@ -240,4 +240,4 @@ int Reader::read_link(const Inode& inode, std::string& out) {
     return stream.read(out.data(), out.size()) ? 0 : EIO;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

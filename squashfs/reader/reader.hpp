@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 
 /// An inode with everything that its record says, whatever its on-disk form.
 struct Inode {
@@ -149,7 +149,7 @@ class Reader {
                                                         std::uint64_t reference) const noexcept;
 
     Image& image_;
-    std::unique_ptr<Decoder> decoder_;
+    std::unique_ptr<codec::Decoder> decoder_;
     std::unique_ptr<std::uint8_t[]> stored_;  ///< one block as the image stores it
     std::unique_ptr<std::uint8_t[]> scratch_; ///< blocks that are answered without being cached
     std::size_t scratch_used_ = 0;
@@ -157,4 +157,4 @@ class Reader {
     char name_[257];
 };
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

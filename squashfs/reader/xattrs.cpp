@@ -3,7 +3,7 @@
 
 #include <cerrno>
 
-namespace slipway::squashfs {
+namespace slipway::squashfs::reader {
 namespace {
 
 constexpr std::size_t sets_per_block = metadata_block_bytes / 16;
@@ -157,4 +157,4 @@ int Reader::get_xattr(const Inode& inode, std::string_view name, std::string& ou
     return ENODATA;
 }
 
-} // namespace slipway::squashfs
+} // namespace slipway::squashfs::reader

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) {

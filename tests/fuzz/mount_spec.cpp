@@ -15,19 +15,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size == 0) {
         return 0;
     }
-    const auto syntax = static_cast<launcher::MountSyntax>(data[0] % 3);
+    const auto syntax = static_cast<launcher::join::MountSyntax>(data[0] % 3);
     const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
-    const auto mounts = launcher::parse_mounts({syntax, text}, "/cwd");
+    const auto mounts = launcher::join::parse_mounts({syntax, text}, "/cwd");
     if (!mounts) {
         if (mounts.error().one_line().empty()) {
             std::abort();
         }
         return 0;
     }
-    if (syntax == launcher::MountSyntax::pyxis) {
+    if (syntax == launcher::join::MountSyntax::pyxis) {
         // What srun hands on means to the node what it meant to srun.
-        const auto absolute = launcher::absolute_mounts(text, "/cwd");
-        const auto again = launcher::parse_mounts({syntax, absolute.value_or("")}, "/elsewhere");
+        const auto absolute = launcher::join::absolute_mounts(text, "/cwd");
+        const auto again = launcher::join::parse_mounts({syntax, absolute.value_or("")}, "/elsewhere");
         if (absolute && (!again || again->size() != mounts->size())) {
             std::abort();
         }
@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
     }
     for (const auto& mount : *mounts) {
-        const bool tmpfs = mount.kind == launcher::MountSpec::Kind::tmpfs;
+        const bool tmpfs = mount.kind == launcher::join::MountSpec::Kind::tmpfs;
         if (tmpfs != mount.source.empty() || (!tmpfs && mount.source.front() != '/') ||
             mount.target.front() != '/' || mount.target == "/" || base::has_dotdot(mount.target) ||
             base::is_beneath(mount.target, "/proc") || mount.target == "/sys" ||

@@ -20,7 +20,7 @@ void check_carrier(std::string_view text) {
     const bool located =
         settings->image_id.empty()
             ? settings->path.starts_with('/')
-            : settings->path.empty() && slipway::launcher::is_image_id(settings->image_id);
+            : settings->path.empty() && slipway::launcher::join::is_image_id(settings->image_id);
     if (!settings->wants_container() || !located) {
         std::abort();
     }

@@ -13,6 +13,7 @@
 namespace {
 
 using namespace slipway::squashfs;
+using namespace slipway::squashfs::reader;
 
 constexpr unsigned max_depth = 6;
 

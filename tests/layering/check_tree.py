@@ -35,10 +35,11 @@ ALLOWED = {
     "prefetch/service": {"prefetch/service", "prefetch/stage", "store", "image", "config", "base"},
     "prefetch/service/main.cpp": {"prefetch/service", "prefetch/staging", "prefetch/stage", "store", "image", "config", "base"},
     "launcher/join": {"launcher/join", "base"},
-    "launcher": {"launcher", "launcher/join", "squashfs/reader", "squashfs", "image", "config",
+    "launcher/image_server": {"launcher/image_server", "squashfs/reader", "squashfs", "image", "base"},
+    "launcher": {"launcher", "launcher/join", "launcher/image_server", "image", "config",
                  "base"},
     "spank": {"spank", "launcher/join", "base"},
-    "cli": {"cli", "spank", "launcher", "launcher/join", "prefetch/client", "prefetch/stage", "prefetch/staging",
+    "cli": {"cli", "spank", "launcher", "launcher/join", "launcher/image_server", "prefetch/client", "prefetch/stage", "prefetch/staging",
             "store", "image", "squashfs/reader", "squashfs", "config", "base"},
 }
 # The longest name that fits decides.

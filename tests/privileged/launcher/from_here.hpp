@@ -12,7 +12,7 @@
 namespace slipway::test {
 
 /// Fills in what a request says about its sender: this process' directory and environment.
-inline void ask_from_here(launcher::Request& request, const std::string& image) {
+inline void ask_from_here(launcher::join::Request& request, const std::string& image) {
     request.image = image;
     request.reference = image;
     const std::unique_ptr<char, decltype([](char* text) { std::free(text); })> cwd(

@@ -16,7 +16,7 @@
 namespace {
 
 using slipway::base::Error;
-using slipway::launcher::Request;
+using slipway::launcher::join::Request;
 
 int complain(const Error& error) {
     std::fprintf(stderr, "slipway: error: %s\n", error.one_line().c_str());
@@ -25,6 +25,7 @@ int complain(const Error& error) {
 
 bool apply(Request& request, const std::string& name, const std::string& value) {
     using namespace slipway::launcher;
+    using namespace slipway::launcher::join;
     if (name == "--bind") {
         request.mounts.push_back({MountSyntax::bind, value});
     } else if (name == "--mounts") {

@@ -23,6 +23,7 @@
 
 using namespace slipway;
 using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

@@ -6,9 +6,9 @@
 
 using namespace slipway;
 using namespace slipway::cli;
-using launcher::Containment;
-using launcher::MountSyntax;
-using launcher::Switch;
+using launcher::join::Containment;
+using launcher::join::MountSyntax;
+using launcher::join::Switch;
 using List = std::vector<std::string>;
 
 namespace {

@@ -6,6 +6,7 @@
 
 using namespace slipway;
 using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <linux/sched.h>
 
 using namespace slipway;
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

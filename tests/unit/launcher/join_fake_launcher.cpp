@@ -16,7 +16,7 @@
 #include <string>
 
 using namespace slipway;
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

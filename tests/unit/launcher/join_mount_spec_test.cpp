@@ -6,7 +6,7 @@
 #include <algorithm>
 
 using namespace slipway;
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

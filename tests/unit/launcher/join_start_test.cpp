@@ -22,7 +22,7 @@
 #include <thread>
 
 using namespace slipway;
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 using namespace slipway;
-using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 
 TEST_CASE("forked tasks share what one of them has written", "[join]") {
     auto state = StepState::create();

@@ -9,6 +9,7 @@
 
 using namespace slipway;
 using namespace slipway::launcher;
+using namespace slipway::launcher::join;
 using slipway::test::FakeHost;
 using slipway::test::FakeImage;
 
@@ -55,12 +56,14 @@ struct World {
 };
 
 base::json::Value json_of(const Plan& plan) {
+    const std::vector<std::string> command{"run", "--fast"};
     auto parsed =
-        base::json::parse_object(plan_json(plan), 1U << 20U, base::Code::internal, "plan");
+        base::json::parse_object(plan_json(plan, command), 1U << 20U, base::Code::internal, "plan");
     if (!parsed) {
         FAIL(parsed.error().one_line());
     }
-    return std::move(*parsed);
+    CHECK(parsed->at("command") == base::json::Value{"run", "--fast"});
+    return parsed->at("plan");
 }
 
 base::json::Value operation_in(const base::json::Value& plan, const std::string& target) {
@@ -573,7 +576,7 @@ TEST_CASE("plan: the environment is shown, values of the user's variables are no
     CHECK(json.at("site") == base::json::Value{{"SITE", "cluster"}});
     CHECK(json.at("user") == base::json::Value{"KEY", "MODE"});
     for (const char* secret : {"secret1", "secret2", "secret3"}) {
-        CHECK_THAT(plan_json(plan) + text, !Catch::Contains(secret));
+        CHECK_THAT(plan_json(plan, {}) + text, !Catch::Contains(secret));
     }
     REQUIRE(plan.warnings.size() == 1);
     CHECK_THAT(plan.warnings[0], Catch::Contains("UID"));

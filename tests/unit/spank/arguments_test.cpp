@@ -28,14 +28,14 @@ TEST_CASE("plugstack.conf arguments", "[spank]") {
     const auto standard = parse({});
     REQUIRE(standard);
     CHECK(standard->config.empty());
-    CHECK(standard->batch == launcher::Switch::off);
+    CHECK(standard->batch == launcher::join::Switch::off);
     CHECK(standard->option_prefix.empty());
     const auto all = parse({"config=/etc/c.yaml", "launcher=/x/slipway-launch",
                             "option_prefix=pilot-", "batch=container"});
     REQUIRE(all);
     CHECK(all->config == "/etc/c.yaml");
     CHECK(all->option_prefix == "pilot-");
-    CHECK(all->batch == launcher::Switch::on);
+    CHECK(all->batch == launcher::join::Switch::on);
     CHECK(find_program(*all, "slipway-launch") == "/x/slipway-launch");
     CHECK(find_program(*all, "slipway-stagec") == "/x/slipway-stagec");
     for (const auto* bad :

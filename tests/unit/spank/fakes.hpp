@@ -84,9 +84,9 @@ class FakeSurroundings final : public Surroundings {
     std::optional<base::Error> launcher_missing;
     std::optional<base::Error> start_error;
     std::optional<base::Error> enter_error;
-    std::vector<launcher::Request> starts;
-    std::vector<launcher::StartFacts> facts;
-    std::vector<launcher::EnvironmentChange> changes;
+    std::vector<launcher::join::Request> starts;
+    std::vector<launcher::join::StartFacts> facts;
+    std::vector<launcher::join::EnvironmentChange> changes;
     std::vector<std::string> start_warnings;
     int joins = 0;
     int entered = 0;
@@ -121,10 +121,10 @@ class FakeSurroundings final : public Surroundings {
         return std::string("/usr/libexec/slipway/slipway-launch");
     }
     base::Result<base::UniqueFd> own_pidfd() const override { return base::UniqueFd(); }
-    base::Result<launcher::JoinHandles> start(const launcher::StartFacts& start_facts,
-                                              const launcher::Request& request,
+    base::Result<launcher::join::JoinHandles> start(const launcher::join::StartFacts& start_facts,
+                                              const launcher::join::Request& request,
                                               const std::function<void(std::string_view)>& warn,
-                                              const launcher::LauncherStarted& started) override {
+                                              const launcher::join::LauncherStarted& started) override {
         starts.push_back(request);
         facts.push_back(start_facts);
         started(4711, 12345);
@@ -136,11 +136,11 @@ class FakeSurroundings final : public Surroundings {
         }
         return handles();
     }
-    base::Result<launcher::JoinHandles> join(int, pid_t, int) override {
+    base::Result<launcher::join::JoinHandles> join(int, pid_t, int) override {
         ++joins;
         return handles();
     }
-    base::Result<void> enter(const launcher::JoinHandles&,
+    base::Result<void> enter(const launcher::join::JoinHandles&,
                              const std::function<void(std::string_view)>&) override {
         if (enter_error) {
             return base::Unexpected(*enter_error);
@@ -159,8 +159,8 @@ class FakeSurroundings final : public Surroundings {
     }
 
   private:
-    [[nodiscard]] launcher::JoinHandles handles() const {
-        launcher::JoinHandles handles;
+    [[nodiscard]] launcher::join::JoinHandles handles() const {
+        launcher::join::JoinHandles handles;
         handles.record.environment = changes;
         handles.record.cwd = "/";
         handles.record.image_name = "debian.sif";

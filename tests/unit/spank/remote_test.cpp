@@ -89,7 +89,7 @@ TEST_CASE("the carrier makes the container", "[spank]") {
     CHECK(request.image == "/images/a.sif");
     CHECK(request.reference == "docker://debian@sha256:1");
     REQUIRE(request.mounts.size() == 1);
-    CHECK(request.mounts[0].syntax == launcher::MountSyntax::pyxis);
+    CHECK(request.mounts[0].syntax == launcher::join::MountSyntax::pyxis);
     CHECK(request.mounts[0].text == "/a:/b,/c:/d");
     CHECK(request.workdir == "/w");
     CHECK(request.cwd == "/work"); // where user_init was, not where a job container puts tasks

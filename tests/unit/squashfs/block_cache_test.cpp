@@ -6,7 +6,7 @@
 #include <cstring>
 #include <thread>
 
-using slipway::squashfs::BlockCache;
+using slipway::squashfs::reader::BlockCache;
 using Loaded = BlockCache::Loaded;
 
 namespace {

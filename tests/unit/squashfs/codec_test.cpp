@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 using namespace slipway::squashfs;
+using namespace slipway::squashfs::codec;
 using Bytes = std::vector<std::uint8_t>;
 
 namespace {

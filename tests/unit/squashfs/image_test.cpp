@@ -86,15 +86,15 @@ TEST_CASE("a file system lies anywhere in a file, with the room that it is given
     const std::string bytes = small_image();
     const base::UniqueFd file(memfd_create("image", MFD_CLOEXEC));
     REQUIRE(base::write_all(file.get(), std::string(45056, 'S') + bytes + std::string(5000, 'E')));
-    CHECK(squashfs::Image::open(file.get(), 45056, bytes.size()));
-    CHECK(squashfs::Image::open(file.get(), 45056, bytes.size() + 5000));
+    CHECK(squashfs::reader::Image::open(file.get(), 45056, bytes.size()));
+    CHECK(squashfs::reader::Image::open(file.get(), 45056, bytes.size() + 5000));
     const auto code = [&](std::uint64_t offset, std::uint64_t size) {
-        return squashfs::Image::open(file.get(), offset, size).error().code;
+        return squashfs::reader::Image::open(file.get(), offset, size).error().code;
     };
     CHECK(code(45056, bytes.size() - 1) == Code::image_corrupt);
     CHECK(code(0, bytes.size()) == Code::image_format);
     CHECK(code(99'999'999, bytes.size()) == Code::io); // the file became shorter
-    const auto none = squashfs::Image::open(-1, 0, bytes.size());
+    const auto none = squashfs::reader::Image::open(-1, 0, bytes.size());
     REQUIRE(!none);
     CHECK(none.error().sys_errno == EBADF);
 }
@@ -108,17 +108,17 @@ TEST_CASE("a SIF of another tool can be read at its partition", "[foreign]") {
     REQUIRE(file);
     // With the partition's room and what follows it: the superblock says how long it really is.
     const auto room = static_cast<std::uint64_t>(lseek(file.get(), 0, SEEK_END)) - 45056;
-    auto image = squashfs::Image::open(file.get(), 45056, room);
+    auto image = squashfs::reader::Image::open(file.get(), 45056, room);
     REQUIRE(image);
-    squashfs::Reader reader(**image);
-    squashfs::Inode inode;
-    squashfs::DirectoryEntry entry;
+    squashfs::reader::Reader reader(**image);
+    squashfs::reader::Inode inode;
+    squashfs::reader::DirectoryEntry entry;
     REQUIRE(reader.inode((*image)->super().root_reference, inode) == 0);
     REQUIRE(reader.lookup(inode, "bin", entry) == 0);
     REQUIRE(reader.inode(entry.reference, inode) == 0);
     REQUIRE(reader.lookup(inode, "busybox", entry) == 0);
     REQUIRE(reader.inode(entry.reference, inode) == 0);
-    squashfs::FileData data;
+    squashfs::reader::FileData data;
     REQUIRE(reader.read(inode, 0, 4, data) == 0);
     REQUIRE(data.size == 4);
     CHECK(std::memcmp(data.pieces.at(0).iov_base, "\177ELF", 4) == 0);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 
 using namespace slipway::squashfs;
+using namespace slipway::squashfs::reader;
 using slipway::test::OpenImage;
 using slipway::test::TinyImage;
 

@@ -159,22 +159,22 @@ class TinyImage {
 /// An image in memory, opened.
 struct OpenImage {
     explicit OpenImage(const std::string& bytes,
-                       const squashfs::CacheLimits& limits = {.metadata_blocks = 32,
+                       const squashfs::reader::CacheLimits& limits = {.metadata_blocks = 32,
                                                                         .data_bytes = 1U << 18U})
         : file(memfd_create("image", MFD_CLOEXEC)) {
         if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
             throw std::runtime_error("memfd");
         }
-        image = squashfs::Image::open(file.get(), 0, bytes.size(), limits);
+        image = squashfs::reader::Image::open(file.get(), 0, bytes.size(), limits);
     }
-    [[nodiscard]] squashfs::Image* get() const {
+    [[nodiscard]] squashfs::reader::Image* get() const {
         if (!image) {
             throw std::runtime_error(image.error().message);
         }
         return image->get();
     }
     base::UniqueFd file;
-    base::Result<std::unique_ptr<squashfs::Image>> image =
+    base::Result<std::unique_ptr<squashfs::reader::Image>> image =
         base::fail(base::Code::internal, "not opened");
 };
 

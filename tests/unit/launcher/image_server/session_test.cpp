@@ -14,6 +14,7 @@
 
 using slipway::launcher::image_server::Session;
 using namespace slipway::squashfs;
+using namespace slipway::squashfs::reader;
 namespace test = slipway::test;
 using slipway::test::OpenImage;
 using slipway::test::TinyImage;
