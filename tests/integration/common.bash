@@ -28,6 +28,33 @@ bob() { as "$BOB" "$@"; }
 # image NAME: path of a test SIF (busybox, debian, mpi).
 image() { "$CLUSTER/image" "$1"; }
 
+# hostile_layouts: path of OCI layouts of images that are small and costly (service/hostile_images.py: deep,
+# attributes) and of two good ones (good1, good2), made on first use.
+hostile_layouts() {
+    (
+        # shellcheck source=contrib/lib/common.sh
+        . "$HERE/../../contrib/lib/common.sh"
+        # shellcheck source=tests/cluster/lib/images.sh
+        . "$CLUSTER/lib/images.sh"
+        make_hostile() {
+            mkdir "$1"
+            "$HERE/service/hostile_images.py" "$1"
+            "$HERE/layouts.py" good "$1/good1" 1
+            "$HERE/layouts.py" good "$1/good2" 2
+        }
+        cached layouts "hostile-$(sha256sum <"$HERE/service/hostile_images.py" | cut -c 1-16)" make_hostile
+    )
+}
+
+# peak_of COMMAND…: runs it; the last line of its output is "peak=MIB", of the largest process that it started.
+peak_of() {
+    python3 -c '
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print("peak=%d" % (resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10))
+sys.exit(code)' "$@"
+}
+
 # work_dir [USER]: a fresh directory of this test that the user (default: Alice) owns and jobs see.
 # Removed with the cluster.
 work_dir() {

@@ -235,6 +235,31 @@ told_and_nothing_ran() {
     "$CLUSTER/service" up "$CLUSTER_DIR"
 }
 
+@test "images that cost a gigabyte end in one error each; the service stays small and serves others" {
+    local layouts name pid port=$((${REGISTRY##*:} + 7)) pids=()
+    layouts=$(hostile_layouts)
+    "$HERE/layouts.py" serve "$layouts" "$port" >"$BATS_TEST_TMPDIR/port" 2>/dev/null 3>&- &
+    ATTACKS+=($!)
+    wait_for 20 grep -q "$port" "$BATS_TEST_TMPDIR/port"
+    for name in deep attributes; do
+        (exec "$CLUSTER/as" "$BOB" "$SLIPWAY_BUILD/libexec/slipway-stagec" --config "$SLIPWAY_CONFIG" \
+            "docker://127.0.0.1:$port/$name:latest") >"$BATS_TEST_TMPDIR/$name" 2>&1 3>&- &
+        pids+=($!)
+    done
+    alice_works "docker://127.0.0.1:$port/good1:latest"
+    alice_works
+    for pid in "${pids[@]}"; do
+        if wait "$pid"; then echo "staged"; return 1; fi
+    done
+    for name in deep attributes; do
+        output=$(<"$BATS_TEST_TMPDIR/$name")
+        expect_lines 1 'slipway: error: '
+        expect_lines 1 'slipway: error: limit-exceeded: .*\(hint: '
+    done
+    alice_works "docker://127.0.0.1:$port/good2:latest"
+    unharmed
+}
+
 # ---- what clients do about services that are none ----
 
 @test "a socket that nobody answers on, or that is forbidden, is told and not worked around" {
