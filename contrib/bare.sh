@@ -43,9 +43,6 @@ copy_tree() {
     mkdir -p "$1"
     (cd "$SLIPWAY_ROOT" && git ls-files -z --cached --others --exclude-standard |
         tar --null --ignore-failed-read -cf - -T -) | tar -xf - -C "$1" --no-same-owner
-    # Tests look for other people's sample files beside the tree.
-    [ ! -d "$SLIPWAY_ROOT/../shared/samples" ] ||
-        { mkdir -p "$1/../shared" && cp -r "$SLIPWAY_ROOT/../shared/samples" "$1/../shared/"; }
 }
 
 warm() {

@@ -129,7 +129,7 @@ TEST_CASE("apps are collected from the tree") {
     CHECK(got->apps.at("foo").environment.at("/scif/apps/foo/scif/env/90-environment.sh") == "X=1");
 }
 
-TEST_CASE("the metadata of an image of another tool", "[foreign]") {
+TEST_CASE("the metadata of an image of another tool") {
     const auto sample = test::sample("busybox_amd64.sif");
     if (sample.empty()) {
         return;

@@ -109,8 +109,9 @@ TEST_CASE("every kind of image is recognised with its place") {
     CHECK(launched.kind == ImageKind::squashfs);
     CHECK(root_of(launched).offset == 31);
     CHECK(root_of(launched).size == 4096);
-    CHECK(probe("#!/bin/sh\n# a comment\nexec run-singularity \"$0\"\n" + squashfs_file()).roots.at(0).offset ==
-          48);
+    CHECK(probe("#!/bin/sh\n# a comment\nexec run-singularity \"$0\"\n" + squashfs_file())
+              .roots.at(0)
+              .offset == 48);
     CHECK(probe("#!/bin/sh\n" + squashfs_file()).kind == ImageKind::unknown);
 
     CHECK(probe(ext3()).kind == ImageKind::ext3);
@@ -135,7 +136,8 @@ TEST_CASE("what cannot run is refused with the right code") {
     CHECK(refusal(sif(image::SifFs::ext3, "amd64", ext3())) == Code::image_unsupported);
     CHECK(refusal(sif(image::SifFs::encrypted_squashfs, "amd64", "LUKS")) ==
           Code::image_unsupported);
-    CHECK(refusal(sif(image::SifFs::gocryptfs, "amd64", squashfs_file())) == Code::image_unsupported);
+    CHECK(refusal(sif(image::SifFs::gocryptfs, "amd64", squashfs_file())) ==
+          Code::image_unsupported);
     CHECK(refusal(sif(image::SifFs::raw, "amd64", "x")) == Code::image_unsupported);
     CHECK(refusal(sif(image::SifFs::squashfs, "s390x", squashfs_file()), "loong64") ==
           Code::image_architecture);
@@ -239,7 +241,7 @@ TEST_CASE("an unreadable file is not called missing") {
     CHECK(status == 0);
 }
 
-TEST_CASE("files of other tools", "[foreign]") {
+TEST_CASE("files of other tools") {
     const auto sample = test::sample("busybox_amd64.sif");
     if (sample.empty()) {
         return;

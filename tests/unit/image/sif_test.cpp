@@ -98,45 +98,12 @@ TEST_CASE("an image of siftool is read as it was made") {
     CHECK(signature.linked == (image::sif_group_flag | 1));
     CHECK(image::read_deffile(fd.get(), *sif) == "BootStrap: docker\nFrom: busybox:1.33.1\n\n");
     CHECK(image::read_oci_config(fd.get(), *sif)->size() == 94);
-}
-
-TEST_CASE("an image of Singularity 3.8.1 is read to the byte", "[.foreign]") {
-    const auto fd = sample("busybox_amd64.sif");
-    const auto sif = read(fd.get());
-    REQUIRE(sif);
-    CHECK(sif->file_size == 792293);
-    CHECK(sif->arch_code == "02");
-    CHECK(sif->created == 1627931376);
-    CHECK(sif->descriptors_free == 43);
-    CHECK(sif->descriptors_total == 48);
-    CHECK(sif->data_offset == 32768);
-    CHECK(sif->data_size == 759525);
-    REQUIRE(sif->objects.size() == 5);
-    const auto& json = sif->objects[1];
-    CHECK(json.type == SifType::generic_json);
-    CHECK(json.name == "inspect-metadata.json");
-    CHECK(json.offset == 36864);
-    CHECK(json.size == 1896);
-    CHECK(json.size_with_padding == 5953);
-    CHECK(json.group == 1);
-    const auto* root = sif->primary();
-    REQUIRE(root != nullptr);
-    CHECK(root->id == 4);
-    CHECK(root->offset == 45056);
-    CHECK(root->fs() == SifFs::squashfs);
-    CHECK(root->part() == SifPart::primary);
-    CHECK(root->architecture() == "amd64");
-    const auto& signature = sif->objects[4];
-    CHECK(signature.group == 0);
-    CHECK(signature.linked == (image::sif_group_flag | 1));
-    CHECK(!sif->is_oci_sif());
-    CHECK(image::read_deffile(fd.get(), *sif)->starts_with("BootStrap: docker\n"));
-    CHECK(image::read_oci_config(fd.get(), *sif)->size() == 90);
-    CHECK(image::read_inspect_metadata(fd.get(), *sif)->size() == 1896);
+    CHECK(image::read_inspect_metadata(fd.get(), *sif)->size() == json.size);
     CHECK(image::read_sif_object(fd.get(), *root, 100).error().code == Code::limit_exceeded);
+    CHECK(!sif->is_oci_sif());
 }
 
-TEST_CASE("what the writer encodes is what other tools wrote", "[foreign]") {
+TEST_CASE("what the writer encodes is what other tools wrote") {
     const auto sample_path = test::sample("empty.sif");
     if (sample_path.empty()) {
         return;
@@ -158,7 +125,7 @@ TEST_CASE("what the writer encodes is what other tools wrote", "[foreign]") {
     }
 }
 
-TEST_CASE("other files of other tools", "[foreign]") {
+TEST_CASE("other files of other tools") {
     auto fd = sample("empty.sif");
     if (!fd) {
         return;

@@ -99,7 +99,7 @@ TEST_CASE("a file system lies anywhere in a file, with the room that it is given
     CHECK(none.error().sys_errno == EBADF);
 }
 
-TEST_CASE("a SIF of another tool can be read at its partition", "[foreign]") {
+TEST_CASE("a SIF of another tool can be read at its partition") {
     const auto sample = test::sample("busybox_amd64.sif");
     if (sample.empty()) {
         return;
