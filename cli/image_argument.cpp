@@ -57,11 +57,11 @@ base::Result<ImageFile> find_image(const std::string& word, const Session& sessi
     TRY_ASSIGN(const auto uri, image::parse_image(word, exists));
     if (uri.transport == image::Transport::file) {
         if (uri.path.starts_with('/')) {
-            return ImageFile{uri.path, {}};
+            return ImageFile{uri.path, {}, {}};
         }
         TRY_ASSIGN(const auto cwd, current_directory());
         // Only joined: ".." behind a symlink is the kernel's to resolve.
-        return ImageFile{base::join_path(cwd, uri.path), {}};
+        return ImageFile{base::join_path(cwd, uri.path), {}, {}};
     }
     TRY(image::require_use(uri, image::Use::start));
     const auto& variables = session.environment.variables();
@@ -70,10 +70,18 @@ base::Result<ImageFile> find_image(const std::string& word, const Session& sessi
         TRY_ASSIGN(auto file, built_image(uri.written, variables, options,
                                           temporary_directory(session.environment)));
         auto path = fmt::format("/proc/self/fd/{}", file.get());
-        return ImageFile{std::move(path), std::move(file)};
+        return ImageFile{std::move(path), {}, std::move(file)};
     }
-    TRY_ASSIGN(auto path, staged_path(uri.written, variables, options));
-    return ImageFile{std::move(path), {}};
+    TRY_ASSIGN(auto stored, staged_image(uri.written, variables, options));
+    auto path = image::stored_image_path(stored.store, stored.id);
+    return ImageFile{std::move(path), std::move(stored), {}};
+}
+
+std::string own_store(const ImageFile& image, const config::Config& config) {
+    const bool own = image.stored && (config.store.path.empty() ||
+                                      base::clean_path(image.stored->store) !=
+                                          base::clean_path(config.store.path));
+    return own ? image.stored->store : std::string();
 }
 
 } // namespace slipway::cli

@@ -235,8 +235,8 @@ int answer_locked_up(const image::OpenImage& open, const std::string& path,
 
 } // namespace
 
-Result<std::string> describe_image(const std::string& path, const MetadataText& text_of) {
-    TRY_ASSIGN(const auto open, image::open_image(path));
+Result<std::string> describe_image(const image::OpenImage& open, const std::string& path,
+                                   const MetadataText& text_of) {
     if (open.directory) {
         const int root = open.fd.get();
         TRY_ASSIGN(const auto metadata,

@@ -37,7 +37,7 @@ constexpr std::array fetch_table{
 
 constexpr std::array stage_table{
     Option{.name = "print-path", .doc = "Print the path of the image file only."},
-    Option{.name = "print-keys", .doc = "Print id= or path=, and pinned= lines, for programs."},
+    Option{.name = "print-keys", .doc = "Print id=, pinned= and, for a store of your own, store= lines, for programs."},
     Option{.name = "detach", .doc = "Print these lines as soon as it is known what the image will be, "
                                     "and go on in the background."},
     Option{.name = "json", .letter = 'j', .doc = "Progress and result as JSON lines on stdout."},

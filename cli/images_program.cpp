@@ -14,6 +14,7 @@
 #include <csignal>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace slipway::cli {
@@ -97,8 +98,9 @@ class HeldSignals {
 
 } // namespace
 
-Result<std::string> staged_path(const std::string& uri, const std::vector<std::string>& environment,
-                                const std::vector<std::string>& options) {
+Result<image::StoredImageName> staged_image(const std::string& uri,
+                                            const std::vector<std::string>& environment,
+                                            const std::vector<std::string>& options) {
     std::vector<std::string> arguments{"stage", "--print-path"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.insert(arguments.end(), {"--", uri});
@@ -106,12 +108,14 @@ Result<std::string> staged_path(const std::string& uri, const std::vector<std::s
     if (text.ends_with('\n')) {
         text.pop_back();
     }
-    if (!text.starts_with('/') || text.find('\n') != std::string::npos) {
+    auto stored = image::parse_stored_image_path(text);
+    if (!stored || text.find('\n') != std::string::npos) {
         return fail(Code::internal,
-                    fmt::format("{} answered {} instead of a path", program_name, in_quotes(text)),
+                    fmt::format("{} answered {} instead of a path in a store", program_name,
+                                in_quotes(text)),
                     "report this as an error of Slipway");
     }
-    return text;
+    return std::move(*stored);
 }
 
 Result<base::UniqueFd> built_image(const std::string& uri,
@@ -125,7 +129,14 @@ Result<base::UniqueFd> built_image(const std::string& uri,
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.insert(arguments.end(), {"--", path, uri});
     TRY(ask_images_program(std::move(arguments), uri, environment));
-    return base::open_file(path, O_RDONLY);
+    TRY_ASSIGN(auto file, base::open_file(path, O_RDONLY | O_NOFOLLOW));
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0 || facts.st_uid != ::geteuid()) {
+        // The directory is ours, but perhaps not the ones above it.
+        return fail(Code::image_unreadable, in_quotes(path) + " was replaced just now",
+                    "set SLIPWAY_TMPDIR to a directory that nobody else may change");
+    }
+    return file;
 }
 
 } // namespace slipway::cli

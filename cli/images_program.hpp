@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/fd.hpp"
+#include "image/stored_image.hpp"
 
 #include <string>
 #include <vector>
@@ -16,12 +17,12 @@ base::Result<std::string> find_images_program();
 /// Becomes `slipway-images ARGUMENTS`; returns only on error.
 base::Error become_images_program(const std::vector<std::string>& arguments);
 
-/// Path of the image file that `uri` stands for, fetched first if need be: runs `slipway-images
-/// stage --print-path URI`, whose only line on stdout is the path; progress goes to stderr. An
-/// interrupt at the terminal reaches both programs.
-base::Result<std::string> staged_path(const std::string& uri,
-                                      const std::vector<std::string>& environment,
-                                      const std::vector<std::string>& options);
+/// Store and id of the image that `uri` stands for, fetched first if need be: runs `slipway-images
+/// stage --print-path URI`, whose only line on stdout is the path of its file; progress goes to stderr.
+/// An interrupt at the terminal reaches both programs.
+base::Result<image::StoredImageName> staged_image(const std::string& uri,
+                                                  const std::vector<std::string>& environment,
+                                                  const std::vector<std::string>& options);
 
 /// The same without the store (--disable-cache): the image lies in a file of its own, which has no name any
 /// more and goes with the descriptor. `parent` is where it is kept.

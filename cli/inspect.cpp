@@ -4,6 +4,7 @@
 #include "cli/image_argument.hpp"
 #include "cli/image_metadata.hpp"
 #include "cli/messages.hpp"
+#include "image/stored_image.hpp"
 
 #include <unistd.h>
 
@@ -40,6 +41,16 @@ std::string for_terminal(std::string_view text) {
     return out;
 }
 
+base::Result<image::OpenImage> opened(const ImageFile& file, const Session& session) {
+    if (!file.stored) {
+        return image::open_image(file.path);
+    }
+    TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
+    const bool own = !own_store(file, config).empty();
+    return image::open_stored_image(file.stored->store, file.stored->id,
+                                    own ? std::optional(::geteuid()) : std::nullopt);
+}
+
 } // namespace
 
 base::Result<int> run_inspect(Session& session) {
@@ -52,10 +63,11 @@ base::Result<int> run_inspect(Session& session) {
                           "see slipway inspect --help");
     }
     TRY_ASSIGN(const auto file, find_image(arguments.words().front(), session));
+    TRY_ASSIGN(const auto open, opened(file, session));
     const auto parts = wanted_parts(arguments);
     const auto app = arguments.text("app").value_or("");
     const bool json = arguments.flag("json") || arguments.flag("all");
-    TRY_ASSIGN(auto text, describe_image(file.path, [&](const image::Metadata& metadata) {
+    TRY_ASSIGN(auto text, describe_image(open, file.path, [&](const image::Metadata& metadata) {
                    return json ? image::metadata_json(metadata, parts, app)
                                : image::metadata_text(metadata, parts, app);
                }));

@@ -89,12 +89,17 @@ Result<int> run_action(ActionKind kind, Session& session) {
     TRY_ASSIGN(auto action, read_action(kind, session.arguments, session.environment, cwd));
     TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
     TRY_ASSIGN(const auto image, find_image(action.image_word, session));
-    action.request.image = image.path;
+    if (image.stored) {
+        action.request.image_id = image.stored->id;
+        action.request.image_store = own_store(image, config);
+    } else {
+        action.request.image = image.path;
+    }
     TRY(collect_variables(action));
     base::log(base::LogLevel::debug,
               fmt::format("configuration: {}",
                           config.source.empty() ? "built-in defaults" : config.source));
-    base::log(base::LogLevel::debug, fmt::format("image: {}", action.request.image));
+    base::log(base::LogLevel::debug, fmt::format("image: {}", image.path));
     if (action.dry_run) {
         return dry_run(action, config);
     }

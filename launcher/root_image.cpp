@@ -4,12 +4,12 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "image/stored_image.hpp"
 #include "launcher/image_server/report.hpp"
 #include "launcher/image_server/server.hpp"
 #include "launcher/keeper.hpp"
 #include "launcher/mount_calls.hpp"
 #include "launcher/namespaces.hpp"
-#include "launcher/store_image.hpp"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -166,15 +166,31 @@ Result<UniqueFd> mount_directory(const RootImage& root) {
     return tree;
 }
 
+/// What staging has made. The site's store is whose it is; any other one is the user's own, or else
+/// somebody has put theirs in its way.
+Result<RootImage> open_staged_image(const join::Request& request, const std::string& site) {
+    const bool own = !request.image_store.empty();
+    const auto& store = own ? request.image_store : site;
+    if (store.empty()) {
+        return fail(Code::image_not_found, "this node's site file names no store (store.path)",
+                    "the administrator gives every node the same site file");
+    }
+    RootImage root;
+    root.path = image::stored_image_path(store, request.image_id);
+    root.name = request.reference.empty() ? root.path : request.reference;
+    TRY_ASSIGN(root.image,
+               image::open_stored_image(store, request.image_id,
+                                        own ? std::optional(::geteuid()) : std::nullopt));
+    return root;
+}
+
 } // namespace
 
 Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                 const config::Config& config) {
     RootImage root;
     if (!request.image_id.empty()) {
-        root.path = store_image_path(config.store.path, request.image_id);
-        root.name = request.reference.empty() ? root.path : request.reference;
-        TRY_ASSIGN(root.image, open_store_image(config.store.path, request.image_id));
+        TRY_ASSIGN(root, open_staged_image(request, config.store.path));
     } else {
         root.path = request.image.starts_with('/') ? request.image
                                                    : base::join_path(request.cwd, request.image);

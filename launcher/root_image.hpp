@@ -21,10 +21,10 @@ struct RootImage {
     image::OpenImage image;
 };
 
-/// Opens what the request names, by path or by id in the site's store (store_image.hpp), with the
+/// Opens what the request names, by path or by id in a store (image/stored_image.hpp), with the
 /// caller's rights, before anything is set up, and reads nothing of it: see mount_roots(). A
 /// relative path is taken against the request's cwd. Lowest first, at least one. Errors as of
-/// image::open_image() and open_store_image().
+/// image::open_image() and image::open_stored_image().
 base::Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                       const config::Config& config);
 

@@ -207,8 +207,8 @@ Result<void> Plugin::resolve_image(Settings& settings) {
                                               begin ? Staging::begin : Staging::wait));
             staged_reference_ = settings.image;
         }
-        settings.path = staged_->path;
         settings.image_id = staged_->image_id;
+        settings.image_store = staged_->store;
         settings.image = staged_->pinned;
         return {};
     }

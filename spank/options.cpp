@@ -290,6 +290,9 @@ std::vector<std::pair<OptionId, std::string>> canonical_options(const Settings& 
 std::string encode_settings(const Settings& settings) {
     std::string text = settings.image_id.empty() ? "path=" + escape(settings.path)
                                                  : "id=" + escape(settings.image_id);
+    if (!settings.image_store.empty()) {
+        text += ";store=" + escape(settings.image_store);
+    }
     for (const auto& [id, value] : canonical_options(settings)) {
         text += fmt::format(";{}={}", row_of(id).name, escape(value));
     }
@@ -298,12 +301,13 @@ std::string encode_settings(const Settings& settings) {
 
 Result<Settings> decode_settings(std::string_view text) {
     // Escaping makes three bytes of one; names and separators are short.
-    if (text.size() > (option_count + 1) * (3 * max_option_bytes + 64)) {
+    if (text.size() > (option_count + 2) * (3 * max_option_bytes + 64)) {
         return bad_carrier();
     }
     Options options;
     std::string path;
     std::string image_id;
+    std::string image_store;
     for (const auto part : base::split(text, ';')) {
         const auto equals = part.find('=');
         if (equals == std::string_view::npos) {
@@ -321,6 +325,8 @@ Result<Settings> decode_settings(std::string_view text) {
             options.take(row->id, std::string_view(*value));
         } else if ((name == "path" || name == "id") && path.empty() && image_id.empty()) {
             (name == "path" ? path : image_id) = std::move(*value);
+        } else if (name == "store" && image_store.empty() && !image_id.empty()) {
+            image_store = std::move(*value);
         } else {
             return bad_carrier();
         }
@@ -330,9 +336,13 @@ Result<Settings> decode_settings(std::string_view text) {
         return bad_carrier();
     }
     if (!image_id.empty()) {
+        if (!launcher::join::is_image_id(image_id) ||
+            (!image_store.empty() && !check_image_path(image_store))) {
+            return bad_carrier();
+        }
         settings.image_id = std::move(image_id);
-        return launcher::join::is_image_id(settings.image_id) ? Result<Settings>(std::move(settings))
-                                                        : bad_carrier();
+        settings.image_store = std::move(image_store);
+        return settings;
     }
     TRY(check_image_path(path));
     settings.path = std::move(path);

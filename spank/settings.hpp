@@ -14,7 +14,8 @@ using launcher::join::Switch;
 /// of option_table.hpp and nowhere else; where the image is follows from staging.
 struct Settings {
     std::string image;    ///< as typed, or pinned by staging; empty: no container
-    std::string image_id; ///< of an image in the site's store; else empty
+    std::string image_id; ///< of an image that was staged; else empty
+    std::string image_store; ///< root of the user's own store, where it is; empty: the site's
     std::string path;     ///< absolute path of any other image; empty until it has been resolved
     std::string mounts;
     std::string workdir;

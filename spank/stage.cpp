@@ -156,7 +156,7 @@ base::Unexpected failed_client(int status, const std::string& program,
 Result<Staged> parse_stage_answer(std::string_view text) {
     Staged staged;
     const std::pair<std::string_view, std::string*> keys[] = {
-        {"id", &staged.image_id}, {"path", &staged.path}, {"pinned", &staged.pinned}};
+        {"id", &staged.image_id}, {"store", &staged.store}, {"pinned", &staged.pinned}};
     for (const auto line : base::split(text, '\n')) {
         if (line.empty()) {
             continue;
@@ -172,13 +172,10 @@ Result<Staged> parse_stage_answer(std::string_view text) {
     }
     Options pinned;
     pinned.take(OptionId::image, std::string_view(staged.pinned));
-    const bool located = staged.image_id.empty() ? check_image_path(staged.path).has_value()
-                                                 : launcher::join::is_image_id(staged.image_id);
+    const bool located = launcher::join::is_image_id(staged.image_id) &&
+                         (staged.store.empty() || check_image_path(staged.store));
     if (!located || !pinned.settings()) {
         return bad_answer();
-    }
-    if (!staged.image_id.empty()) {
-        staged.path.clear(); // the node finds it itself
     }
     return staged;
 }

@@ -12,8 +12,8 @@ namespace slipway::spank {
 
 /// What staging says about a reference: where its image is, and what to call it from now on.
 struct Staged {
-    std::string image_id; ///< of an image in the site's store, which the node looks up there
-    std::string path;     ///< absolute path of any other image
+    std::string image_id; ///< the node looks it up in the store
+    std::string store;    ///< root of the user's own store; empty: the site's
     std::string pinned;   ///< reference with digest; what sruns inside and requeued jobs use
 };
 
@@ -67,7 +67,7 @@ Surroundings& real_surroundings() noexcept;
 /// Name of the staging client, next to the launcher.
 inline constexpr const char* stage_client = "slipway-stagec";
 
-/// What the staging client prints: lines `id=…` or `path=…` (id= counts where both are there), and
+/// What the staging client prints: lines `id=…`, `store=…` where that is not the site's, and
 /// `pinned=…`. All are checked.
 base::Result<Staged> parse_stage_answer(std::string_view text);
 

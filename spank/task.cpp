@@ -96,6 +96,7 @@ Result<launcher::join::Request> Plugin::make_request(const SpankApi& api) const 
     launcher::join::Request request;
     request.image = settings.path;
     request.image_id = settings.image_id;
+    request.image_store = settings.image_store;
     request.reference = settings.image;
     if (!settings.mounts.empty()) {
         request.mounts.push_back({launcher::join::MountSyntax::pyxis, settings.mounts});

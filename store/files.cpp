@@ -4,6 +4,7 @@
 #include "base/directory.hpp"
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
+#include "base/owned_file.hpp"
 #include "base/text.hpp"
 
 #include <cerrno>
@@ -93,30 +94,10 @@ std::int64_t server_now(int dir) {
     return 0;
 }
 
-base::Result<base::UniqueFd> open_plain(int dir, const std::string& name, uid_t owner) {
-    struct stat facts {};
-    if (::fstatat(dir, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) {
-        return base::fail_errno(base::Code::io, errno, "cannot open " + base::in_quotes(name));
-    }
-    const auto is_plain = [&] { return S_ISREG(facts.st_mode) && facts.st_uid == owner; };
-    const auto foreign = [&] {
-        return base::fail(base::Code::store_unusable,
-                          base::in_quotes(name) + " is no plain file of the store's owner");
-    };
-    if (!is_plain()) {
-        return foreign();
-    }
-    // O_NONBLOCK: something else may have the name by now.
-    TRY_ASSIGN(auto file, base::open_at(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-    if (::fstat(file.get(), &facts) != 0 || !is_plain()) {
-        return foreign();
-    }
-    return file;
-}
-
 base::Result<std::string> read_plain(int dir, const std::string& name, std::size_t max,
                                      uid_t owner) {
-    TRY_ASSIGN(const auto file, open_plain(dir, name, owner));
+    TRY_ASSIGN(const auto file,
+               base::open_owned(dir, name, O_RDONLY, owner, name, base::Code::store_unusable));
     return base::read_to_end(file.get(), max);
 }
 

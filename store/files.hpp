@@ -30,10 +30,7 @@ base::Result<std::vector<Entry>> entries(int dir);
 /// that cannot be known. Clocks of hosts differ; times of files on one server can be compared.
 std::int64_t server_now(int dir);
 
-/// A regular file of `owner`, opened for reading. FIFOs and devices are not even opened.
-base::Result<base::UniqueFd> open_plain(int dir, const std::string& name, uid_t owner);
-
-/// Content of a regular file of `owner`, at most `max` bytes.
+/// Content of a regular file that is `owner`'s alone, at most `max` bytes.
 base::Result<std::string> read_plain(int dir, const std::string& name, std::size_t max,
                                      uid_t owner);
 

@@ -37,14 +37,13 @@ base::Result<Provenance> patient_provenance(const Store& store, const ImageId& i
     }
 }
 
-base::Result<std::string> file_digest(int images, const StoredImage& image, uid_t owner) {
-    TRY_ASSIGN(const auto file, open_plain(images, image.id + ".sif", owner));
-    TRY_ASSIGN(const auto digest, image::sha256_of_file(file.get(), 0, image.size));
+base::Result<std::string> file_digest(const Store& store, const StoredImage& image) {
+    TRY_ASSIGN(const auto open, store.open_image(image.id));
+    TRY_ASSIGN(const auto digest, image::sha256_of_file(open.fd.get(), 0, image.size));
     return digest.text();
 }
 
-Fault image_fault(const Store& store, int images, uid_t owner, const StoredImage& image,
-                  bool read_all_bytes) {
+Fault image_fault(const Store& store, const StoredImage& image, bool read_all_bytes) {
     const auto provenance = patient_provenance(store, image.id);
     if (!provenance) {
         const auto& error = provenance.error();
@@ -60,7 +59,7 @@ Fault image_fault(const Store& store, int images, uid_t owner, const StoredImage
                 true};
     }
     if (read_all_bytes) {
-        const auto digest = file_digest(images, image, owner);
+        const auto digest = file_digest(store, image);
         if (!digest) {
             return {digest.error().message, false};
         }
@@ -78,14 +77,12 @@ Fault image_fault(const Store& store, int images, uid_t owner, const StoredImage
 void Store::check_images(bool repair, bool read_all_bytes,
                          std::vector<FsckProblem>& problems) const {
     const auto images = list();
-    const auto dir = root_.part(Part::images, O_RDONLY);
-    if (!images || !dir) {
-        problems.push_back({directory("images"), (images ? dir.error() : images.error()).message,
-                            false});
+    if (!images) {
+        problems.push_back({directory("images"), images.error().message, false});
         return;
     }
     for (const auto& image : *images) {
-        auto fault = image_fault(*this, dir->get(), root_.owner(), image, read_all_bytes);
+        auto fault = image_fault(*this, image, read_all_bytes);
         if (!fault.what.empty()) {
             const bool gone = repair && fault.certain && bool(drop(image.id));
             problems.push_back({image.path, std::move(fault.what), gone});

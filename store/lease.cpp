@@ -5,6 +5,7 @@
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
+#include "base/owned_file.hpp"
 #include "store/files.hpp"
 #include "store/process_id.hpp"
 
@@ -34,11 +35,6 @@ std::string lease_text(std::uint64_t heartbeat) {
     return fmt::format("{} {}\n", ProcessId::self().text(), heartbeat);
 }
 
-base::Result<std::string> read_lease(const Root& root, const std::string& name) {
-    TRY_ASSIGN(const auto leases, root.part(Part::leases, O_RDONLY));
-    return read_plain(leases.get(), name, max_lease_bytes, root.owner());
-}
-
 } // namespace
 
 struct Lease::Heartbeat {
@@ -62,7 +58,9 @@ struct Lease::Heartbeat {
     /// False when there is nothing left to keep alive: somebody who thought us dead has taken over.
     /// A file server that does not answer just now is no reason to give up.
     bool rewrite(std::uint64_t count, std::int64_t& last_success_ms) {
-        const auto now = read_lease(root, name);
+        auto file = open_lease();
+        const auto now = file ? base::read_to_end(file->get(), max_lease_bytes)
+                              : base::Result<std::string>(base::Unexpected(file.error()));
         if (!now) {
             return now.error().sys_errno != ENOENT;
         }
@@ -70,19 +68,20 @@ struct Lease::Heartbeat {
             return false;
         }
         attempt = lease_text(count);
-        if (write_over()) {
+        // In the very file that was read. Not truncated first: the text never gets shorter, so a
+        // reader always finds a whole one.
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(attempt.data());
+        if (base::write_all_at(file->get(), {bytes, attempt.size()}, 0) && file->close()) {
             last = std::exchange(attempt, {});
             last_success_ms = monotonic_ms();
         }
         return true;
     }
 
-    /// Not truncated first: the text never gets shorter, so a reader always finds a whole one.
-    [[nodiscard]] base::Result<void> write_over() const {
+    [[nodiscard]] base::Result<base::UniqueFd> open_lease() const {
         TRY_ASSIGN(const auto leases, root.part(Part::leases, O_RDONLY));
-        TRY_ASSIGN(auto file, base::open_at(leases.get(), name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
-        TRY(base::write_all(file.get(), attempt));
-        return file.close();
+        return base::open_owned(leases.get(), name, O_RDWR, root.owner(), name,
+                                base::Code::store_unusable);
     }
 
     void run() {
@@ -112,10 +111,11 @@ struct Lease::Heartbeat {
         if (thread.joinable()) {
             thread.join();
         }
-        const auto now = read_lease(root, name);
-        const auto leases = root.part(Part::leases, O_RDONLY);
-        if (now && ours(*now) && leases) {
-            (void)remove_plain(leases->get(), name, root.owner());
+        if (const auto leases = root.part(Part::leases, O_RDONLY)) {
+            const auto now = read_plain(leases->get(), name, max_lease_bytes, root.owner());
+            if (now && ours(*now)) {
+                (void)remove_plain(leases->get(), name, root.owner());
+            }
         }
     }
 };

@@ -2,6 +2,7 @@
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
+#include "base/owned_file.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "store/files.hpp"
@@ -26,28 +27,42 @@ bool same_file(const struct stat& a, const struct stat& b) noexcept {
 
 } // namespace
 
-WorkDir::WorkDir(Root root, std::string name)
-    : root_(std::move(root)), name_(std::move(name)),
-      path_(base::join_path(root_->path(), name_of(Part::tmp)) + "/" + name_) {}
-
-WorkDir::WorkDir(WorkDir&& other) noexcept
-    : root_(std::exchange(other.root_, std::nullopt)), name_(std::exchange(other.name_, {})),
-      path_(std::exchange(other.path_, {})) {}
+WorkDir::WorkDir(Root root, base::UniqueFd store, std::string name)
+    : root_(std::move(root)), store_(std::move(store)), name_(std::move(name)) {}
 
 WorkDir& WorkDir::operator=(WorkDir&& other) noexcept {
     std::swap(root_, other.root_);
+    std::swap(store_, other.store_);
+    std::swap(directory_, other.directory_);
     std::swap(name_, other.name_);
-    std::swap(path_, other.path_);
     return *this;
 }
 
+base::Result<base::UniqueFd> WorkDir::create(const std::string& name) const {
+    auto file = base::open_at(directory_.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (!file) {
+        return base::fail_write(file.error().sys_errno, "cannot create a file in the store");
+    }
+    return file;
+}
+
+bool WorkDir::removed_from(const base::Result<base::UniqueFd>& tmp) const {
+    return tmp && remove_tree(tmp->get(), name_, root_->owner());
+}
+
 WorkDir::~WorkDir() {
-    // A file server that has just come back may refuse a handle that was good before it went.
+    if (name_.empty() || !store_) {
+        return;
+    }
+    // A file server that has just come back may refuse a handle that was good before it went: then
+    // the way is walked again. No other directory ever had this name, in any store of this user.
     constexpr int attempts = 5;
     constexpr int pause_ms = 200;
-    for (int attempt = 0; root_ && attempt < attempts; ++attempt) {
-        const auto tmp = root_->part(Part::tmp, O_RDONLY); // asks the server
-        if (tmp && remove_tree(tmp->get(), name_, root_->owner())) {
+    if (removed_from(root_->inner(store_.get(), name_of(Part::tmp), O_RDONLY))) {
+        return;
+    }
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        if (removed_from(root_->part(Part::tmp, O_RDONLY))) { // asks the server
             return;
         }
         ::poll(nullptr, 0, pause_ms);
@@ -60,14 +75,15 @@ base::Result<WorkDir> Store::make_work_dir() const {
     for (;;) {
         auto name = new_work_name();
         TRY(step("work-dir"));
-        TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
+        TRY_ASSIGN(auto root, root_.directory(O_RDONLY));
+        TRY_ASSIGN(const auto tmp, root_.inner(root.get(), name_of(Part::tmp), O_RDONLY));
         if (::mkdirat(tmp.get(), name.c_str(), 0700) == 0) {
-            WorkDir work(root_, name);
+            WorkDir work(root_, std::move(root), name);
+            TRY_ASSIGN(work.directory_, root_.inner(tmp.get(), name, O_RDONLY));
             // Says whose it is, so that others can tell when that process is gone.
             TRY(step("work-owner"));
-            TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), name, O_RDONLY));
-            auto named = write_new_file(dir.get(), "owner", self.text() + "\n", 0600,
-                                        {dir.get(), "owner.new"});
+            const int dir = work.directory();
+            auto named = write_new_file(dir, "owner", self.text() + "\n", 0600, {dir, "owner.new"});
             if (!named) {
                 return base::Unexpected(
                     std::move(named.error())
@@ -146,16 +162,13 @@ base::Result<void> Store::commit(const ImageId& id, int work, const std::string&
 }
 
 base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
-                                         const std::string& sif, const Provenance& what) const {
-    if (base::dir_name(sif) != work.path()) {
-        return base::fail(base::Code::internal, "an image is published from its work directory");
-    }
-    const std::string name(base::base_name(sif));
-    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
-    TRY_ASSIGN(const auto dir, root_.inner(tmp.get(), work.name_, O_RDONLY));
-    TRY_ASSIGN(const auto images, root_.part(Part::images, O_RDONLY));
+                                         const std::string& name, const Provenance& what) const {
+    const int dir = work.directory();
+    TRY_ASSIGN(const auto images,
+               root_.inner(work.store_.get(), name_of(Part::images), O_RDONLY));
     {
-        TRY_ASSIGN(const auto file, open_plain(dir.get(), name, root_.owner()));
+        TRY_ASSIGN(const auto file, base::open_owned(dir, name, O_RDONLY, root_.owner(), name,
+                                                     base::Code::store_unusable));
         TRY(step("image-mode"));
         // Images in the shared store can be read and mounted, never changed, by everybody.
         if (::fchmod(file.get(), options_.access == Access::private_user ? 0500 : 0555) != 0) {
@@ -163,21 +176,21 @@ base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
                                     "cannot set an image's mode");
         }
         TRY(step("image-sync"));
-        TRY(sync_fd(file.get(), sif));
+        TRY(sync_fd(file.get(), name));
         struct stat facts {};
         if (::fstat(file.get(), &facts) == 0 && !find(id)) {
             // The bytes are on the disk already; what others have must go only now.
             TRY(collect(static_cast<std::uint64_t>(facts.st_blocks) * 512, 0, what.uid));
         }
     }
-    TRY(publish_provenance(id, dir.get(), images.get(), what));
+    TRY(publish_provenance(id, dir, images.get(), what));
     TRY(step("provenance-sync"));
     TRY(sync_fd(images.get(), directory("images")));
-    TRY(commit(id, dir.get(), name, images.get()));
+    TRY(commit(id, dir, name, images.get()));
     // Whoever removed an older image of this id meanwhile took our provenance with it.
     TRY(step("provenance-again"));
     const auto provenance = id + ".json";
-    if (::linkat(dir.get(), provenance_file, images.get(), provenance.c_str(), 0) != 0 &&
+    if (::linkat(dir, provenance_file, images.get(), provenance.c_str(), 0) != 0 &&
         errno != EEXIST) {
         return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
                                 "cannot publish provenance");

@@ -3,6 +3,7 @@
 
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
+#include "base/owned_file.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "store/files.hpp"
@@ -61,39 +62,38 @@ base::Result<base::UniqueFd> Root::checked(base::UniqueFd dir, const std::string
         return base::fail_errno(Code::store_unusable, errno,
                                 "cannot look at " + base::in_quotes(path));
     }
-    if (facts.st_uid != owner_) {
+    if (const auto fault = base::owner_fault(facts, owner_); !fault.empty()) {
         return base::fail(Code::store_unusable,
-                          fmt::format("the store {} belongs to uid {}, not to uid {}",
-                                      base::in_quotes(path), facts.st_uid, owner_),
-                          "stage as the store's owner, through the service, or use your own store");
-    }
-    if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return base::fail(Code::store_unusable,
-                          "others may write to the store " + base::in_quotes(path),
-                          "run `chmod go-w` on it");
+                          fmt::format("the store {} {}", base::in_quotes(path), fault),
+                          facts.st_uid != owner_ ? "stage as the store's owner, through the service, "
+                                                   "or use your own store"
+                                                 : "run `chmod go-w` on it");
     }
     return dir;
 }
 
 base::Result<base::UniqueFd> Root::inner(int dir, const std::string& name, int flags) const {
-    auto opened = base::open_at(dir, name, flags | O_DIRECTORY | O_NOFOLLOW);
+    auto opened = base::open_owned(dir, name, flags | O_DIRECTORY, owner_,
+                                   base::join_path(path_, name), Code::store_unusable);
     if (!opened) {
-        const int err = opened.error().sys_errno;
-        if (err == ENOTDIR || err == ELOOP) {
-            return base::fail(Code::store_unusable,
-                              fmt::format("{} in the store {} is a link or a file, not a directory",
-                                          base::in_quotes(name), base::in_quotes(path_)),
-                              "move it away");
-        }
-        return base::Unexpected(base::Error{Code::store_unusable, err,
-                                            std::move(opened.error().message), {}});
+        opened.error().code = Code::store_unusable;
     }
-    return checked(std::move(*opened), base::join_path(path_, name));
+    return opened;
 }
 
 base::Result<base::UniqueFd> Root::directory(int flags) const {
     TRY_ASSIGN(auto root, walk_to(path_, owner_, std::nullopt));
     TRY_ASSIGN(root, checked(std::move(root), path_));
+    struct stat facts {};
+    // Who may rename above the store may have put another directory of its owner in its place.
+    if (access_ != Access::read_only &&
+        (::fstatat(root.get(), mark_name, &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+         !S_ISREG(facts.st_mode) || facts.st_uid != owner_)) {
+        return base::fail(Code::store_unusable,
+                          fmt::format("the directory {} is no store any more: its {} is gone",
+                                      base::in_quotes(path_), mark_name),
+                          "try again; if it was removed, restart what works in it");
+    }
     return (flags & O_PATH) != 0 ? base::Result<base::UniqueFd>(std::move(root))
                                  : base::open_at(root.get(), ".", flags | O_DIRECTORY);
 }

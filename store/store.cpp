@@ -7,6 +7,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "image/digest.hpp"
+#include "image/stored_image.hpp"
 #include "store/files.hpp"
 #include "store/process_id.hpp"
 
@@ -56,7 +57,12 @@ std::string Store::directory(std::string_view part) const {
 }
 
 std::string Store::image_path(const ImageId& id) const {
-    return directory("images") + "/" + id + ".sif";
+    return image::stored_image_path(options_.path, id);
+}
+
+base::Result<image::OpenImage> Store::open_image(const ImageId& id) const {
+    TRY_ASSIGN(const auto root, root_.directory(O_PATH));
+    return image::open_stored_image_in(root.get(), options_.path, id, root_.owner());
 }
 
 struct Store::View {

@@ -3,6 +3,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "image/open_image.hpp"
 #include "store/provenance.hpp"
 #include "store/root.hpp"
 
@@ -87,23 +88,29 @@ struct Swept {
 
 struct Entry;
 
-/// Unfinished work of this process: a directory under tmp/ that goes away with the object.
+/// Unfinished work of this process: a directory under tmp/ that goes away with the object. It is used
+/// by descriptor alone: whatever its path means meanwhile, nothing is written elsewhere.
 class WorkDir {
   public:
     WorkDir() = default;
-    WorkDir(WorkDir&&) noexcept;
-    WorkDir& operator=(WorkDir&&) noexcept;
+    WorkDir(WorkDir&&) noexcept = default;
+    WorkDir& operator=(WorkDir&& other) noexcept;
     WorkDir(const WorkDir&) = delete;
     WorkDir& operator=(const WorkDir&) = delete;
     ~WorkDir();
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    /// The open directory, for as long as the object lives.
+    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
+    /// A new file in it, for reading and writing.
+    base::Result<base::UniqueFd> create(const std::string& name) const;
 
   private:
     friend class Store;
-    WorkDir(Root root, std::string name);
+    WorkDir(Root root, base::UniqueFd store, std::string name);
+    [[nodiscard]] bool removed_from(const base::Result<base::UniqueFd>& tmp) const;
     std::optional<Root> root_;
-    std::string name_;
-    std::string path_;
+    base::UniqueFd store_; ///< the root that it is beneath; what it becomes is published there
+    base::UniqueFd directory_;
+    std::string name_; ///< "" when there is nothing to remove
 };
 
 /// Thread-safe: the object holds only paths and options; all state is on disk.
@@ -129,10 +136,12 @@ class Store {
     [[nodiscard]] base::Result<std::vector<StoredImage>> list() const;
 
     base::Result<WorkDir> make_work_dir() const;
-    /// Commits `sif` (a file inside `work`, complete and closed) as `id`. When another publisher was
+    /// Commits the file `name` of `work`, complete and closed, as `id`. When another publisher was
     /// faster, that is success, too. Afterwards the image is visible whole or not at all.
     base::Result<StoredImage> publish(const ImageId& id, const WorkDir& work,
-                                      const std::string& sif, const Provenance& what) const;
+                                      const std::string& name, const Provenance& what) const;
+    /// The finished image: see image/stored_image.hpp.
+    [[nodiscard]] base::Result<image::OpenImage> open_image(const ImageId& id) const;
 
     base::Result<void> record_ref(const RefRecord& record) const;
     /// The newest record for a reference and platform, if there is one.

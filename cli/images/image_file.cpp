@@ -77,14 +77,13 @@ NewFile::~NewFile() {
     }
 }
 
-base::Result<void> NewFile::copy_from(const std::string& source, std::stop_token stop) {
-    TRY_ASSIGN(const auto from, base::open_file(source, O_RDONLY | O_NOFOLLOW));
+base::Result<void> NewFile::copy_from(int source, std::stop_token stop) {
     auto to = base::open_file(part_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0777);
     if (!to) {
         return base::fail_write(to.error().sys_errno, "cannot create " + in_quotes(path_));
     }
-    if (::ioctl(to->get(), FICLONE, from.get()) != 0) {
-        TRY(copy_bytes(from.get(), to->get(), path_, stop));
+    if (::ioctl(to->get(), FICLONE, source) != 0) {
+        TRY(copy_bytes(source, to->get(), path_, stop));
     }
     // A file server may report a full quota only here.
     return to->close();

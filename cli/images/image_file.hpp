@@ -24,9 +24,9 @@ class NewFile {
     /// Where to create the file; nothing is there.
     [[nodiscard]] const std::string& unused_path() const noexcept { return part_; }
 
-    /// Creates the file as a copy, sharing blocks where the file system can. Code::interrupted,
+    /// Creates the file as a copy of an open one, sharing blocks where the file system can. Code::interrupted,
     /// Code::out_of_space, Code::io.
-    base::Result<void> copy_from(const std::string& source, std::stop_token stop);
+    base::Result<void> copy_from(int source, std::stop_token stop);
 
     /// Gives the file its name. Without `replace` a file that has appeared there meanwhile stays:
     /// Code::image_exists.

@@ -9,6 +9,7 @@
 #include "cli/messages.hpp"
 #include "image/open_image.hpp"
 #include "image/reference.hpp"
+#include "image/stored_image.hpp"
 
 #include <utility>
 
@@ -77,12 +78,14 @@ base::Result<prefetch::stage::StagedImage> with_progress(const Session& session,
     return image;
 }
 
-/// What the Slurm plugin reads. An image of the site's store is named by its id: nodes derive the path
-/// themselves.
+/// What the Slurm plugin reads. The image is named by its id, and by its store where that is not the
+/// site's: nodes find it themselves.
 std::string keys_of(const Site& site, const prefetch::stage::StagedImage& image) {
     const auto& shared = site.config->store.path;
     const bool of_site = !shared.empty() && base::is_beneath(image.path, shared);
-    return fmt::format("{}\npinned={}\n", of_site ? "id=" + image.id : "path=" + image.path,
+    const auto stored = image::parse_stored_image_path(image.path);
+    return fmt::format("id={}\n{}pinned={}\n", image.id,
+                       of_site || !stored ? "" : fmt::format("store={}\n", stored->store),
                        image.reference);
 }
 
@@ -157,7 +160,8 @@ base::Result<prefetch::stage::StagedImage> fill_file(const Making& making, const
                               site.own.access == store::Access::shared;
         if (!withheld) {
             TRY_ASSIGN(auto staged, std::move(image));
-            TRY(file.copy_from(staged.path, stop));
+            TRY_ASSIGN(const auto open, stager.open_image(staged));
+            TRY(file.copy_from(open.fd.get(), stop));
             TRY(file.publish(replace));
             staged.path = target.path;
             return staged;

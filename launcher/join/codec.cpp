@@ -19,7 +19,7 @@ using base::Result;
 
 constexpr std::uint32_t request_magic = 0x51525753; // "SWRQ"
 constexpr std::uint32_t record_magic = 0x524a5753;  // "SWJR"
-constexpr std::uint16_t codec_version = 2;
+constexpr std::uint16_t codec_version = 3;
 
 /// Longest single string: Linux lets no environment entry or argument be longer (MAX_ARG_STRLEN).
 constexpr std::size_t max_text = 128U << 10U;
@@ -31,10 +31,10 @@ concept Either = std::same_as<std::remove_const_t<T>, Struct>;
 
 template <Either<Request> T>
 auto fields_of(T& request) noexcept {
-    auto& [image, image_id, reference, mounts, scratch, no_mount, workdir, cwd, home, mount_home,
+    auto& [image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home, mount_home,
            writable, containment, clean_environment, shell_evaluation, keep_environment,
            set_environment, environment, required_files, hostname_text, job_id, step_id] = request;
-    return std::tie(image, image_id, reference, mounts, scratch, no_mount, workdir, cwd, home,
+    return std::tie(image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home,
                     mount_home, writable, containment, clean_environment, shell_evaluation,
                     keep_environment, set_environment, environment, required_files, hostname_text,
                     job_id, step_id);
@@ -131,7 +131,10 @@ bool is_sound(const T& value) {
     } else if constexpr (std::is_same_v<T, EnvironmentChange>) {
         return !value.name.empty() && value.name.find('=') == std::string::npos;
     } else if constexpr (std::is_same_v<T, Request>) {
-        return value.image_id.empty() || (value.image.empty() && is_image_id(value.image_id));
+        return value.image_id.empty()
+                   ? value.image_store.empty()
+                   : value.image.empty() && is_image_id(value.image_id) &&
+                         (value.image_store.empty() || value.image_store.starts_with('/'));
     } else {
         return true;
     }

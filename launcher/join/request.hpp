@@ -41,11 +41,13 @@ enum class Containment : std::uint8_t {
 
 /// Everything that somebody asked for, from either door (srun or `slipway exec`). Written by the
 /// user, so nothing in it is trusted: it is read by the launcher only after that has become the
-/// user, and every path in it is opened with the user's rights. An image of the site's store is
-/// named by its id alone: where that store is, the node's own configuration says.
+/// user, and every path in it is opened with the user's rights. A staged image is named by its id:
+/// where the site's store is, the node's own configuration says.
 struct Request {
     std::string image;     ///< path of a .sif, .sqsh or directory; empty when there is an image_id
-    std::string image_id;  ///< of an image in the site's store (is_image_id()); else empty
+    std::string image_id;  ///< of an image in a store (is_image_id()); else empty
+    /// Root of the user's own store, where image_id is; empty: the site's store.
+    std::string image_store;
     std::string reference; ///< what the user typed, for messages and SLIPWAY_CONTAINER
     std::vector<MountRequest> mounts;
     std::vector<std::string> scratch;  ///< --scratch directories (tmpfs inside)

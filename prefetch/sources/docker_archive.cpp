@@ -219,7 +219,7 @@ class DockerArchiveSource : public Source {
 
 base::Result<std::unique_ptr<Source>> make_docker_archive_source(const image::ImageUri& uri,
                                                                  const SourceContext& context) {
-    TRY_ASSIGN(auto tree, open_tar_tree(uri.path, context.spool_dir, context.config->limits.image_size));
+    TRY_ASSIGN(auto tree, open_tar_tree(uri.path, context.spool, context.config->limits.image_size));
     return std::make_unique<DockerArchiveSource>(uri, std::move(tree),
                                                  context.config->limits.layers);
 }

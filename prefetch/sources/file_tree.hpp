@@ -31,11 +31,11 @@ class FileTree {
 base::Result<std::shared_ptr<const FileTree>> open_directory_tree(const std::string& path);
 
 /// A tar archive, also compressed (gzip, zstd, xz, bzip2): then it is unpacked once into a nameless
-/// file in `spool_dir`, at most `max_unpacked` bytes. Names lose a leading "./". Of several entries
+/// file in the directory `spool`, at most `max_unpacked` bytes. Names lose a leading "./". Of several entries
 /// with one name the last counts. Symlinks and hard links are resolved inside the archive, at most 16
 /// steps. Code::source_protocol for an archive that cannot be read.
 base::Result<std::shared_ptr<const FileTree>> open_tar_tree(const std::string& path,
-                                                            const std::string& spool_dir,
+                                                            int spool,
                                                             std::uint64_t max_unpacked);
 
 /// A whole file, at most `max` bytes (Code::limit_exceeded).

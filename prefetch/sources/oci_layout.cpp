@@ -205,7 +205,7 @@ base::Result<std::unique_ptr<Source>> make_oci_source(const image::ImageUri& uri
                                                       const SourceContext& context) {
     std::shared_ptr<const FileTree> tree;
     if (uri.transport == image::Transport::oci_archive) {
-        TRY_ASSIGN(tree, open_tar_tree(uri.path, context.spool_dir,
+        TRY_ASSIGN(tree, open_tar_tree(uri.path, context.spool,
                                        context.config->limits.image_size));
     } else {
         TRY_ASSIGN(tree, open_directory_tree(uri.path));

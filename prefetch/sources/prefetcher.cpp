@@ -236,7 +236,7 @@ void LayerPrefetcher::reader_gone(Entry& entry, bool had_stream, bool finished) 
 
 /// Call with the mutex held. The reader's own download is one of the parallel ones.
 void LayerPrefetcher::start_workers() {
-    if (started_ || options_.spool_dir.empty() || entries_.size() < 2) {
+    if (started_ || options_.spool < 0 || entries_.size() < 2) {
         return;
     }
     started_ = true;
@@ -350,7 +350,7 @@ bool LayerPrefetcher::make_room(std::unique_lock<std::mutex>& lock, Entry& entry
 bool LayerPrefetcher::write_spool(Entry& entry, const std::vector<std::uint8_t>& chunk,
                                   std::size_t size) {
     if (!entry.spool) {
-        auto file = make_spool_file(options_.spool_dir);
+        auto file = make_spool_file(options_.spool);
         if (!file) {
             base::log(base::LogLevel::warning, file.error().one_line());
             return false;

@@ -18,7 +18,7 @@ namespace slipway::prefetch::sources {
 
 /// Downloads the layers of one image side by side for a converter that reads them one after the
 /// other, from the last to the first. The layer that is being read streams straight to its reader;
-/// those that arrive before their turn are written compressed into nameless files in `spool_dir`, as
+/// those that arrive before their turn are written compressed into nameless files in `spool`, as
 /// far as `budget` and the file system allow. A download that finds no room waits, and the reader
 /// takes it over where it stopped when its turn comes. So nothing here can make an image fail that a
 /// single download would get.
@@ -35,7 +35,7 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
     struct Options {
         unsigned parallel = 3;   ///< downloads at once, the reader's own included
         std::uint64_t budget = 0; ///< bytes in the spool
-        std::string spool_dir;    ///< "": no spool, one download after the other
+        int spool = -1;           ///< an open directory; -1: no spool, one download after the other
         std::shared_ptr<TransferCounters> counters;
     };
 

@@ -223,7 +223,7 @@ void RegistrySource::add_layers(ResolvedImage& image, std::size_t first,
     image.counters = counters;
     auto prefetcher = LayerPrefetcher::create(
         std::move(blobs),
-        {context_->parallel, context_->spool_budget, context_->spool_dir, std::move(counters)}, stop);
+        {context_->parallel, context_->spool_budget, context_->spool, std::move(counters)}, stop);
     for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
         image.layers.push_back({image.manifest.layers[i], image.config.diff_ids[i],
                                 [prefetcher, i] { return prefetcher->open(i); }});

@@ -79,8 +79,8 @@ struct SourceContext {
     transfer::RetryPolicy retry;
     transfer::Pace pace = transfer::real_pace();
 
-    std::string spool_dir;                        ///< for layers that arrive before their turn
-    std::uint64_t spool_budget = std::uint64_t{8} << 30; ///< bytes in spool_dir for one image
+    int spool = -1; ///< a directory for layers that arrive before their turn; outlives the source
+    std::uint64_t spool_budget = std::uint64_t{8} << 30; ///< bytes in `spool` for one image
     unsigned parallel = 3;                        ///< layers downloaded at once
 };
 

@@ -256,10 +256,9 @@ bool is_compressed(int fd) {
            begins({0xfd, '7', 'z', 'X', 'Z', 0}) || begins({'B', 'Z', 'h'});
 }
 
-base::Result<std::pair<base::UniqueFd, std::uint64_t>> unpack(int fd, std::uint64_t size,
-                                                              const std::string& spool_dir,
+base::Result<std::pair<base::UniqueFd, std::uint64_t>> unpack(int fd, std::uint64_t size, int directory,
                                                               std::uint64_t max) {
-    TRY_ASSIGN(auto spool, make_spool_file(spool_dir));
+    TRY_ASSIGN(auto spool, make_spool_file(directory));
     ArchiveReader reader(fd, size);
     TRY(reader.start(ArchiveReader::Form::any_as_bytes));
     TRY_ASSIGN(const auto* entry, reader.next());
@@ -277,8 +276,7 @@ base::Result<std::pair<base::UniqueFd, std::uint64_t>> unpack(int fd, std::uint6
         }
         auto stored = base::write_all_at(spool.get(), {buffer.data(), got}, written);
         if (!stored) {
-            return base::Unexpected(std::move(stored).error().context(
-                "cannot unpack the archive into " + base::in_quotes(spool_dir)));
+            return base::Unexpected(std::move(stored).error().context("cannot unpack the archive"));
         }
         written += got;
     }
@@ -288,8 +286,7 @@ base::Result<std::pair<base::UniqueFd, std::uint64_t>> unpack(int fd, std::uint6
 } // namespace
 
 base::Result<std::shared_ptr<const FileTree>> open_tar_tree(const std::string& path,
-                                                            const std::string& spool_dir,
-                                                            std::uint64_t max_unpacked) {
+                                                            int spool, std::uint64_t max_unpacked) {
     auto fd = base::open_file(path, O_RDONLY | O_NONBLOCK);
     if (!fd) {
         const int err = fd.error().sys_errno;
@@ -303,7 +300,7 @@ base::Result<std::shared_ptr<const FileTree>> open_tar_tree(const std::string& p
     }
     auto size = static_cast<std::uint64_t>(st.st_size);
     if (is_compressed(fd->get())) {
-        auto unpacked = unpack(fd->get(), size, spool_dir, max_unpacked);
+        auto unpacked = unpack(fd->get(), size, spool, max_unpacked);
         if (!unpacked) {
             return base::Unexpected(std::move(unpacked).error().context(base::in_quotes(path)));
         }

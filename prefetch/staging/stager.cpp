@@ -7,6 +7,7 @@
 #include "prefetch/staging/conversion.hpp"
 #include "store/process_id.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -116,7 +117,7 @@ base::Result<Stager::Work> Stager::begin(const stage::StageRequest& request, con
 }
 
 base::Result<std::unique_ptr<sources::Source>> Stager::source_for(const Work& work,
-                                                         const std::string& spool) const {
+                                                         int spool) const {
     sources::SourceContext context;
     context.client = client_;
     context.config = options_.config;
@@ -124,7 +125,7 @@ base::Result<std::unique_ptr<sources::Source>> Stager::source_for(const Work& wo
     context.anonymous_first = options_.for_service;
     context.no_https = options_.no_https;
     context.retry = options_.retry;
-    context.spool_dir = spool;
+    context.spool = spool;
     return parts_.make_source(work.uri, std::move(context));
 }
 
@@ -228,7 +229,7 @@ base::Result<stage::StagedImage> Stager::find_or_make(const stage::StageRequest&
         }
     }
     if (has_registry(work.uri) && !pinned) {
-        TRY_ASSIGN(const auto source, source_for(work, {}));
+        TRY_ASSIGN(const auto source, source_for(work, -1));
         TRY_ASSIGN(auto image, ask_registry(work, *source));
         if (image) {
             grant(*image, request.uid);
@@ -237,7 +238,7 @@ base::Result<stage::StagedImage> Stager::find_or_make(const stage::StageRequest&
     }
     (void)store_.sweep();
     TRY_ASSIGN(const auto dir, store_.make_work_dir());
-    TRY_ASSIGN(const auto source, source_for(work, dir.path()));
+    TRY_ASSIGN(const auto source, source_for(work, dir.directory()));
     return resolve_and_stage(work, *source, dir);
 }
 
@@ -285,8 +286,8 @@ base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sou
 base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::ResolvedImage& image,
                                        stage::StagedImage staged, const store::WorkDir& dir) const {
     TRY(store_.reserve(bytes_needed(image), work.request.uid));
-    const auto sif = dir.path() + "/image.sif";
-    TRY_ASSIGN(auto file, base::open_file(sif, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    constexpr const char* sif = "image.sif";
+    TRY_ASSIGN(auto file, dir.create(sif));
     // The definition names the image by its digest alone: equal manifests give equal bytes.
     const image::NativeSource source{image.origin_kind, staged.digest, std::string(image_format)};
     TRY_ASSIGN(const auto report, parts_.convert(image, source, *options_.config, file.get(),
@@ -343,6 +344,14 @@ void Stager::remember(const Work& work, const sources::ResolvedImage& image,
     grant(staged, work.request.uid);
 }
 
+base::Result<image::OpenImage> Stager::open_image(const stage::StagedImage& image) const {
+    const auto holds = [&](const store::Store& store) {
+        return image.path == store.image_path(image.id);
+    };
+    const auto other = std::find_if(also_.begin(), also_.end(), holds);
+    return (other != also_.end() ? *other : store_).open_image(image.id);
+}
+
 /// Only in the store where the image is: a grant elsewhere protects nothing. The site's store takes
 /// grants from the service alone; a full store has the image all the same.
 void Stager::grant(const stage::StagedImage& image, uid_t uid) const {
@@ -359,7 +368,7 @@ base::Result<stage::StagedImage> Stager::build_file(const stage::StageRequest& r
     TRY_ASSIGN(const auto work, begin(request, sink, std::move(stop)));
     (void)store_.sweep();
     TRY_ASSIGN(const auto dir, store_.make_work_dir());
-    TRY_ASSIGN(const auto source, source_for(work, dir.path()));
+    TRY_ASSIGN(const auto source, source_for(work, dir.directory()));
     work.sink({stage::Phase::resolving, 0, 0, {}, {}});
     TRY_ASSIGN(const auto image, source->resolve(work.platform, work.stop));
     // Written beside its place and linked there when it is whole: nobody sees half a file, and a

@@ -61,6 +61,9 @@ class Stager {
     base::Result<stage::StagedImage> build(const stage::StageRequest& request, const std::string& path,
                                     const stage::StageSink& sink, std::stop_token stop) const;
 
+    /// Opens what stage() has given, in its store.
+    base::Result<image::OpenImage> open_image(const stage::StagedImage& image) const;
+
     [[nodiscard]] const store::Store& store() const noexcept { return store_; }
 
   private:
@@ -75,7 +78,7 @@ class Stager {
     base::Result<Work> begin(const stage::StageRequest& request, const stage::StageSink& sink,
                              std::stop_token stop) const;
     base::Result<std::unique_ptr<sources::Source>> source_for(const Work& work,
-                                                     const std::string& spool) const;
+                                                     int spool) const;
     [[nodiscard]] std::optional<stage::StagedImage> recorded(const Work& work,
                                                       const std::string& reference) const;
     [[nodiscard]] std::optional<stage::StagedImage> present(const store::ImageId& id) const;

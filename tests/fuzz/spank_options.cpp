@@ -54,8 +54,9 @@ void check_options(std::string_view text) {
 
 void check_answer(std::string_view text) {
     const auto staged = parse_stage_answer(text);
-    if (staged && staged->path.empty() == staged->image_id.empty()) {
-        std::abort(); // one place for an image, and never two
+    if (staged && (!slipway::launcher::join::is_image_id(staged->image_id) ||
+                   (!staged->store.empty() && !staged->store.starts_with('/')))) {
+        std::abort(); // it is an image of a store
     }
 }
 

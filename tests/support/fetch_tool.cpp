@@ -15,6 +15,7 @@
 #include <thread>
 
 #include <nlohmann/json.hpp>
+#include <fcntl.h>
 #include <sys/resource.h>
 
 namespace {
@@ -61,7 +62,7 @@ Result<Read> read_layer(const image::LayerInput& layer, std::uint64_t slow_us) {
     }
 }
 
-Result<prefetch::sources::SourceContext> make_context(const Options& options) {
+Result<prefetch::sources::SourceContext> make_context(const Options& options, int spool) {
     prefetch::sources::SourceContext context;
     config::Config site;
     if (const auto file = text(options, "config"); !file.empty()) {
@@ -79,7 +80,7 @@ Result<prefetch::sources::SourceContext> make_context(const Options& options) {
     context.anonymous_first = number(options, "anonymous_first", 0) != 0;
     context.no_https = number(options, "no_https", 0) != 0;
     context.retry.first_delay = std::chrono::milliseconds(number(options, "delay_ms", 1000));
-    context.spool_dir = options.count("spool") != 0 ? text(options, "spool") : "/tmp";
+    context.spool = spool;
     context.spool_budget = number(options, "budget", std::uint64_t{1} << 30);
     context.parallel = static_cast<unsigned>(number(options, "parallel", 3));
     return context;
@@ -87,7 +88,10 @@ Result<prefetch::sources::SourceContext> make_context(const Options& options) {
 
 Result<nlohmann::json> run(const std::string& word, const Options& options) {
     TRY_ASSIGN(const auto uri, image::parse_image_uri(word));
-    TRY_ASSIGN(auto context, make_context(options));
+    // One that cannot be opened stands for none.
+    const auto spool = base::open_file(
+        options.count("spool") != 0 ? text(options, "spool") : "/tmp", O_PATH | O_DIRECTORY);
+    TRY_ASSIGN(auto context, make_context(options, spool ? spool->get() : -1));
     TRY_ASSIGN(auto source, prefetch::sources::make_source(uri, std::move(context)));
     auto platform = image::host_platform();
     if (const auto wanted = text(options, "platform"); !wanted.empty()) {

@@ -56,6 +56,12 @@ TEST_CASE("an image of the site's store is named by an id and no path", "[join]"
     const auto got = decode_request(encode(request));
     REQUIRE(got);
     CHECK(got->image_id == id);
+    request.image_store = "/home/me/store";
+    REQUIRE(decode_request(encode(request)));
+    CHECK(decode_request(encode(request))->image_store == "/home/me/store");
+    request.image_store = "store";
+    CHECK_FALSE(decode_request(encode(request)));
+    request.image_store.clear();
     request.image = "/images/debian.sif";
     CHECK_FALSE(decode_request(encode(request)));
     request.image.clear();

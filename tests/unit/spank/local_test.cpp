@@ -103,12 +103,13 @@ TEST_CASE("a path that grows too long is refused", "[spank]") {
 
 TEST_CASE("a reference is staged, and what was staged is handed on", "[spank]") {
     Submission one;
-    one.around.staging = Staged{"", "/store/images/x.sif", "docker://debian@sha256:12"};
+    one.around.staging = Staged{std::string(64, 'e'), "/store", "docker://debian@sha256:12"};
     one.with(OptionId::image, "docker://debian");
     CHECK_FALSE(one.submit());
     CHECK(one.around.staged == std::vector<std::string>{"docker://debian"});
-    CHECK(one.carried().path == "/store/images/x.sif");
-    CHECK(one.carried().image_id.empty());
+    CHECK(one.carried().image_id == std::string(64, 'e'));
+    CHECK(one.carried().image_store == "/store");
+    CHECK(one.carried().path.empty());
     CHECK(one.carried().image == "docker://debian@sha256:12");
     CHECK(one.handed_on("container-image") == "docker://debian@sha256:12");
 }
@@ -195,7 +196,7 @@ TEST_CASE("sbatch begins the staging and goes on, unless its script needs the im
     const auto how = [](bool sbatch, const char* batch) {
         Submission one;
         one.around.is_sbatch = sbatch;
-        one.around.staging = Staged{"", "/store/images/x.sif", "docker://debian@sha256:12"};
+        one.around.staging = Staged{std::string(64, 'e'), "/store", "docker://debian@sha256:12"};
         one.with(OptionId::image, "docker://debian");
         if (batch != nullptr) {
             one.with(OptionId::batch, batch);
@@ -389,7 +390,7 @@ TEST_CASE("a component without a container must agree with the later ones, too",
 
 TEST_CASE("one reference is staged once for all components", "[spank]") {
     Submission one({}, Context::allocator);
-    one.around.staging = Staged{"", "/store/x.sif", "docker://d@sha256:1"};
+    one.around.staging = Staged{std::string(64, 'e'), "/store", "docker://d@sha256:1"};
     one.with(OptionId::image, "docker://d");
     CHECK_FALSE(one.submit());
     CHECK_FALSE(one.submit());

@@ -29,10 +29,11 @@ base::Code error_of(OptionId id, std::string_view value) {
 /// does not compile here.
 Settings full_settings() {
     Settings settings;
-    auto& [image, image_id, path, mounts, workdir, environment, mount_home, writable, batch] =
+    auto& [image, image_id, image_store, path, mounts, workdir, environment, mount_home, writable, batch] =
         settings;
     image = "docker://debian:12@sha256:00ff";
     image_id = "";
+    image_store = "";
     path = "/images/with blank;and=signs%/é.sif";
     mounts = "/a b:/c,/d:/e:ro";
     workdir = "/w";
@@ -224,6 +225,10 @@ TEST_CASE("settings survive the way to the node", "[spank]") {
     got = decode_settings(encode_settings(settings));
     REQUIRE(got);
     CHECK(*got == settings);
+    settings.image_store = "/home/me/cache; of mine";
+    got = decode_settings(encode_settings(settings));
+    REQUIRE(got);
+    CHECK(*got == settings);
 }
 
 TEST_CASE("a carrier that was written by hand is checked like options", "[spank]") {
@@ -242,8 +247,11 @@ TEST_CASE("a carrier that was written by hand is checked like options", "[spank]
     }
     const std::string id(64, 'a');
     CHECK(decode_settings("id=" + id + ";container-image=x"));
+    CHECK(decode_settings("id=" + id + ";store=/s;container-image=x"));
     for (const auto& bad :
          {"id=" + id + "a;container-image=x", std::string("id=..;container-image=x"),
+          "id=" + id + ";store=s;container-image=x", std::string("store=/s;container-image=x"),
+          "id=" + id + ";store=/s;store=/t;container-image=x", std::string("path=/a;store=/s;container-image=x"),
           "id=" + id + ";path=/a;container-image=x", "path=/a;id=" + id + ";container-image=x"}) {
         CAPTURE(bad);
         CHECK_FALSE(decode_settings(bad));

@@ -17,6 +17,8 @@ using namespace slipway::spank;
 
 namespace {
 
+const std::string id(64, 'e');
+
 /// A staging client made of a few shell lines.
 struct Client {
     explicit Client(const std::string& script) {
@@ -35,17 +37,17 @@ struct Client {
 } // namespace
 
 TEST_CASE("the staging client's answer is taken when it is whole", "[spank]") {
-    const Client client("echo path=/store/x.sif; echo \"pinned=$3@sha256:1\"; [ \"$1 $2\" = "
+    const Client client("echo id=" + id + "; echo \"pinned=$3@sha256:1\"; [ \"$1 $2\" = "
                         "'--config /etc/c.yaml' ]");
     const auto staged = run_stage_client(client.path, "/etc/c.yaml", "docker://a b", Staging::wait);
     REQUIRE(staged);
-    CHECK(staged->path == "/store/x.sif");
+    CHECK(staged->image_id == id);
     CHECK(staged->pinned == "docker://a b@sha256:1");
 }
 
 TEST_CASE("sbatch's client is reported not to wait", "[spank]") {
     const Client client(
-        "echo path=/store/x.sif; echo pinned=x@sha256:1; [ \"$*\" = '--detach x' ]");
+        "echo id=" + id + "; echo pinned=x@sha256:1; [ \"$*\" = '--detach x' ]");
     CHECK(run_stage_client(client.path, "", "x", Staging::begin));
 }
 
@@ -85,7 +87,7 @@ TEST_CASE("a signal that srun holds back ends the client, one that is ignored do
     sigaddset(&held, SIGHUP);
     REQUIRE(::sigprocmask(SIG_BLOCK, &held, &before) == 0);
     const auto hangup = ::signal(SIGHUP, SIG_IGN);
-    const Client brief("sleep 0.3; echo path=/store/x.sif; echo pinned=x@sha256:1");
+    const Client brief("sleep 0.3; echo id=" + id + "; echo pinned=x@sha256:1");
     ::raise(SIGHUP);
     CHECK(run_stage_client(brief.path, "", "x", Staging::wait));
     const Client slow("sleep 600 & trap 'kill $!; echo swept >\"$0.swept\"; exit 1' TERM; wait");
@@ -128,18 +130,19 @@ TEST_CASE("a client that cannot start is not called missing", "[spank]") {
 }
 
 TEST_CASE("stage answers are validated", "[spank]") {
-    CHECK(parse_stage_answer("path=/a\npinned=docker://x@sha256:1\n"));
-    const std::string id(64, '0');
-    auto staged = parse_stage_answer("id=" + id + "\npinned=docker://x:1@sha256:1\n");
+    const auto named = "id=" + id + "\n";
+    auto staged = parse_stage_answer(named + "pinned=docker://x:1@sha256:1\n");
     REQUIRE(staged);
     CHECK(staged->image_id == id);
-    staged = parse_stage_answer("id=" + id + "\npath=/a\npinned=x\n");
+    CHECK(staged->store.empty());
+    staged = parse_stage_answer(named + "store=/home/me/store\npinned=x\n");
     REQUIRE(staged);
-    CHECK(staged->path.empty()); // the node does not want to believe it
-    for (const auto* bad :
-         {"", "path=/a\n", "pinned=x\n", "path=a\npinned=x\n", "path=/a\npath=/b\npinned=x\n",
-          "path=/a\npinned=x\nmore=1\n", "id=ab\npinned=x\n", "id=\npinned=x\n", "rubbish",
-          "path=/a\tb\npinned=x\n"}) {
+    CHECK(staged->store == "/home/me/store");
+    for (const auto& bad :
+         {std::string(), named, std::string("pinned=x\n"), named + "store=a\npinned=x\n",
+          named + named + "pinned=x\n", named + "pinned=x\nmore=1\n", std::string("id=ab\npinned=x\n"),
+          std::string("id=\npinned=x\n"), std::string("rubbish"), named + "store=/a\tb\npinned=x\n",
+          std::string("path=/a\npinned=x\n"), std::string("store=/a\npinned=x\n")}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_stage_answer(bad));
     }

@@ -37,13 +37,12 @@ base::Result<store::StoredImage> put(const store::Store& store, int number, std:
     const std::string content(piece, 'x');
     const auto id = StoreFixture::id_of(number);
     TRY_ASSIGN(const auto work, store.make_work_dir());
-    const auto sif = work.path() + "/image.sif";
-    TRY_ASSIGN(auto file, base::open_file(sif, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    TRY_ASSIGN(auto file, work.create("image.sif"));
     TRY(base::write_all(file.get(), content));
     TRY(file.close());
     auto what = StoreFixture::provenance_of(id, content);
     what.uid = uid;
-    TRY_ASSIGN(auto image, store.publish(id, work, sif, what));
+    TRY_ASSIGN(auto image, store.publish(id, work, "image.sif", what));
     // Published a minute apart, long ago.
     const timespec times[2] = {{0, UTIME_OMIT}, {1700000000 + number * 60, 0}};
     (void)::utimensat(AT_FDCWD, image.path.c_str(), times, 0);
@@ -98,7 +97,7 @@ TEST_CASE("unfinished work counts when new work is asked for, not when an image 
     const auto work = store.make_work_dir();
     REQUIRE(work);
     {
-        const auto spool = base::open_file(work->path() + "/spool", O_WRONLY | O_CREAT, 0600);
+        const auto spool = work->create("spool");
         REQUIRE(spool);
         REQUIRE(base::write_all(spool->get(), std::string(5 * piece, 's')));
     }

@@ -159,12 +159,12 @@ TEST_CASE("every directory of a store must be one, and writable for nobody else"
         INFO(part);
         const auto path = store.directory(part);
         REQUIRE(::chmod(path.c_str(), 0770) == 0);
-        CHECK(refused(fixture.options, "others may write"));
+        CHECK(refused(fixture.options, "be written to by others"));
         REQUIRE(::chmod(path.c_str(), 0700) == 0);
         const auto aside = fixture.dir.path() + "/" + part;
         REQUIRE(::rename(path.c_str(), aside.c_str()) == 0);
         REQUIRE(::symlink(aside.c_str(), path.c_str()) == 0);
-        CHECK(refused(fixture.options, "is a link or a file"));
+        CHECK(refused(fixture.options, "is no directory"));
         REQUIRE(::unlink(path.c_str()) == 0);
         REQUIRE(::rename(aside.c_str(), path.c_str()) == 0);
     }

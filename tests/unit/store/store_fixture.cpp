@@ -43,11 +43,10 @@ base::Result<store::StoredImage> StoreFixture::put(const store::Store& store, in
                                                    const std::string& content) {
     const auto id = id_of(number);
     TRY_ASSIGN(const auto work, store.make_work_dir());
-    const auto sif = work.path() + "/image.sif";
-    TRY_ASSIGN(auto file, base::open_file(sif, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    TRY_ASSIGN(auto file, work.create("image.sif"));
     TRY(base::write_all(file.get(), content));
     TRY(file.close());
-    return store.publish(id, work, sif, provenance_of(id, content));
+    return store.publish(id, work, "image.sif", provenance_of(id, content));
 }
 
 std::size_t StoreFixture::entries(const std::string& part) const {

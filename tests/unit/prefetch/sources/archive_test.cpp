@@ -63,11 +63,12 @@ class TarWriter {
 
 struct Bench {
     base::TempDir dir = *base::TempDir::create("archives");
+    base::UniqueFd spool = *base::open_file(dir.path(), O_PATH | O_DIRECTORY);
     SourceContext context;
 
     Bench() {
         context.config = std::make_shared<config::Config>();
-        context.spool_dir = dir.path();
+        context.spool = spool.get();
     }
     std::string path(const std::string& name) const { return base::join_path(dir.path(), name); }
     void write(const std::string& name, const std::string& content) {
@@ -340,8 +341,8 @@ TEST_CASE("an archive that unpacks to too much is refused") {
     Bench bench;
     bench.write("big.tar", TarWriter().file("x", std::string(1 << 20, 'x')).done());
     REQUIRE(std::system(("gzip -f " + bench.path("big.tar")).c_str()) == 0);
-    CHECK(open_tar_tree(bench.path("big.tar.gz"), bench.dir.path(), 2 << 20));
-    auto tree = open_tar_tree(bench.path("big.tar.gz"), bench.dir.path(), 1 << 19);
+    CHECK(open_tar_tree(bench.path("big.tar.gz"), bench.spool.get(), 2 << 20));
+    auto tree = open_tar_tree(bench.path("big.tar.gz"), bench.spool.get(), 1 << 19);
     REQUIRE_FALSE(tree);
     CHECK(tree.error().code == Code::limit_exceeded);
 }

@@ -9,6 +9,7 @@
 #include "tests/unit/prefetch/sources/image_fixture.hpp"
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 
 #include <atomic>
 #include <mutex>
@@ -149,6 +150,7 @@ struct Bench {
     std::shared_ptr<config::Config> site = std::make_shared<config::Config>();
     SourceContext context;
     base::TempDir spool = *base::TempDir::create("spool");
+    base::UniqueFd spool_fd = *base::open_file(spool.path(), O_PATH | O_DIRECTORY);
 
     Bench() {
         HttpClient::Options options;
@@ -156,7 +158,7 @@ struct Bench {
         context.client = *HttpClient::create(std::move(options));
         context.credentials.environment = [](const std::string&) { return std::string(); };
         context.no_https = true;
-        context.spool_dir = spool.path();
+        context.spool = spool_fd.get();
         context.spool_budget = 1U << 20;
         context.pace.sleep = [](std::chrono::milliseconds, const std::stop_token& stop) {
             return !stop.stop_requested();

@@ -4,6 +4,8 @@
 #include "prefetch/sources/prefetcher.hpp"
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -82,6 +84,7 @@ class FakeBlobs {
 struct Bench {
     FakeBlobs blobs;
     base::TempDir spool = *base::TempDir::create("spool");
+    base::UniqueFd spool_fd = *base::open_file(spool.path(), O_PATH | O_DIRECTORY);
     std::stop_source stop;
     std::shared_ptr<TransferCounters> counters = std::make_shared<TransferCounters>();
 
@@ -93,7 +96,7 @@ struct Bench {
             descriptor.size = blobs.size;
             list.push_back({descriptor, blobs.download(i)});
         }
-        return LayerPrefetcher::create(std::move(list), {parallel, budget, spool.path(), counters},
+        return LayerPrefetcher::create(std::move(list), {parallel, budget, spool_fd.get(), counters},
                                        stop.get_token());
     }
 };
@@ -200,7 +203,7 @@ TEST_CASE("one digest twice is one download") {
         descriptor.digest = image::sha256(std::to_string(index));
         list.push_back({descriptor, bench.blobs.download(index)});
     }
-    auto prefetcher = LayerPrefetcher::create(std::move(list), {3, 1U << 30, bench.spool.path(), {}}, {});
+    auto prefetcher = LayerPrefetcher::create(std::move(list), {3, 1U << 30, bench.spool_fd.get(), {}}, {});
     bench.blobs.held[2] = true;
     auto top = prefetcher->open(3);
     CHECK(eventually([&] { return prefetcher->spooled_bytes() == 2 * bench.blobs.size; }));
@@ -236,8 +239,12 @@ TEST_CASE("a spool that cannot be used only costs speed") {
         }
         return made;
     };
-    for (const std::string dir : {"/nonexistent", ""}) {
-        auto prefetcher = LayerPrefetcher::create(list(), {3, 1U << 30, dir, {}}, {});
+    const auto gone = base::TempDir::create("spool");
+    const auto removed = base::open_file(gone->path(), O_PATH | O_DIRECTORY);
+    REQUIRE(removed);
+    REQUIRE(::rmdir(gone->path().c_str()) == 0);
+    for (const int spool : {removed->get(), -1}) {
+        auto prefetcher = LayerPrefetcher::create(list(), {3, 1U << 30, spool, {}}, {});
         for (std::size_t layer = 3; layer-- > 0;) {
             CHECK(*read_layer(*prefetcher, layer) == bench.blobs.content(layer));
         }

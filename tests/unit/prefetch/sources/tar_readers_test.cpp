@@ -60,6 +60,7 @@ std::optional<Files> by_tar_reader(const std::string& bytes) {
 struct Archive {
     base::TempDir dir = *base::TempDir::create("tar-readers");
     std::string path = dir.path() + "/a.tar";
+    base::UniqueFd spool = *base::open_file(dir.path(), O_PATH | O_DIRECTORY);
 
     void write(const std::string& bytes) const {
         const auto fd = base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -67,7 +68,7 @@ struct Archive {
     }
     /// The same names through the reader of archives; nothing when it refuses.
     std::optional<Files> by_tar_tree(const Files& names) const {
-        const auto tree = prefetch::sources::open_tar_tree(path, dir.path(), 1 << 20);
+        const auto tree = prefetch::sources::open_tar_tree(path, spool.get(), 1 << 20);
         if (!tree) {
             return std::nullopt;
         }
