@@ -63,9 +63,9 @@ class Lab:
         for script in ("verify.py", "tree.py"):  # the checkout may lie where that user may not read
             shutil.copy(HERE / script, folder)
 
-    def make_source(self, name, big_directory):
+    def make_source(self, name, entries_of_big_directory=0):
         source = f"{self.folder}/{name}"
-        tree.make(source, big_directory)
+        tree.make(source, entries_of_big_directory)
         with open(f"{source}.json", "w") as out:
             json.dump(tree.describe(source), out)
         return source
@@ -99,13 +99,15 @@ def check_images(lab, source):
 
 
 def check_big_directory(lab):
-    source = lab.make_source("big", True)
+    source = lab.make_source("big", tree.BIG_DIRECTORY)
     image = lab.make_image(source, "big", ["-comp", "zstd"])
     lab.verify(f"tree with {tree.BIG_DIRECTORY} entries, 8 threads", image, "tree", f"{source}.json", lab.mount,
                options=("--threads", "8"))
     os.unlink(image)
+    shutil.rmtree(source)
     if shutil.which("gensquashfs"):
         # Another writer, with directory indices of its own.
+        source = lab.make_source("indexed", tree.INDEXED_DIRECTORY)
         image = f"{lab.folder}/gen.sqfs"
         made = subprocess.run(["gensquashfs", "-q", "--pack-dir", source, "--keep-xattr", "--keep-time", "-c", "zstd",
                                image], capture_output=True, text=True)
@@ -124,7 +126,7 @@ def check_big_directory(lab):
             json.dump(wanted, out)
         lab.verify("tree of gensquashfs", image, "tree", f"{source}-gen.json", lab.mount)
         os.unlink(image)
-    shutil.rmtree(source)
+        shutil.rmtree(source)
 
 
 def check_place(lab, source, image):
@@ -195,7 +197,7 @@ def main():
         skip("needs /dev/fuse")
     with tempfile.TemporaryDirectory(prefix="slipway-squashfs-") as folder:
         lab = Lab(sys.argv[1], folder)
-        source = lab.make_source("source", False)
+        source = lab.make_source("source")
         check_images(lab, source)
         check_place(lab, source, f"{folder}/zstd.sqfs")
         check_damage(lab, f"{folder}/gzip.sqfs")

@@ -8,7 +8,10 @@ import socket
 import stat
 import struct
 
-BIG_DIRECTORY = 60000
+# More than a directory's short form (64 KiB) and hundreds of headers can say. gensquashfs takes a time that
+# grows with the square: for it so many that the directory still has an index of many entries.
+BIG_DIRECTORY = 20000
+INDEXED_DIRECTORY = 3000
 
 
 def digest(data):
@@ -103,16 +106,16 @@ def make_deep(root):
         write(f"{path}/file", b"%d" % level)
 
 
-def make_big_directory(root):
+def make_big_directory(root, entries):
     folder = root + "/many"
     os.mkdir(folder)
-    for i in range(BIG_DIRECTORY):
-        with open(f"{folder}/entry-{i * 7919 % BIG_DIRECTORY:05d}{'-longer-name' * (i % 4)}", "wb") as out:
+    for i in range(entries):
+        with open(f"{folder}/entry-{i * 7919 % entries:05d}{'-longer-name' * (i % 4)}", "wb") as out:
             if i % 37 == 0:
                 out.write(b"%d" % i)
 
 
-def make(root, big_directory):
+def make(root, entries_of_big_directory=0):
     rng = random.Random(20240517)
     os.mkdir(root)
     make_data(root, rng)
@@ -120,8 +123,8 @@ def make(root, big_directory):
     make_attributes(root, rng)
     make_deep(root)
     os.mkdir(f"{root}/empty")
-    if big_directory:
-        make_big_directory(root)
+    if entries_of_big_directory:
+        make_big_directory(root, entries_of_big_directory)
     os.utime(root, (1600000000, 1600000000))
 
 
