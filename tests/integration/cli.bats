@@ -19,8 +19,8 @@ setup_file() {
 
 setup() { cd "$WORK" || return 1; }
 
-# slip ARGUMENTS…: as Alice, in the directory with the images.
-slip() { alice env -C "$WORK" slipway "$@"; }
+# alice_slipway ARGUMENTS…: as Alice, in the directory with the images.
+alice_slipway() { alice env -C "$WORK" slipway "$@"; }
 # slip_env NAME=VALUE… -- ARGUMENTS…
 slip_env() {
     local variables=()
@@ -50,7 +50,7 @@ native_tree() {
 }
 
 @test "exec runs a command of the image as the caller" {
-    run slip exec debian.sif sh -c 'id -un; id -u; . /etc/os-release; echo "$ID"'
+    run alice_slipway exec debian.sif sh -c 'id -un; id -u; . /etc/os-release; echo "$ID"'
     expect_status 0
     [ "${lines[0]}" = "$ALICE" ]
     [ "${lines[1]}" = "$(id -u "$ALICE")" ]
@@ -58,9 +58,9 @@ native_tree() {
 }
 
 @test "the command's exit status is slipway's, signals as 128+n" {
-    run slip exec debian.sif sh -c 'exit 42'
+    run alice_slipway exec debian.sif sh -c 'exit 42'
     expect_status 42
-    run slip exec debian.sif true
+    run alice_slipway exec debian.sif true
     expect_status 0
     run alice sh -c "cd $WORK; slipway exec debian.sif sh -c 'kill -TERM \$\$'; echo status \$?"
     expect_output 'status 143'
@@ -69,27 +69,27 @@ native_tree() {
 }
 
 @test "a wrong command line ends with 1, a failed start with 255" {
-    run slip exec
+    run alice_slipway exec
     expect_status 1
-    run slip exec --bnid /tmp debian.sif true
+    run alice_slipway exec --bnid /tmp debian.sif true
     expect_status 1
     expect_output '^slipway: error: usage: .*did you mean --bind'
-    run slip exec nosuch.sif true
+    run alice_slipway exec nosuch.sif true
     expect_status 255
     expect_output '^slipway: error: image-not-found: '
-    run slip exec debian.sif nosuchcommand
+    run alice_slipway exec debian.sif nosuchcommand
     expect_status 255
     expect_output "^slipway: error: command-not-found: 'nosuchcommand'"
-    run slip exec debian.sif /nosuch
+    run alice_slipway exec debian.sif /nosuch
     expect_status 255
     expect_output '^slipway: error: command-not-found: '
-    run slip exec --cwd /nosuch debian.sif true
+    run alice_slipway exec --cwd /nosuch debian.sif true
     expect_status 255
     expect_output '^slipway: error: workdir-missing: '
-    run slip exec -B /nosuch debian.sif true
+    run alice_slipway exec -B /nosuch debian.sif true
     expect_status 255
     expect_output '^slipway: error: mount-source-missing: '
-    run slip exec /etc/passwd true
+    run alice_slipway exec /etc/passwd true
     expect_status 255
     expect_output '^slipway: error: image-format: '
 }
@@ -97,7 +97,7 @@ native_tree() {
 @test "standard streams belong to the command" {
     run bash -c "echo hello | $CLUSTER/as $ALICE env -C $WORK slipway exec debian.sif cat"
     [ "$output" = hello ]
-    run --separate-stderr slip exec debian.sif sh -c 'echo out; echo err >&2'
+    run --separate-stderr alice_slipway exec debian.sif sh -c 'echo out; echo err >&2'
     [ "$output" = out ]
     [ "$stderr" = err ]
 }
@@ -112,13 +112,13 @@ native_tree() {
 }
 
 @test "options end at the image" {
-    run slip exec debian.sif sh -c 'echo "$0 $*"' -e --bind x
+    run alice_slipway exec debian.sif sh -c 'echo "$0 $*"' -e --bind x
     expect_status 0
     [ "$output" = "-e --bind x" ]
 }
 
 @test "home, current directory and /tmp are there by default" {
-    run slip exec debian.sif sh -c 'pwd; echo "$HOME"; ls debian.sif; touch /tmp/slipway-cli-test.$$ && rm /tmp/slipway-cli-test.$$'
+    run alice_slipway exec debian.sif sh -c 'pwd; echo "$HOME"; ls debian.sif; touch /tmp/slipway-cli-test.$$ && rm /tmp/slipway-cli-test.$$'
     expect_status 0
     [ "${lines[0]}" = "$WORK" ]
     [ "${lines[1]}" = "/home/$ALICE" ]
@@ -127,7 +127,7 @@ native_tree() {
 
 @test "contain leaves the host's directories out" {
     alice touch "/home/$ALICE/cli-visible"
-    run slip exec --contain debian.sif sh -c 'ls -A "$HOME" /tmp /var/tmp; pwd; ls /dev | tr "\n" " "'
+    run alice_slipway exec --contain debian.sif sh -c 'ls -A "$HOME" /tmp /var/tmp; pwd; ls /dev | tr "\n" " "'
     rm -f "/home/$ALICE/cli-visible"
     expect_status 0
     refuse_output cli-visible
@@ -152,18 +152,18 @@ native_tree() {
     echo one >data/file
     echo two >other/file
     chown -R "$ALICE:" data other
-    run slip exec -B data:/mnt,other:/opt:ro debian.sif cat /mnt/file /opt/file
+    run alice_slipway exec -B data:/mnt,other:/opt:ro debian.sif cat /mnt/file /opt/file
     expect_status 0
     [ "$output" = $'one\ntwo' ]
-    run slip exec -B other:/opt:ro debian.sif touch /opt/new
+    run alice_slipway exec -B other:/opt:ro debian.sif touch /opt/new
     expect_failure
     expect_output 'Read-only'
-    run slip exec -B data:/mnt debian.sif touch /mnt/new
+    run alice_slipway exec -B data:/mnt debian.sif touch /mnt/new
     expect_status 0
     [ -e data/new ]
-    run slip exec --mount "type=bind,source=$WORK/data,destination=/mnt/a,b" debian.sif true
+    run alice_slipway exec --mount "type=bind,source=$WORK/data,destination=/mnt/a,b" debian.sif true
     expect_status 255
-    run slip exec --mount "type=bind,source=$WORK/data,\"destination=/mnt/a,b\"" debian.sif cat /mnt/a,b/file
+    run alice_slipway exec --mount "type=bind,source=$WORK/data,\"destination=/mnt/a,b\"" debian.sif cat /mnt/a,b/file
     expect_status 0
     [ "$output" = one ]
     run slip_env "SINGULARITY_BIND=$WORK/data:/mnt" "APPTAINER_BINDPATH=$WORK/other:/opt" -- \
@@ -173,34 +173,34 @@ native_tree() {
     # The same place twice: the later one is on top, and the command line comes first.
     run slip_env "SLIPWAY_BIND=$WORK/other:/mnt" -- exec -B data:/mnt debian.sif cat /mnt/file
     [ "$output" = two ]
-    run slip exec -B data:/mnt:rx debian.sif true
+    run alice_slipway exec -B data:/mnt:rx debian.sif true
     expect_status 255
     expect_output "mount-invalid: .*'rx' is not a valid bind option"
 }
 
 @test "the image is read-only unless writable-tmpfs is asked for" {
-    run slip exec debian.sif touch /usr/new
+    run alice_slipway exec debian.sif touch /usr/new
     expect_failure
     expect_output 'Read-only'
-    run slip exec --writable-tmpfs debian.sif sh -c 'touch /usr/new && rm /usr/bin/env && ls /usr/new'
+    run alice_slipway exec --writable-tmpfs debian.sif sh -c 'touch /usr/new && rm /usr/bin/env && ls /usr/new'
     expect_status 0
     [ "$output" = /usr/new ]
-    run slip exec debian.sif ls /usr/new
+    run alice_slipway exec debian.sif ls /usr/new
     expect_failure
 }
 
 @test "scratch, home and no-home" {
-    run slip exec -S /scratchy debian.sif sh -c 'touch /scratchy/x && stat -f -c %T /scratchy'
+    run alice_slipway exec -S /scratchy debian.sif sh -c 'touch /scratchy/x && stat -f -c %T /scratchy'
     expect_status 0
     [ "$output" = tmpfs ]
     mkdir -p newhome
     chown "$ALICE:" newhome
-    run slip exec -H newhome:/home/elsewhere debian.sif sh -c 'echo "$HOME"; touch "$HOME/x"; getent passwd "$(id -u)" | cut -d: -f6'
+    run alice_slipway exec -H newhome:/home/elsewhere debian.sif sh -c 'echo "$HOME"; touch "$HOME/x"; getent passwd "$(id -u)" | cut -d: -f6'
     expect_status 0
     [ "${lines[0]}" = /home/elsewhere ]
     [ "${lines[1]}" = /home/elsewhere ]
     [ -e newhome/x ]
-    run slip exec --no-home --no-mount cwd debian.sif sh -c 'echo "$HOME"; ls -A "$HOME" 2>/dev/null'
+    run alice_slipway exec --no-home --no-mount cwd debian.sif sh -c 'echo "$HOME"; ls -A "$HOME" 2>/dev/null'
     [ "$output" = "/home/$ALICE" ]
 }
 
@@ -216,30 +216,30 @@ native_tree() {
     expect_output 'IMAGE_SAYS=a file'
     run slip_env SINGULARITYENV_IMAGE_SAYS=variable -- exec --env-file vars.sh --env IMAGE_SAYS=option native env
     expect_output 'IMAGE_SAYS=option'
-    run slip exec --env A=1,B=2 --env 'C=x,y' native env
+    run alice_slipway exec --env A=1,B=2 --env 'C=x,y' native env
     expect_output 'A=1'
     expect_output 'B=2'
     expect_output 'C=x,y'
-    run slip exec --env 'D=$HOME' native env
+    run alice_slipway exec --env 'D=$HOME' native env
     expect_output "D=/home/$ALICE"
-    run slip exec --no-eval --env 'D=$HOME' native env
+    run alice_slipway exec --no-eval --env 'D=$HOME' native env
     expect_output 'D=\$HOME'
 }
 
 @test "run executes the run script, with and without words" {
     native_tree "$WORK/native"
-    run slip run native
+    run alice_slipway run native
     expect_status 0
     expect_output 'ran with 0 words'
-    run slip run native a 'b c'
+    run alice_slipway run native a 'b c'
     expect_status 0
     expect_output 'ran with 2 words: a b c'
     rm "$WORK/native/.singularity.d/runscript"
-    run slip run native -c 'echo shell instead'
+    run alice_slipway run native -c 'echo shell instead'
     expect_status 0
     expect_output 'no run script, executing /bin/sh'
     expect_output 'shell instead'
-    run slip -q run native -c true
+    run alice_slipway -q run native -c true
     [ -z "$output" ]
 }
 
@@ -247,15 +247,15 @@ native_tree() {
     run bash -c "echo 'echo in \$0' | $CLUSTER/as $ALICE env -C $WORK slipway shell debian.sif"
     expect_status 0
     expect_output 'in /bin/bash'
-    run slip shell debian.sif -c 'echo "got $0"'
+    run alice_slipway shell debian.sif -c 'echo "got $0"'
     expect_output 'got /bin/bash'
-    run slip shell --shell /bin/sh debian.sif -c 'echo "got $0"'
+    run alice_slipway shell --shell /bin/sh debian.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
     run slip_env SINGULARITY_SHELL=/bin/sh -- shell debian.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
-    run slip shell busybox.sif -c 'echo "got $0"'
+    run alice_slipway shell busybox.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
-    run slip shell --shell /bin/nosuch debian.sif
+    run alice_slipway shell --shell /bin/nosuch debian.sif
     expect_status 255
     expect_output "command-not-found: '/bin/nosuch'"
 }
@@ -263,17 +263,17 @@ native_tree() {
 @test "SquashFS files and directories are images, too" {
     native_tree "$WORK/tree"
     mksquashfs tree image.sqsh -quiet -no-progress -noappend >/dev/null
-    run slip exec image.sqsh echo squash
+    run alice_slipway exec image.sqsh echo squash
     expect_status 0
     [ "$output" = squash ]
-    run slip exec ./tree echo dir
+    run alice_slipway exec ./tree echo dir
     expect_status 0
     [ "$output" = dir ]
     for name in image.sqsh tree; do
-        run slip inspect "$name"
+        run alice_slipway inspect "$name"
         expect_status 0
         [ "$output" = "maker: alice" ]
-        run slip inspect -r "$name"
+        run alice_slipway inspect -r "$name"
         expect_output 'ran with'
     done
 }
@@ -300,11 +300,11 @@ native_tree() {
     done
 }
 
-@test "an image that only its owner may read stays hers" {
+@test "an image that only its owner may read is refused to others" {
     cp debian.sif private.sif
     chown "$ALICE:" private.sif
     chmod 600 private.sif
-    run slip exec private.sif true
+    run alice_slipway exec private.sif true
     expect_status 0
     run bob slipway exec "$WORK/private.sif" true
     expect_status 255
@@ -314,11 +314,11 @@ native_tree() {
 }
 
 @test "no privileges inside: no capabilities, no new ones, no setuid" {
-    run slip exec debian.sif grep -E '^(Cap|NoNewPrivs)' /proc/self/status
+    run alice_slipway exec debian.sif grep -E '^(Cap|NoNewPrivs)' /proc/self/status
     expect_status 0
     expect_lines 4 '^Cap(Inh|Prm|Eff|Amb):.0000000000000000$'
     expect_output 'NoNewPrivs:.1'
-    run slip exec debian.sif sh -c 'mount -t tmpfs x /mnt'
+    run alice_slipway exec debian.sif sh -c 'mount -t tmpfs x /mnt'
     expect_failure
 }
 
@@ -328,11 +328,11 @@ native_tree() {
 }
 
 @test "dry-run shows the plan and starts nothing" {
-    run slip exec --dry-run -B "$WORK:/mnt/w:ro" debian.sif sh -c 'echo started'
+    run alice_slipway exec --dry-run -B "$WORK:/mnt/w:ro" debian.sif sh -c 'echo started'
     expect_status 0
     expect_output "'/mnt/w'"
     expect_output "command 'sh' '-c' 'echo started'"
-    run slip exec --dry-run --json -B "$WORK:/mnt/w:ro" debian.sif true
+    run alice_slipway exec --dry-run --json -B "$WORK:/mnt/w:ro" debian.sif true
     expect_status 0
     jq -e '.command == ["true"] and (.plan.operations | map(.target) | index("/mnt/w") != null)' <<<"$output"
 }

@@ -54,7 +54,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     [ "$(requests HEAD '')" -le 1 ]
 }
 
-@test "an image that the registry hides from strangers: the user's own login is tried" {
+@test "an image that the registry does not show to anonymous users: the user's own login is tried" {
     local dir hidden
     dir=$(work_dir)
     "$HERE/service/hidden_registry.py" "$REGISTRY" $((${REGISTRY##*:} + 4)) alice:sesame >"$dir/address" 3>&- &
@@ -123,7 +123,7 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     grep -qE "info staging begins: request=[0-9a-f]{32} user=$uid image='$reference'\$" "$log"
     grep -qE "info (was )?staged: request=[0-9a-f]{32} user=$uid image='$reference' digest=sha256:" "$log"
     grep -qE "warning staging failed: request=[0-9a-f]{32} user=$uid image='.*busybox:nosuch' source-not-found: " "$log"
-    # What the journal's stream is, systemd tells by device and inode.
+    # systemd knows the journal's stream by device and inode.
     local stream=$BATS_TEST_TMPDIR/journal
     : >"$stream"
     run -255 env JOURNAL_STREAM="$(stat -c %d:%i "$stream")" \
@@ -198,7 +198,7 @@ image_of() { api http://localhost/v1/images | jq -re "[.images[] | select(.refer
     run -0 alice srun --container-image="$BUSYBOX" true
 }
 
-@test "without the service users stage in their own process, and are told" {
+@test "without the service users stage in their own process, and a message says so" {
     stop_service
     rm -rf "$CLUSTER_DIR"/store/images/* # what is staged for everybody would be used
     local own

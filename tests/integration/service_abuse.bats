@@ -122,12 +122,12 @@ unfake() {
 }
 
 # What Alice's srun says about the service that is there: one error with code and hint, nothing ran.
-alice_is_told() {
+alice_gets() {
     run alice srun --container-image="docker://$REGISTRY/none:1" touch "$CLUSTER_DIR/work/ran"
-    told_and_nothing_ran "$@"
+    reported_and_nothing_ran "$@"
 }
 
-told_and_nothing_ran() {
+reported_and_nothing_ran() {
     expect_failure
     expect_lines 1 'slipway: error: '
     expect_lines 1 "slipway: error: $1: .*\(hint: .*$2"
@@ -262,15 +262,15 @@ told_and_nothing_ran() {
 
 # ---- what clients do about services that are none ----
 
-@test "a socket that nobody answers on, or that is forbidden, is told and not worked around" {
+@test "a socket that nobody answers on, or that is forbidden, is reported and not worked around" {
     "$CLUSTER/service" kill "$CLUSTER_DIR"
-    alice_is_told service-unreachable slipwayd
+    alice_gets service-unreachable slipwayd
     "$CLUSTER/service" up "$CLUSTER_DIR"
     chmod 700 "$CLUSTER_DIR/run"
-    alice_is_told service-unreachable 'ask your site'
+    alice_gets service-unreachable 'ask your site'
     chmod 755 "$CLUSTER_DIR/run"
     chmod 700 "$SOCKET"
-    alice_is_told service-unreachable 'ask your site'
+    alice_gets service-unreachable 'ask your site'
     chmod 777 "$SOCKET"
     alice_works
 }
@@ -280,13 +280,13 @@ told_and_nothing_ran() {
     local sif
     sif=$(ls "$CLUSTER_DIR"/store/images/*.sif | head -n 1)
     fake older "$sif"
-    alice_is_told service-protocol 'older than the client: ask your site'
+    alice_gets service-protocol 'older than the client: ask your site'
     unfake
     fake newer "$sif"
-    alice_is_told service-protocol 'older than the service: update Slipway'
+    alice_gets service-protocol 'older than the service: update Slipway'
     unfake
     fake unversioned "$sif"
-    alice_is_told service-protocol
+    alice_gets service-protocol
     unfake
     # A service of this version that can more: what is new is passed over.
     fake extended "$sif"
@@ -300,12 +300,12 @@ told_and_nothing_ran() {
     expect_output 'service-protocol.*ask your site to update slipwayd'
 }
 
-@test "answers that make no sense are told as such" {
+@test "answers that make no sense are reported as such" {
     "$CLUSTER/service" down "$CLUSTER_DIR"
     local kind
     for kind in bytes bad-path bad-events; do
         fake "$kind"
-        alice_is_told '(service-protocol|not-staged)' || { echo "with $kind"; return 1; }
+        alice_gets '(service-protocol|not-staged)' || { echo "with $kind"; return 1; }
         unfake
     done
     # The rest by the client alone, which is what srun runs.
@@ -329,10 +329,10 @@ told_and_nothing_ran() {
         >"$BATS_FILE_TMPDIR/fake.out" 2>&1 3>&- &
     echo $! >"$BATS_FILE_TMPDIR/fake.pid"
     wait_for 20 grep -q holding "$BATS_FILE_TMPDIR/fake.out"
-    alice_is_told config-insecure 'tell your site'
+    alice_gets config-insecure 'tell your site'
     run alice slipway doctor
     expect_output "uid $(id -u "$BOB") listens on"
-    # For himself Bob may run what he likes.
+    # Bob's own jobs may believe Bob.
     run -0 bob srun --container-image=docker://x/y:1 echo inside
     expect_lines 1 '^inside$'
     unfake
@@ -348,7 +348,7 @@ told_and_nothing_ran() {
         ended() { ! kill -0 "$(<"$BATS_FILE_TMPDIR/$kind.pid")"; }
         wait_for 60 ended
         output=$(<"$BATS_FILE_TMPDIR/$kind.out") status=1
-        told_and_nothing_ran timed-out 'ask your site'
+        reported_and_nothing_ran timed-out 'ask your site'
     done
     run squeue -h
     [ -z "$output" ]

@@ -68,7 +68,7 @@ log_in() { # FILE-WITH-SECRETS PATH OWNER
 
 alice_logs_in() { log_in "${1:-$SECRETS}" "$(home)/.docker/config.json" "$ALICE"; }
 
-# A program of Alice's that runs another one with her login in its environment.
+# A program of Alice's that runs another one with Alice's login in its environment.
 log_in_by_environment() {
     (umask 077; printf '#!/bin/sh\nexport SLIPWAY_CACHEDIR=%q SLIPWAY_DOCKER_USERNAME=alice SLIPWAY_DOCKER_PASSWORD=%q\nexec "$@"\n' \
         "$CACHE" "$(sed -n 1p "$SECRETS")" >"$LOGIN")
@@ -93,8 +93,8 @@ push_private() {
     rm -rf "$dir"
 }
 
-# slip and sr: slipway and srun as Alice with this test's store of hers.
-slip() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" slipway "$@"; }
+# alice_slipway and sr: slipway and srun as Alice with this test's store of hers.
+alice_slipway() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" slipway "$@"; }
 sr() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" srun "$@"; }
 
 # Everything that the shared store holds, with size and owner.
@@ -160,10 +160,10 @@ end_watch() {
         --wrap 'srun cat /etc/which'
     run cat "$CACHE.out"
     expect_lines 2 '^private$'
-    run -0 --separate-stderr slip exec "$IMAGE" cat /etc/which
+    run -0 --separate-stderr alice_slipway exec "$IMAGE" cat /etc/which
     [ "$output" = private ]
     CACHE+=2
-    run -0 --separate-stderr slip stage --print-path "$IMAGE"
+    run -0 --separate-stderr alice_slipway stage --print-path "$IMAGE"
     [[ $output == "$CACHE"/images/*.sif && -f $output ]]
 }
 
@@ -191,7 +191,7 @@ end_watch() {
 
 @test "for another user there is no such image" {
     alice_logs_in
-    run -0 --separate-stderr slip stage --print-path "$IMAGE"
+    run -0 --separate-stderr alice_slipway stage --print-path "$IMAGE"
     local sif=$output before
     before=$(shared_store)
     run bob srun --container-image="$IMAGE" touch "$CLUSTER_DIR/work/ran"
@@ -259,9 +259,9 @@ end_watch() {
     # The image itself, unpacked.
     local sif
     sif=$(find "$CACHE/images" -name '*.sif')
-    slip exec --contain "$sif" sh -c 'find /.singularity.d /etc -type f -exec cat {} +' >"$CLUSTER_DIR/work/inside"
+    alice_slipway exec --contain "$sif" sh -c 'find /.singularity.d /etc -type f -exec cat {} +' >"$CLUSTER_DIR/work/inside"
     [ "$(stat -c %s "$CLUSTER_DIR/work/inside")" -gt 60000000 ]
-    run -0 slip inspect --all "$sif"
+    run -0 alice_slipway inspect --all "$sif"
     expect_output '.'
     printf '%s\n' "$output" >"$CLUSTER_DIR/work/inspect"
     run -0 search files "$SECRETS" "$CLUSTER_DIR/work"
@@ -269,7 +269,7 @@ end_watch() {
 
 @test "all messages of the program tell nothing" {
     alice_logs_in
-    run -0 slip --debug stage "$IMAGE"
+    run -0 alice_slipway --debug stage "$IMAGE"
     printf '%s\n' "$output" >"$CLUSTER_DIR/work/debug"
     CACHE+=2
     log_in_by_environment
@@ -291,7 +291,7 @@ end_watch() {
     expect_status 1
     expect_lines 1 'slipway: error: '
     expect_lines 1 'slipway: error: source-denied: .*\(hint: '
-    run slip --debug stage "$IMAGE"
+    run alice_slipway --debug stage "$IMAGE"
     expect_status 255
     expect_lines 1 'slipway: error: source-denied: .*\(hint: '
     printf '%s\n' "$output" "$end_watch_of" >"$CLUSTER_DIR/work/errors"

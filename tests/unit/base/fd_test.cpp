@@ -58,7 +58,7 @@ TEST_CASE("packets carry text, descriptors and the sender") {
     CHECK(::write(packet->fds[0].get(), "x", 1) == -1);
 }
 
-TEST_CASE("long packets, silence and the end of a stream are told apart") {
+TEST_CASE("long packets, silence and the end of a stream are distinguished") {
     auto pair = packet_pair();
     REQUIRE(pair);
     REQUIRE(send_packet(pair->first.get(), "too long"));

@@ -58,7 +58,7 @@ TEST_CASE("a child that prints too much or takes too long is ended") {
           Code::timed_out);
 }
 
-TEST_CASE("a program that cannot be run is told from one that exits with 127") {
+TEST_CASE("a program that cannot be run is distinguished from one that exits with 127") {
     const auto missing = base::capture_output({"/nonexistent/x", {"x"}, {}, {}}, 10, Deadline(1000));
     CHECK(missing.error().code == Code::system);
     CHECK(missing.error().sys_errno == ENOENT);

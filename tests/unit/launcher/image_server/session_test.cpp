@@ -294,7 +294,7 @@ TEST_CASE("directories, whole and entry by entry") {
     CHECK(kernel.ask(opcode, file, Kernel::range(0, 4096)).error == ENOTDIR);
 }
 
-TEST_CASE("what the kernel is told to do without") {
+TEST_CASE("what the kernel is asked to do without") {
     Kernel kernel;
     const auto file = kernel.lookup("hello").as<fuse_entry_out>().nodeid;
     for (const std::uint32_t opcode :

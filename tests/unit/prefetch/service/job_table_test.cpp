@@ -191,7 +191,7 @@ TEST_CASE("work that nobody waits for is cancelled, detached work is not") {
     CHECK(wanted->cancel.stop_requested());
 }
 
-TEST_CASE("progress is told at a bearable rate, a new phase at once") {
+TEST_CASE("progress is reported at a bearable rate, a new phase at once") {
     Bench bench;
     auto table = bench.make();
     auto job = *table.submit(Bench::want("a"), false, bench.now);

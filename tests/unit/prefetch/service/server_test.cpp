@@ -90,7 +90,7 @@ TEST_CASE("two requests on one connection are answered in order") {
     CHECK(health < metrics);
 }
 
-TEST_CASE("idle connections over the limit are told so and the others go on") {
+TEST_CASE("idle connections over the limit get an answer that says so, and the others go on") {
     ServerOptions options;
     options.max_connections = 50;
     Running service(options);
@@ -175,7 +175,7 @@ TEST_CASE("what runs out of memory is one user's error and nobody else's end") {
     CHECK(service.ask(Running::post(R"({"reference":"a"})")).starts_with("HTTP/1.1 200"));
 }
 
-TEST_CASE("paths and methods that are unknown are told apart, and a parameter means what it says") {
+TEST_CASE("paths and methods that get different answers, and a parameter means what it says") {
     Running service;
     const auto unknown = service.ask(Running::get("/v2/images"));
     CHECK(unknown.starts_with("HTTP/1.1 404"));

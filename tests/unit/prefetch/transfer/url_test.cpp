@@ -66,7 +66,7 @@ TEST_CASE("a host has one spelling, whoever compares it") {
     }
 }
 
-TEST_CASE("loopback is told by its text") {
+TEST_CASE("loopback is recognised by its text") {
     for (const char* yes : {"localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"}) {
         CHECK(is_loopback_name(yes));
     }
