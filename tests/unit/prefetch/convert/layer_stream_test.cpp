@@ -35,6 +35,19 @@ base::Result<std::string> read_all(LayerStream& stream) {
     return out;
 }
 
+/// The end of a stream of which nothing is kept.
+base::Result<void> pass_by(LayerStream& stream) {
+    for (;;) {
+        const auto piece = stream.next();
+        if (!piece) {
+            return tl::unexpected(stream.explain(piece.error()));
+        }
+        if (piece->empty()) {
+            return stream.finish();
+        }
+    }
+}
+
 base::Result<std::string> read_layer(const image::LayerInput& input, LayerStream::Limits limits = {}) {
     LayerStream stream(stream_layer(input), limits, nullptr);
     return read_all(stream);
@@ -123,7 +136,8 @@ TEST_CASE("bombs are stopped") {
     }
     limits = {};
     limits.ratio = 900;
-    const auto blown_up = read_layer(memory_layer("never compared", bomb), limits);
+    LayerStream stream(stream_layer(memory_layer("never compared", bomb)), limits, nullptr);
+    const auto blown_up = pass_by(stream);
     REQUIRE_FALSE(blown_up);
     CHECK(blown_up.error().code == Code::limit_exceeded);
 }
