@@ -44,7 +44,7 @@ def header(name, kind=b"0", size=0, mode=0o644, uid=0, gid=0, mtime=1000, link=b
     for at, data in (raw or {}).items():
         out[at:at + len(data)] = data
     out[148:156] = b" " * 8
-    total = sum(b - 256 if signed and b > 127 else b for b in out)
+    total = sum(out) - (256 * sum(b > 127 for b in out) if signed else 0)
     out[148:156] = b"%06o\0 " % (total & 0o777777)
     return bytes(out)
 
