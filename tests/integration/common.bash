@@ -121,5 +121,13 @@ cluster_idle() {
     [ -z "$(squeue -h -t PD,R,CG,S)" ] && ! sinfo -h -N -o %T | grep -vx idle
 }
 
+# slurmstepd of this cluster: it works in its node's spool directory, or has its log open there.
+step_daemons() {
+    local pid
+    for pid in $(pgrep -x slurmstepd); do
+        ! readlink "/proc/$pid/cwd" /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$CLUSTER_DIR/" || echo "$pid"
+    done
+}
+
 # Processes of the launcher that outlived their step: none may ever be there once the cluster is idle.
 launchers() { pgrep -U "$ALICE,$BOB" -x 'slipway-launch|slipway-server' -a || true; }

@@ -93,7 +93,7 @@ push_private() {
     rm -rf "$dir"
 }
 
-# alice_slipway and sr: slipway and srun as Alice with this test's store of hers.
+# alice_slipway and sr: slipway and srun as Alice, with a store of this test.
 alice_slipway() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" slipway "$@"; }
 sr() { alice env -C / SLIPWAY_CACHEDIR="$CACHE" srun "$@"; }
 
@@ -102,15 +102,7 @@ shared_store() { find "$CLUSTER_DIR/store" -mindepth 1 -printf '%P %s %u\n' | so
 
 daemons() { cat "$CLUSTER_DIR"/run/{slipwayd,slurmctld,sw*}.pid; }
 
-# slurmstepd of this cluster: it works in its node's spool directory, or has its log open there.
-step_daemons() {
-    local pid
-    for pid in $(pgrep -x slurmstepd); do
-        ! readlink "/proc/$pid/cwd" /proc/"$pid"/fd/* 2>/dev/null | grep -q "^$CLUSTER_DIR/" || echo "$pid"
-    done
-}
-
-# Where nobody may find Alice's credentials: everything that the cluster and Slurm keep, and her store.
+# Where nobody may find Alice's credentials: everything that the cluster and Slurm keep, and the own store.
 places() { printf '%s\n' "$CLUSTER_DIR"/{log,store,state,nodes,run,etc} "$@"; }
 
 search() { python3 "$FIND" "$@"; }

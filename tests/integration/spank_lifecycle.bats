@@ -104,18 +104,19 @@ launcher_pids() { pgrep -f -- "^slipway-launch step .*--config $SLIPWAY_CONFIG" 
 no_tasks() { ! pgrep -u "$ALICE" -r S,R,D -f '(^|/)sleep 300$'; }
 
 @test "slurmstepd is killed: tasks, server and launcher go with it" {
-    local job pids
+    local job pid pids=()
     job=$(container_job 300)
-    pids=$(pgrep -f "slurmstepd: \[$job.0\]")
-    [ -n "$pids" ]
-    # shellcheck disable=SC2086
-    kill -KILL $pids
+    for pid in $(step_daemons); do # other clusters may have a job of the same number
+        ! grep -q "slurmstepd: \[$job.0\]" "/proc/$pid/cmdline" || pids+=("$pid")
+    done
+    [ "${#pids[@]}" -eq 2 ]
+    kill -KILL "${pids[@]}"
     wait_for 5 no_container_processes
     wait_for 5 no_tasks # Slurm itself would leave them running for ever
     scancel "$job"
     wait_for 30 cluster_idle
     # Slurm never removes the cgroups of a slurmstepd that was killed, container or not.
-    find /sys/fs/cgroup -depth -type d -path "*/job_$job*" -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -path "*/uid_$(id -u "$ALICE")/job_$job*" -exec rmdir {} + 2>/dev/null || true
 }
 
 @test "the launcher is killed: running tasks go on or fail, the step ends" {

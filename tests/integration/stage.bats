@@ -32,7 +32,7 @@ setup() {
 }
 
 slip() { alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
-# srun as Alice with her own store.
+# srun as Alice, with a store of this test.
 sr() { alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" srun "$@"; }
 
 nothing_unfinished() { [ -z "$(find "$STORE/tmp" "$STORE/leases" -mindepth 1 2>/dev/null)" ]; }

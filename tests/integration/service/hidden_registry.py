@@ -10,7 +10,7 @@ import faultproxy  # noqa: E402
 
 
 class Tokens(faultproxy.TokenService):
-    """Remembers the tokens of strangers, too."""
+    """Remembers anonymous tokens, too."""
 
     def everybodys(self):
         with self.lock:
