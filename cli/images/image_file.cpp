@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/images/image_file.hpp"
 
+#include "base/copy_file.hpp"
 #include "base/errno_code.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
@@ -12,46 +13,13 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace slipway::cli::images {
-namespace {
 
 using base::Code;
 using base::in_quotes;
-
-/// So much between two looks at the stop token.
-constexpr std::size_t step = 16U << 20U;
-
-base::Result<void> copy_bytes(int from, int to, const std::string& target, std::stop_token stop) {
-    bool in_file_system = true;
-    for (;;) {
-        if (stop.stop_requested()) {
-            return base::fail(Code::interrupted, "interrupted");
-        }
-        const ssize_t got = in_file_system ? ::copy_file_range(from, nullptr, to, nullptr, step, 0)
-                                           : ::sendfile(to, from, nullptr, step);
-        if (got == 0) {
-            return {};
-        }
-        if (got > 0 || errno == EINTR) {
-            continue;
-        }
-        // Between file systems, or by old servers; sendfile works from wherever it has come to.
-        if (in_file_system && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP ||
-                               errno == ENOSYS || errno == EPERM)) {
-            in_file_system = false;
-            continue;
-        }
-        return base::fail_write(errno, "cannot write " + in_quotes(target));
-    }
-}
-
-} // namespace
 
 base::Result<NewFile> NewFile::beside(std::string path) {
     // Better said before an hour of downloading than behind it.
@@ -82,8 +50,13 @@ base::Result<void> NewFile::copy_from(int source, std::stop_token stop) {
     if (!to) {
         return base::fail_write(to.error().sys_errno, "cannot create " + in_quotes(path_));
     }
-    if (::ioctl(to->get(), FICLONE, source) != 0) {
-        TRY(copy_bytes(source, to->get(), path_, stop));
+    struct stat st {};
+    if (::fstat(source, &st) != 0) {
+        return base::fail_errno(Code::io, errno, "cannot look at the image in the store");
+    }
+    auto copied = base::copy_file(source, to->get(), static_cast<std::uint64_t>(st.st_size), stop);
+    if (!copied) {
+        return base::Unexpected(std::move(copied).error().context("writing " + in_quotes(path_)));
     }
     // A file server may report a full quota only here.
     return to->close();

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/copy_file.hpp"
 #include "base/fd.hpp"
 #include "base/pipe.hpp"
 #include "base/temp_dir.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -87,4 +89,25 @@ TEST_CASE("reads are bounded and exact") {
     auto content = read_file(dir->path() + "/f", 5);
     REQUIRE_FALSE(content);
     CHECK(content.error().code == Code::limit_exceeded);
+}
+
+TEST_CASE("a copy has as many bytes as were asked for") {
+    const auto dir = *TempDir::create("copy");
+    const auto open = [&](const char* name) {
+        return *open_file(dir.path() + "/" + name, O_RDWR | O_CREAT, 0600);
+    };
+    const auto from = open("from");
+    REQUIRE(write_all(from.get(), std::string(1U << 20U, 'a') + "end"));
+    const auto to = open("to");
+    std::uint64_t reported = 0;
+    const std::uint64_t size = (1U << 20U) + 3;
+    REQUIRE(copy_file(from.get(), to.get(), size - 1, {}, [&](std::uint64_t done) { reported = done; }));
+    CHECK((reported == size - 1 || reported == 0)); // nothing is reported where blocks are shared
+    CHECK(*read_file(dir.path() + "/to", 2U << 20U) == std::string(1U << 20U, 'a') + "en");
+    CHECK(copy_file(from.get(), open("more").get(), size + 1, {}).error().code == Code::io);
+    const UniqueFd memory(::memfd_create("copy", MFD_CLOEXEC));
+    REQUIRE(copy_file(from.get(), memory.get(), 3, {})); // from one file system to another
+    std::stop_source stop;
+    stop.request_stop();
+    CHECK(copy_file(from.get(), memory.get(), 3, stop.get_token()).error().code == Code::interrupted);
 }
