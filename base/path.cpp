@@ -3,11 +3,14 @@
 
 #include "base/text.hpp"
 
+#include <array>
 #include <cerrno>
+#include <climits>
 
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace slipway::base {
 
@@ -103,6 +106,15 @@ Result<void> make_directories(const std::string& path, mode_t mode) {
         so_far += '/';
     }
     return {};
+}
+
+Result<std::string> current_directory() {
+    std::array<char, PATH_MAX> buffer{};
+    if (::getcwd(buffer.data(), buffer.size()) == nullptr || buffer[0] != '/') {
+        return fail_errno(Code::system, errno, "cannot find out the current directory",
+                          "it may have been removed; change to another one");
+    }
+    return std::string(buffer.data());
 }
 
 } // namespace slipway::base

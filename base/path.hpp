@@ -26,6 +26,9 @@ std::string join_path(std::string_view directory, std::string_view name);
 std::string_view base_name(std::string_view path) noexcept;
 std::string_view dir_name(std::string_view path) noexcept; ///< "/" for "/a", "." for "a"
 
+/// Of this process, absolute; Code::system when it was removed or cannot be reached from "/".
+Result<std::string> current_directory();
+
 /// Opens `path` inside the tree of `root_fd`: absolute symlinks and ".." stay in that tree
 /// (RESOLVE_IN_ROOT), and no magic links of /proc are followed.
 Result<UniqueFd> open_in_root(int root_fd, const std::string& path, int flags);

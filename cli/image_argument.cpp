@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <climits>
 
 namespace slipway::cli {
 namespace {
@@ -44,22 +42,13 @@ std::vector<std::string> stage_options(const Arguments& arguments) {
 
 } // namespace
 
-base::Result<std::string> current_directory() {
-    std::array<char, PATH_MAX> buffer{};
-    if (::getcwd(buffer.data(), buffer.size()) == nullptr || buffer[0] != '/') {
-        return base::fail_errno(base::Code::system, errno, "cannot tell the current directory",
-                                "it may have been removed; change to another one");
-    }
-    return std::string(buffer.data());
-}
-
 base::Result<ImageFile> find_image(const std::string& word, const Session& session) {
     TRY_ASSIGN(const auto uri, image::parse_image(word, exists));
     if (uri.transport == image::Transport::file) {
         if (uri.path.starts_with('/')) {
             return ImageFile{uri.path, {}, {}};
         }
-        TRY_ASSIGN(const auto cwd, current_directory());
+        TRY_ASSIGN(const auto cwd, base::current_directory());
         // Only joined: ".." behind a symlink is the kernel's to resolve.
         return ImageFile{base::join_path(cwd, uri.path), {}, {}};
     }

@@ -2,6 +2,7 @@
 // The verbs run, exec and shell: from the command line into the container.
 #include "base/format.hpp"
 #include "base/json.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/action.hpp"
 #include "cli/image_argument.hpp"
@@ -85,7 +86,7 @@ Result<int> dry_run(const Action& action, const config::Config& config) {
 }
 
 Result<int> run_action(ActionKind kind, Session& session) {
-    TRY_ASSIGN(const auto cwd, current_directory());
+    TRY_ASSIGN(const auto cwd, base::current_directory());
     TRY_ASSIGN(auto action, read_action(kind, session.arguments, session.environment, cwd));
     TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
     TRY_ASSIGN(const auto image, find_image(action.image_word, session));

@@ -37,7 +37,4 @@ namespace images {
 [[gnu::weak]] base::Result<int> run_cache(Session& session);
 } // namespace images
 
-/// The current directory; Code::system when it is gone.
-base::Result<std::string> current_directory();
-
 } // namespace slipway::cli
