@@ -2,6 +2,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "image/reference.hpp"
 
 #include <algorithm>
@@ -69,8 +70,8 @@ bool looks_like_digest(std::string_view text) noexcept {
     }
     const auto hex = text.substr(colon + 1);
     return text.starts_with("sha256:") || text.starts_with("sha512:") ||
-           (hex.size() >= 32 &&
-            hex.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos);
+           (hex.size() >= 32 && std::all_of(hex.begin(), hex.end(),
+                                            [](char c) { return base::hex_value(c) >= 0; }));
 }
 
 /// Takes enroot's "USER@" off the front. The user may have any visible character except / : @ #.
@@ -213,10 +214,6 @@ bool ImageUri::is_remote() const noexcept {
     return transport_row(transport).network;
 }
 
-bool ImageUri::in_registry() const noexcept {
-    return transport_row(transport).registry;
-}
-
 Result<void> require_use(const ImageUri& uri, Use use) {
     const auto& row = transport_row(uri.transport);
     if (row.can(use)) {
@@ -250,7 +247,12 @@ std::string ImageUri::text() const {
     case Transport::http:
     case Transport::https:
         return path;
-    default:
+    case Transport::file:
+    case Transport::oci:
+    case Transport::oci_archive:
+    case Transport::docker_archive:
+    case Transport::docker_daemon:
+    case Transport::instance:
         break;
     }
     const bool digest = selector.starts_with("@sha256:") || selector.starts_with("@sha512:");
@@ -335,7 +337,12 @@ std::string default_file_name(const ImageUri& uri, std::string_view suffix) {
         const std::string_view url(uri.path);
         return std::string(base::base_name(url.substr(0, url.find_first_of("?#"))));
     }
-    default:
+    case Transport::file:
+    case Transport::oci:
+    case Transport::oci_archive:
+    case Transport::docker_archive:
+    case Transport::docker_daemon:
+    case Transport::instance:
         break;
     }
     auto name = std::string(base::base_name(base::clean_path(uri.path)));

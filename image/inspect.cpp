@@ -126,16 +126,17 @@ collect_environment(const ImageFiles& files, const std::string& directory, bool 
     return out;
 }
 
-Result<AppMetadata> collect_app(const ImageFiles& files, const std::string& name) {
-    const auto meta = "/scif/apps/" + name + "/scif";
-    AppMetadata app;
-    TRY_ASSIGN(app.labels, collect_labels(files, meta + "/labels.json"));
-    TRY_ASSIGN(app.runscript, read_or_nothing(files, meta + "/runscript"));
-    TRY_ASSIGN(app.startscript, read_or_nothing(files, meta + "/startscript"));
-    TRY_ASSIGN(app.test, read_or_nothing(files, meta + "/test"));
-    TRY_ASSIGN(app.helpfile, read_or_nothing(files, meta + "/runscript.help"));
-    TRY_ASSIGN(app.environment, collect_environment(files, meta + "/env", true));
-    return app;
+/// The files that an image and an app have in common; `is_app`: how an app's environment is named.
+template <typename Target>
+Result<void> collect_common(const ImageFiles& files, const std::string& directory, bool is_app,
+                            Target& out) {
+    TRY_ASSIGN(out.labels, collect_labels(files, directory + "/labels.json"));
+    TRY_ASSIGN(out.runscript, read_or_nothing(files, directory + "/runscript"));
+    TRY_ASSIGN(out.startscript, read_or_nothing(files, directory + "/startscript"));
+    TRY_ASSIGN(out.test, read_or_nothing(files, directory + "/test"));
+    TRY_ASSIGN(out.helpfile, read_or_nothing(files, directory + "/runscript.help"));
+    TRY_ASSIGN(out.environment, collect_environment(files, directory + "/env", is_app));
+    return {};
 }
 
 /// Text for people of the fields in common. One asked part is printed bare, several in their order.
@@ -226,17 +227,12 @@ Result<std::map<std::string, std::string>> parse_labels(std::string_view text) {
 Result<Metadata> collect_metadata(const ImageFiles& files) {
     const std::string top = "/.singularity.d";
     Metadata out;
-    TRY_ASSIGN(out.labels, collect_labels(files, top + "/labels.json"));
+    TRY(collect_common(files, top, false, out));
     TRY_ASSIGN(out.deffile, read_or_nothing(files, top + "/Singularity"));
-    TRY_ASSIGN(out.runscript, read_or_nothing(files, top + "/runscript"));
-    TRY_ASSIGN(out.startscript, read_or_nothing(files, top + "/startscript"));
-    TRY_ASSIGN(out.test, read_or_nothing(files, top + "/test"));
-    TRY_ASSIGN(out.helpfile, read_or_nothing(files, top + "/runscript.help"));
-    TRY_ASSIGN(out.environment, collect_environment(files, top + "/env", false));
     TRY_ASSIGN(const auto names, files.list("/scif/apps"));
     for (const auto& name : names) {
         if (out.apps.size() < max_apps && name != "." && name != "..") {
-            TRY_ASSIGN(out.apps[name], collect_app(files, name));
+            TRY(collect_common(files, "/scif/apps/" + name + "/scif", true, out.apps[name]));
         }
     }
     return out;

@@ -42,7 +42,7 @@ constexpr MediaRow media_table[] = {
 };
 
 /// Labels that say nothing. Old registries and clients put them on image configurations, proxies on
-/// everything; what such a document is, only its content tells.
+/// everything; what such a document is, only its content says.
 constexpr std::string_view generic_types[] = {
     "", "application/octet-stream", "binary/octet-stream", "application/json", "text/html",
     "text/plain",
@@ -287,14 +287,6 @@ Result<Index> parse_index(std::string_view body, std::string_view content_type) 
     return fail(Code::media_type, "expected an image index, found an image manifest");
 }
 
-Result<Manifest> parse_manifest(std::string_view body, std::string_view content_type) {
-    TRY_ASSIGN(auto document, parse_document(body, content_type));
-    if (auto* manifest = std::get_if<Manifest>(&document)) {
-        return std::move(*manifest);
-    }
-    return fail(Code::media_type, "expected an image manifest, found an image index");
-}
-
 Result<void> require_image(const Manifest& manifest) {
     const auto config = manifest.config.kind();
     if (config == MediaKind::sif_config ||
@@ -330,23 +322,6 @@ Result<void> require_image(const Manifest& manifest, const ImageConfig& config) 
                                                        : manifest.artifact_type);
     }
     return {};
-}
-
-Result<Descriptor> sif_layer(const Manifest& manifest) {
-    if (manifest.config.kind() == MediaKind::image_config) {
-        return fail(Code::media_type, "this is a Docker or OCI image, not a SIF file",
-                    "use docker:// instead of oras://");
-    }
-    if (manifest.layers.size() != 1) {
-        return fail(Code::media_type,
-                    fmt::format("a SIF artifact has a single layer, this one has {}",
-                                manifest.layers.size()));
-    }
-    if (manifest.layers[0].kind() != MediaKind::sif_layer) {
-        return fail(Code::media_type, fmt::format("the artifact's layer has type {}, not SIF",
-                                                  in_quotes(manifest.layers[0].media_type)));
-    }
-    return manifest.layers[0];
 }
 
 Result<void> check_layout_marker(std::string_view body) {

@@ -125,7 +125,6 @@ using Document = std::variant<Index, Manifest>;
 /// index and a manifest, and for anything that is neither.
 Result<Document> parse_document(std::string_view body, std::string_view content_type = {});
 Result<Index> parse_index(std::string_view body, std::string_view content_type = {});
-Result<Manifest> parse_manifest(std::string_view body, std::string_view content_type = {});
 
 /// The entry for that platform: an entry whose variant is exactly the wanted one wins over one that
 /// merely does not contradict, arm falls back to older variants, earlier entries win. Entries
@@ -142,9 +141,6 @@ std::vector<Descriptor> unlabelled_entries(const Index& index);
 /// application/json, text/html …): then its content decides, see below. Code::media_type otherwise,
 /// with a sentence that says what it is instead (SIF by ORAS, signature, …).
 Result<void> require_image(const Manifest& manifest);
-/// The SIF file's descriptor of an ORAS artifact. Code::media_type when there is not exactly one
-/// layer or it is no SIF.
-Result<Descriptor> sif_layer(const Manifest& manifest);
 
 /// The image configuration blob.
 struct ImageConfig {
@@ -173,8 +169,6 @@ struct ImageConfig {
 Result<ImageConfig> parse_image_config(std::string_view body);
 /// The second half of require_image(): a configuration that no label calls one must name layers.
 Result<void> require_image(const Manifest& manifest, const ImageConfig& config);
-/// A SIF's oci-config.json (the `config` object alone).
-Result<ImageConfig> parse_config_object(std::string_view body);
 
 /// "2024-05-01T12:00:00.5Z" or with an offset to seconds since 1970, fractions cut off.
 std::optional<std::int64_t> parse_rfc3339(std::string_view text);

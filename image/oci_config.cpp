@@ -237,12 +237,4 @@ Result<ImageConfig> parse_image_config(std::string_view body) {
     return out;
 }
 
-Result<ImageConfig> parse_config_object(std::string_view body) {
-    TRY_ASSIGN(const auto value,
-               json::parse_object(body, max_document, Code::source_protocol, "oci-config.json"));
-    ImageConfig out;
-    TRY(read_config_object(value, out));
-    return out;
-}
-
 } // namespace slipway::image

@@ -83,7 +83,6 @@ struct ImageUri {
     /// are remembered under it.
     [[nodiscard]] std::string text() const;
     [[nodiscard]] bool is_remote() const noexcept;   ///< needs the network
-    [[nodiscard]] bool in_registry() const noexcept; ///< named by `reference`
 };
 
 /// Code::unsupported, with what can be used instead, for a transport that this version does not

@@ -220,8 +220,4 @@ Result<std::string> read_inspect_metadata(int fd, const SifInfo& sif) {
     return read_text(fd, sif.find_named(SifType::generic_json, inspect_metadata_name));
 }
 
-Result<std::string> read_oci_config(int fd, const SifInfo& sif) {
-    return read_text(fd, sif.find_named(SifType::generic_json, oci_config_name));
-}
-
 } // namespace slipway::image

@@ -113,16 +113,15 @@ Result<SifInfo> read_sif(int fd, std::uint64_t file_size);
 /// Content of one object; larger than `max` is Code::limit_exceeded.
 Result<std::string> read_sif_object(int fd, const SifObject& object, std::size_t max);
 
-/// The definition file, the two JSON objects of native images; "" when the file has none.
+/// The definition file, and the metadata of native images; "" when the file has none.
 Result<std::string> read_deffile(int fd, const SifInfo& sif);
 Result<std::string> read_inspect_metadata(int fd, const SifInfo& sif);
-Result<std::string> read_oci_config(int fd, const SifInfo& sif);
 
 inline constexpr std::string_view inspect_metadata_name = "inspect-metadata.json";
 inline constexpr std::string_view oci_config_name = "oci-config.json";
 
 /// The first bytes of a SIF with these facts: header and table, exactly as they stand in a file
-/// (128 bytes, hole, table). For writing and for tests. `objects` keep their ids.
+/// (128 bytes, hole, table). `objects` keep their ids.
 std::string encode_sif_head(const SifInfo& sif);
 
 /// Writes a SIF into an empty file in one pass, with the root file system as the last object and

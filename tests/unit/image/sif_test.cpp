@@ -97,7 +97,7 @@ TEST_CASE("an image of siftool is read as it was made") {
     CHECK(signature.group == 0);
     CHECK(signature.linked == (image::sif_group_flag | 1));
     CHECK(image::read_deffile(fd.get(), *sif) == "BootStrap: docker\nFrom: busybox:1.33.1\n\n");
-    CHECK(image::read_oci_config(fd.get(), *sif)->size() == 94);
+    CHECK(test::read_oci_config(fd.get(), *sif)->size() == 94);
     CHECK(image::read_inspect_metadata(fd.get(), *sif)->size() == json.size);
     CHECK(image::read_sif_object(fd.get(), *root, 100).error().code == Code::limit_exceeded);
     CHECK(!sif->is_oci_sif());

@@ -69,7 +69,7 @@ TEST_CASE("the writer lays out a native image as the format asks") {
     CHECK(whole.substr(data_end, root->offset - data_end).find_first_not_of('\0') ==
           std::string::npos);
     CHECK(*image::read_deffile(fd.get(), *sif) == deffile);
-    CHECK(*image::read_oci_config(fd.get(), *sif) == "{}");
+    CHECK(*test::read_oci_config(fd.get(), *sif) == "{}");
     for (const auto& object : sif->objects) {
         CHECK(object.group == 1);
         CHECK(object.created == -62135596800);

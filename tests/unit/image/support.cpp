@@ -25,6 +25,12 @@ std::string content_of(int fd) {
     return {bytes.begin(), bytes.end()};
 }
 
+base::Result<std::string> read_oci_config(int fd, const image::SifInfo& sif) {
+    const auto* object = sif.find_named(image::SifType::generic_json, image::oci_config_name);
+    REQUIRE(object != nullptr);
+    return image::read_sif_object(fd, *object, 1U << 20U);
+}
+
 std::uint64_t size_of(int fd) {
     struct stat st {};
     return ::fstat(fd, &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;

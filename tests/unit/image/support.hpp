@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/fd.hpp"
+#include "image/sif.hpp"
 
 #include <cstdint>
 #include <string>
@@ -15,6 +16,9 @@ base::UniqueFd file_with(std::string_view content);
 
 /// Whole content of an open file.
 std::string content_of(int fd);
+
+/// The object oci-config.json of a SIF, which must have one.
+base::Result<std::string> read_oci_config(int fd, const image::SifInfo& sif);
 
 /// Length of an open file.
 std::uint64_t size_of(int fd);

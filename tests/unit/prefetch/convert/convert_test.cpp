@@ -81,7 +81,9 @@ TEST_CASE("a conversion gives a SIF with the objects of a native image") {
     REQUIRE(sif->objects.size() == 4);
     CHECK(*image::read_deffile(out.file.get(), *sif) == "bootstrap: docker\nfrom: example:1\n\n");
     CHECK(image::read_inspect_metadata(out.file.get(), *sif)->find("\"runscript\"") != std::string::npos);
-    CHECK(*image::read_oci_config(out.file.get(), *sif) ==
+    const auto* config = sif->find_named(image::SifType::generic_json, image::oci_config_name);
+    REQUIRE(config != nullptr);
+    CHECK(*image::read_sif_object(out.file.get(), *config, 1000) ==
           R"({"Env":["PATH=/bin","A=b c"],"Cmd":["/bin/sh"]})");
     const auto* primary = sif->primary();
     REQUIRE(primary != nullptr);
