@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/convert/feeder.hpp"
 
+#include "base/pipe.hpp"
+
 #include <cerrno>
 #include <csignal>
 #include <exception>
@@ -93,15 +95,11 @@ Result<void> Feeder::feed() {
 }
 
 Result<void> Feeder::pump(base::ByteSource& source) {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot make a pipe for a layer");
-    }
-    base::UniqueFd out(ends[0]);
-    const base::UniqueFd in(ends[1]);
+    TRY_ASSIGN(auto pipe, base::make_pipe());
+    const auto in = std::move(pipe.writer); // gone with this function: the child sees the end
     ::fcntl(in.get(), F_SETPIPE_SZ, pipe_size); // a smaller pipe is slower, not wrong
-    TRY(send(LayerBlob{serial_, true, 0, layer_.blob.size}, out.get()));
-    out.reset();
+    TRY(send(LayerBlob{serial_, true, 0, layer_.blob.size}, pipe.reader.get()));
+    pipe.reader.reset();
     std::vector<std::uint8_t> chunk(chunk_size);
     for (;;) {
         TRY_ASSIGN(const std::size_t got, source.read(chunk));

@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "base/words.hpp"
 #include "prefetch/convert/tar_header.hpp"
+#include "prefetch/convert/tar_numbers.hpp"
 
 #include <algorithm>
 #include <charconv>

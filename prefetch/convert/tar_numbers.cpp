@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers and pax records of tar headers.
-#include "base/text.hpp"
-#include "prefetch/convert/tar_reader.hpp"
+#include "prefetch/convert/tar_numbers.hpp"
 
 #include <charconv>
 

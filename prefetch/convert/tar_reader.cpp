@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "prefetch/convert/tar_header.hpp"
+#include "prefetch/convert/tar_numbers.hpp"
 
 #include <algorithm>
 #include <charconv>

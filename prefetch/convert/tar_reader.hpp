@@ -153,12 +153,4 @@ class TarReader {
     std::uint64_t logical_ = 0;    ///< logical size of the current file
 };
 
-/// Splits pax records ("LEN KEY=VALUE\n") into keys and values; Code::layer_invalid when the text is
-/// malformed. Exposed for tests.
-using PaxRecords = std::vector<std::pair<std::string_view, std::string_view>>;
-base::Result<PaxRecords> parse_pax_records(std::string_view text);
-
-/// A numeric header field: octal text or base-256. Exposed for tests.
-base::Result<std::int64_t> parse_tar_number(std::span<const std::uint8_t> field);
-
 } // namespace slipway::prefetch::convert

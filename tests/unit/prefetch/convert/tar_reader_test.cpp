@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "prefetch/convert/tar_numbers.hpp"
 #include "prefetch/convert/tar_reader.hpp"
 
 #include "base/text.hpp"
