@@ -5,6 +5,7 @@
 #include "base/json.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
+#include "base/trusted_path.hpp"
 #include "prefetch/client/unix_http.hpp"
 #include "prefetch/stage/api_version.hpp"
 #include "prefetch/stage/event_json.hpp"
@@ -13,6 +14,7 @@
 #include <cerrno>
 #include <optional>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,27 +121,28 @@ base::Result<Ending> one_attempt(const ServiceCall& call, const stage::StageSink
     return ending;
 }
 
+/// Whether a directory is that user's, and nobody else but root can have put it there.
+bool owns(uid_t uid, const std::string& directory) {
+    struct stat st {};
+    const auto opened =
+        base::open_trusted(directory, O_PATH | O_DIRECTORY, uid, Code::config_insecure);
+    return opened && ::fstat(opened->get(), &st) == 0 && st.st_uid == uid;
+}
+
 } // namespace
 
 base::Result<void> check_server(const UnixHttp& http, const std::string& socket_path,
                                 const std::string& store_path) {
     TRY_ASSIGN(const auto uid, http.server_uid());
-    if (uid == 0 || uid == ::geteuid()) {
-        return {};
-    }
-    struct stat st {};
-    const std::string directory(base::dir_name(socket_path));
-    if (::stat(directory.c_str(), &st) == 0 && st.st_uid == uid && (st.st_mode & 022) == 0) {
-        return {};
-    }
-    if (!store_path.empty() && ::stat(store_path.c_str(), &st) == 0 && st.st_uid == uid) {
+    if (uid == 0 || uid == ::geteuid() || owns(uid, std::string(base::dir_name(socket_path))) ||
+        (!store_path.empty() && owns(uid, store_path))) {
         return {};
     }
     return base::fail(Code::config_insecure,
                       fmt::format("uid {} listens on {}, and that is not the service: neither root "
                                   "nor the owner of the store",
                                   uid, base::in_quotes(socket_path)),
-                      "tell your site: somebody may be posing as slipwayd");
+                      "report it to your site: another program may be posing as slipwayd");
 }
 
 base::Result<stage::StagedImage> stage_through_service(const ServiceCall& call, const stage::StageSink& sink,

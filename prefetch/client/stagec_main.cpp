@@ -8,14 +8,14 @@
 #include "base/argv.hpp"
 #include "base/child.hpp"
 #include "base/format.hpp"
-#include "base/path.hpp"
+#include "base/helper_program.hpp"
+#include "base/pipe.hpp"
 #include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "prefetch/client/service_client.hpp"
 #include "prefetch/stage/progress_printer.hpp"
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -73,26 +73,22 @@ std::string socket_of(const config::Config& config) {
     return {};
 }
 
-/// slipway-images lies next to this program.
-std::string images_program() {
-    std::array<char, 4096> path{};
-    const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
-    const std::string self(path.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
-    return base::join_path(base::dir_name(self), "slipway-images");
-}
-
 /// Becomes `slipway-images stage`; returns only when that cannot be run.
 int become_stage(const Arguments& arguments) {
-    const auto program = images_program();
+    const auto program = base::find_helper_program("slipway-images");
+    if (!program) {
+        print_error(program.error());
+        return static_cast<int>(base::ExitCode::setup);
+    }
     std::vector<std::string> words{"slipway-images", "stage",
                                    arguments.detach ? "--detach" : "--print-keys"};
     if (!arguments.config.empty()) {
         words.insert(words.end(), {"--config", arguments.config});
     }
     words.insert(words.end(), {"--", arguments.reference});
-    ::execv(program.c_str(), base::argv_pointers(words).data());
+    ::execv(program->c_str(), base::argv_pointers(words).data());
     print_error({base::Code::not_staged, errno,
-                 "cannot run " + base::in_quotes(program) + ": " + base::errno_text(errno),
+                 "cannot run " + base::in_quotes(*program) + ": " + base::errno_text(errno),
                  "reinstall Slipway: a part of it is missing"});
     return static_cast<int>(base::ExitCode::setup);
 }
@@ -100,18 +96,16 @@ int become_stage(const Arguments& arguments) {
 /// The same as a child, which closes its output when it has printed what the image will be, and goes on by
 /// itself. When it ends before that, it has reported why.
 int begin_stage(const Arguments& arguments) {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        print_error({base::Code::system, errno, "cannot make a pipe", {}});
+    auto pipe = base::make_pipe();
+    if (!pipe) {
+        print_error(pipe.error());
         return static_cast<int>(base::ExitCode::setup);
     }
-    const base::UniqueFd reader(ends[0]);
-    base::UniqueFd writer(ends[1]);
     const pid_t parent = ::getpid();
     auto child = base::Child::fork([&] {
         // Until it goes on by itself, it ends with this program.
         if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || ::getppid() != parent ||
-            ::dup2(writer.get(), STDOUT_FILENO) < 0) {
+            ::dup2(pipe->writer.get(), STDOUT_FILENO) < 0) {
             return static_cast<int>(base::ExitCode::setup);
         }
         return become_stage(arguments);
@@ -120,9 +114,9 @@ int begin_stage(const Arguments& arguments) {
         print_error(child.error());
         return static_cast<int>(base::ExitCode::setup);
     }
-    writer.reset();
+    pipe->writer.reset();
     constexpr std::size_t max_keys = 16384;
-    const auto keys = base::read_to_end(reader.get(), max_keys);
+    const auto keys = base::read_to_end(pipe->reader.get(), max_keys);
     if (keys && !keys->empty()) {
         (void)base::write_all(STDOUT_FILENO, *keys);
         (void)child->detach();

@@ -104,7 +104,7 @@ base::Result<uid_t> UnixHttp::server_uid() const {
     ucred credentials{};
     socklen_t size = sizeof credentials;
     if (::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-        return base::fail_errno(base::Code::system, errno, "cannot tell who the service is");
+        return base::fail_errno(base::Code::system, errno, "cannot find out who the service is");
     }
     return credentials.uid;
 }

@@ -329,7 +329,7 @@ reported_and_nothing_ran() {
         >"$BATS_FILE_TMPDIR/fake.out" 2>&1 3>&- &
     echo $! >"$BATS_FILE_TMPDIR/fake.pid"
     wait_for 20 grep -q holding "$BATS_FILE_TMPDIR/fake.out"
-    alice_gets config-insecure 'tell your site'
+    alice_gets config-insecure 'report it to your site'
     run alice slipway doctor
     expect_output "uid $(id -u "$BOB") listens on"
     # Bob's own jobs may believe Bob.

@@ -3,9 +3,13 @@
 #include "running_service.hpp"
 
 #include "prefetch/client/service_client.hpp"
+#include "prefetch/client/unix_http.hpp"
 #include "prefetch/stage/progress_printer.hpp"
 
 #include <cerrno>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace slipway;
 using namespace slipway::test;
@@ -50,7 +54,52 @@ TEST_CASE("the service's errors come through whole") {
     CHECK(image.error().hint == "check it");
 }
 
-TEST_CASE("no socket, no listener and no permission are told apart") {
+namespace {
+
+/// A listening socket of another user; only root can make one.
+base::UniqueFd listen_as(uid_t uid, const std::string& path) {
+    base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::seteuid(uid) == 0); // the kernel notes whoever calls listen(2)
+    const int listening = ::listen(socket.get(), 1);
+    REQUIRE(::seteuid(0) == 0);
+    REQUIRE(listening == 0);
+    return socket;
+}
+
+} // namespace
+
+TEST_CASE("a service is known by a directory that nobody else can have put there") {
+    if (::geteuid() != 0) {
+        WARN("only root can listen as somebody else");
+        return;
+    }
+    constexpr uid_t service = 4242;
+    auto dir = base::TempDir::create("slipway-client-");
+    REQUIRE(::chmod(dir->path().c_str(), 0755) == 0);
+    const auto home = dir->path() + "/run";
+    REQUIRE(::mkdir(home.c_str(), 0755) == 0);
+    REQUIRE(::chown(home.c_str(), service, service) == 0);
+    const auto path = home + "/s";
+    const auto listener = listen_as(service, path);
+    const auto http = client::UnixHttp::connect(path, 1000);
+    REQUIRE(http);
+    CHECK(client::check_server(*http, path, ""));
+    // In a directory where everybody can rename, it may be anybody's.
+    REQUIRE(::chmod(dir->path().c_str(), 0777) == 0);
+    const auto unsure = client::check_server(*http, path, "");
+    REQUIRE_FALSE(unsure);
+    CHECK(unsure.error().code == base::Code::config_insecure);
+    CHECK_FALSE(client::check_server(*http, "/tmp/s", home));
+    REQUIRE(::chmod(dir->path().c_str(), 0755) == 0);
+    CHECK(client::check_server(*http, "/tmp/s", home)); // the owner of the store
+    CHECK_FALSE(client::check_server(*http, "/tmp/s", dir->path()));
+}
+
+TEST_CASE("no socket, no listener and no permission are different errors") {
     auto dir = base::TempDir::create("slipway-client-");
     const auto none = client::stage_through_service(call_for(dir->path() + "/none", "a"),
                                                     [](auto&&) {}, never);
@@ -92,7 +141,7 @@ TEST_CASE("a service that restarts in the middle is a pause") {
     while (!asked) {
         ::usleep(1000);
     }
-    first.reset(); // stops: open listeners are told that the work was cancelled, or lose their line
+    first.reset(); // stops: open listeners get the event that the work was cancelled, or lose their line
     Running second({}, socket);
     const auto image = answer.get();
     REQUIRE(image);
