@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/sources/prefetcher.hpp"
 
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -242,7 +243,8 @@ void LayerPrefetcher::start_workers() {
     started_ = true;
     const auto count = std::min<std::size_t>(options_.parallel, entries_.size());
     for (std::size_t i = 1; i < count; ++i) {
-        workers_.emplace_back([this] { work(); });
+        // One thread less only costs speed.
+        (void)base::completes([&] { workers_.emplace_back([this] { work(); }); });
     }
 }
 
@@ -273,21 +275,26 @@ void LayerPrefetcher::work() {
             entry->state = State::running;
             ++active_;
         }
-        spool_layer(*entry);
+        // Where memory is short this layer fails, and nothing else in the process.
+        if (!base::completes([&] { spool_layer(*entry); })) {
+            end_spooling(*entry, State::failed,
+                         base::Error{base::Code::limit_exceeded, 0, "no memory", {}}); // short: needs none
+        }
     }
 }
 
+void LayerPrefetcher::end_spooling(Entry& entry, State state, std::optional<base::Error> error) {
+    const std::lock_guard lock(mutex_);
+    entry.state = state;
+    entry.error = std::move(error);
+    --active_;
+    changed_.notify_all();
+}
+
 void LayerPrefetcher::spool_layer(Entry& entry) {
-    const auto finish = [&](State state, std::optional<base::Error> error) {
-        const std::lock_guard lock(mutex_);
-        entry.state = state;
-        entry.error = std::move(error);
-        --active_;
-        changed_.notify_all();
-    };
     auto stream = entry.download(stop_.get_token());
     if (!stream) {
-        finish(State::failed, std::move(stream).error());
+        end_spooling(entry, State::failed, std::move(stream).error());
         return;
     }
     std::vector<std::uint8_t> chunk(chunk_size);
@@ -295,7 +302,7 @@ void LayerPrefetcher::spool_layer(Entry& entry) {
         auto got = (*stream)->read(chunk);
         if (!got || *got == 0) {
             auto error = got ? std::optional<base::Error>() : std::optional(got.error());
-            finish(got ? State::done : State::failed, std::move(error));
+            end_spooling(entry, got ? State::done : State::failed, std::move(error));
             return;
         }
         if (options_.counters) {

@@ -86,6 +86,7 @@ class LayerPrefetcher : public std::enable_shared_from_this<LayerPrefetcher> {
     void work();
     Entry* next_entry();
     void spool_layer(Entry& entry);
+    void end_spooling(Entry& entry, State state, std::optional<base::Error> error);
     bool make_room(std::unique_lock<std::mutex>& lock, Entry& entry, std::size_t bytes);
     bool write_spool(Entry& entry, const std::vector<std::uint8_t>& chunk, std::size_t size);
     void evict_consumed();

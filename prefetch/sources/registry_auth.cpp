@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/sources/registry_auth.hpp"
 
+#include "base/enum_table.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "prefetch/transfer/error_body.hpp"
@@ -15,21 +16,14 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t max_token_body = 64 * 1024;
 constexpr std::chrono::seconds renew_before{10};
 
-std::string_view origin_text(credentials::CredentialOrigin origin) {
-    switch (origin) {
-    case credentials::CredentialOrigin::option:
-        return "of the command line";
-    case credentials::CredentialOrigin::environment:
-        return "in the environment variables";
-    case credentials::CredentialOrigin::auth_file:
-        return "in the auth file";
-    case credentials::CredentialOrigin::helper:
-        return "of the credential helper";
-    case credentials::CredentialOrigin::site:
-        break;
-    }
-    return "of the site";
-}
+/// Whose credentials a registry did not accept, for messages.
+constexpr base::EnumTable origin_texts = std::array{
+    base::EnumRow{credentials::CredentialOrigin::option, "of the command line"},
+    base::EnumRow{credentials::CredentialOrigin::environment, "in the environment variables"},
+    base::EnumRow{credentials::CredentialOrigin::auth_file, "in the auth file"},
+    base::EnumRow{credentials::CredentialOrigin::helper, "of the credential helper"},
+    base::EnumRow{credentials::CredentialOrigin::site, "of the site"},
+};
 
 const std::string& parameter(const Challenge& challenge, const char* name) {
     static const std::string none;
@@ -166,7 +160,7 @@ base::Result<void> RegistryAuth::get_token(const std::stop_token& stop) {
         auto error = std::move(token).error();
         if (with != nullptr && error.code == Code::source_denied) {
             error.hint = fmt::format("the credentials {} may be wrong or out of date",
-                                     origin_text(with->origin));
+                                     origin_texts.name(with->origin));
         }
         return base::Unexpected(std::move(error).context("cannot get a token"));
     }

@@ -32,13 +32,6 @@ std::unique_ptr<Exchange> HttpClient::open(HttpRequest request, std::stop_token 
     return std::make_unique<Exchange>(impl_, std::move(transfer), std::move(stop));
 }
 
-void HttpClient::submit(HttpRequest request, std::size_t max_body, Done done) {
-    request.buffer_bytes = max_body;
-    auto transfer = std::make_shared<Transfer>(std::move(request));
-    transfer->done_callback = std::move(done);
-    impl_->engine->add(transfer);
-}
-
 Exchange::Exchange(std::shared_ptr<HttpClient::Impl> client, std::shared_ptr<Transfer> transfer,
                    std::stop_token stop)
     : client_(std::move(client)), transfer_(std::move(transfer)), stop_(std::move(stop)) {}

@@ -9,7 +9,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -44,11 +43,6 @@ struct HttpHead {
     bool proxied = false;                  ///< the peer is a proxy
 };
 
-struct HttpReply {
-    HttpHead head;
-    std::string body;
-};
-
 /// Why an exchange failed and whether trying again may help.
 struct ExchangeFailure {
     base::Error error;
@@ -79,12 +73,6 @@ class HttpClient {
     /// Starts an exchange whose body is read by the caller (back-pressure reaches the server).
     std::unique_ptr<Exchange> open(HttpRequest request, std::stop_token stop);
 
-    /// Starts an exchange and calls `done` once, on the client's thread, with the whole reply. A
-    /// body longer than `max_body` bytes is Code::limit_exceeded. `done` must not block and must not
-    /// destroy the client. Also the form for event loops: post to them from `done`.
-    using Done = std::function<void(base::Result<HttpReply>)>;
-    void submit(HttpRequest request, std::size_t max_body, Done done);
-
     struct Impl;
 
   private:
@@ -108,7 +96,7 @@ class Exchange {
     base::Result<HttpHead> head();
     /// Waits for body bytes; 0 is the end, after the whole body has arrived.
     base::Result<std::size_t> read(std::span<std::uint8_t> out);
-    /// After an error of head() or read(): the same with what the error does not tell.
+    /// After an error of head() or read(): the same, and whether to try again.
     [[nodiscard]] ExchangeFailure failure() const;
 
   private:

@@ -22,6 +22,7 @@
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace slipway::prefetch::transfer {
 namespace {
@@ -44,7 +45,6 @@ struct Operation {
     bool proxied = false;
     std::string refused_address;  ///< why the socket was not opened
     bool literal_refused = false; ///< the user wrote the address: nothing to hide
-    bool body_too_long = false;
     bool headers_too_long = false;
     bool out_of_memory = false;
     std::size_t header_bytes = 0;
@@ -56,8 +56,6 @@ ExchangeFailure cancelled(std::string why) {
 }
 
 void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFailure> failure) {
-    HttpClient::Done callback;
-    base::Result<HttpReply> reply = HttpReply{};
     {
         const std::lock_guard lock(transfer->mutex);
         if (transfer->finished) {
@@ -68,30 +66,19 @@ void finish(const std::shared_ptr<Transfer>& transfer, std::optional<ExchangeFai
         if (failure) {
             transfer->failure = std::move(*failure);
         }
-        callback = std::move(transfer->done_callback);
-        const auto answer = [&] {
-            if (callback && transfer->failed) {
-                reply = base::Unexpected(transfer->failure.error);
-            } else if (callback) {
-                reply->head = transfer->head;
-                for (const auto& chunk : transfer->chunks) {
-                    reply->body += chunk;
-                }
-            }
-        };
-        if (!base::completes(answer)) {
-            reply = base::fail(Code::limit_exceeded, "no memory"); // short: needs none
-        }
     }
     transfer->changed.notify_all();
-    if (callback) {
-        callback(std::move(reply));
-    }
 }
 
 /// Short enough to be made where there is no memory.
 ExchangeFailure no_memory() {
     return {{Code::limit_exceeded, ENOMEM, "no memory", {}}, true, false};
+}
+
+ExchangeFailure shutting_down() {
+    auto failure = no_memory();
+    (void)base::completes([&] { failure = cancelled("the HTTP client is shutting down"); });
+    return failure;
 }
 
 // --- callbacks of libcurl -------------------------------------------------------------------
@@ -106,7 +93,7 @@ curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address) noex
     if (op.public_only && !op.proxied && kind != AddressKind::global && !op.policy->trusts(url)) {
         const bool noted = base::completes([&] {
             op.refused_address =
-                fmt::format("{} is at a {} address", url.host_port(), address_kind_name(kind));
+                fmt::format("{} is at a {} address", url.host_port(), address_kinds.name(kind));
         });
         op.out_of_memory = !noted;
         return CURL_SOCKET_BAD;
@@ -174,13 +161,8 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
     const std::string_view bytes(data, size * count);
     {
         const std::lock_guard lock(transfer.mutex);
-        if (transfer.done_callback) {
-            if (transfer.queued + bytes.size() > transfer.request.buffer_bytes) {
-                op.body_too_long = true;
-                return 0;
-            }
-        } else if (transfer.queued > 0 &&
-                   transfer.queued + bytes.size() > transfer.request.buffer_bytes) {
+        if (transfer.queued > 0 &&
+            transfer.queued + bytes.size() > transfer.request.buffer_bytes) {
             transfer.paused = true; // libcurl keeps the bytes and offers them again
             return CURL_WRITEFUNC_PAUSE;
         }
@@ -214,10 +196,8 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
                             fmt::format("check the name; {}", allow_hint)},
                 true, true};
     }
-    if (op.body_too_long || op.headers_too_long) {
-        return {base::Error{Code::limit_exceeded, 0,
-                            fmt::format("{}: the {} of the answer is too long", where,
-                                        op.body_too_long ? "body" : "header"),
+    if (op.headers_too_long) {
+        return {base::Error{Code::limit_exceeded, 0, where + ": the header of the answer is too long",
                             {}},
                 false, false};
     }
@@ -375,7 +355,7 @@ struct CurlEngine::State {
     bool stopping = false;
     std::thread thread;
 
-    void post(What what, std::shared_ptr<Transfer> transfer);
+    void post(What what, const std::shared_ptr<Transfer>& transfer);
     void run();
     void obey(const Command& command);
     void begin(const std::shared_ptr<Transfer>& transfer);
@@ -383,18 +363,20 @@ struct CurlEngine::State {
     void collect_finished();
 };
 
-void CurlEngine::State::post(What what, std::shared_ptr<Transfer> transfer) {
+void CurlEngine::State::post(What what, const std::shared_ptr<Transfer>& transfer) {
+    bool taken = false;
     {
         const std::lock_guard lock(mutex);
-        if (!stopping) {
-            commands.push_back({what, std::move(transfer)});
+        taken = !stopping;
+        if (taken) {
+            commands.push_back({what, transfer});
         }
     }
-    if (transfer) {
-        finish(transfer, cancelled("the HTTP client is shutting down"));
-        return;
+    if (taken) {
+        curl_multi_wakeup(multi.get());
+    } else {
+        finish(transfer, shutting_down());
     }
-    curl_multi_wakeup(multi.get());
 }
 
 void CurlEngine::State::begin(const std::shared_ptr<Transfer>& transfer) {
@@ -422,7 +404,7 @@ void CurlEngine::State::begin(const std::shared_ptr<Transfer>& transfer) {
     const auto kind = classify_text(url.host);
     if (op->public_only && kind != AddressKind::global && !options.addresses.trusts(url)) {
         op->refused_address =
-            fmt::format("{} is a {} address", url.host_port(), address_kind_name(kind));
+            fmt::format("{} is a {} address", url.host_port(), address_kinds.name(kind));
         op->literal_refused = true;
         finish(transfer, failure_of(*op, CURLE_COULDNT_CONNECT));
         return;
@@ -504,7 +486,7 @@ void CurlEngine::State::run() {
         if (ending) {
             for (const auto& command : todo) {
                 if (command.what == What::add) {
-                    finish(command.transfer, cancelled("the HTTP client is shutting down"));
+                    finish(command.transfer, shutting_down());
                 }
             }
             break;
@@ -520,7 +502,7 @@ void CurlEngine::State::run() {
         curl_multi_poll(multi.get(), nullptr, 0, 10'000, nullptr);
     }
     while (!running.empty()) {
-        end(running.begin()->first, cancelled("the HTTP client is shutting down"));
+        end(running.begin()->first, shutting_down());
     }
 }
 
@@ -548,16 +530,20 @@ base::Result<std::unique_ptr<CurlEngine>> CurlEngine::start(HttpClient::Options 
     return std::unique_ptr<CurlEngine>(new CurlEngine(std::move(state)));
 }
 
-void CurlEngine::add(std::shared_ptr<Transfer> transfer) {
-    state_->post(State::What::add, std::move(transfer));
+void CurlEngine::add(const std::shared_ptr<Transfer>& transfer) {
+    state_->post(State::What::add, transfer);
 }
 
-void CurlEngine::cancel(std::shared_ptr<Transfer> transfer) {
-    state_->post(State::What::cancel, std::move(transfer));
+void CurlEngine::cancel(const std::shared_ptr<Transfer>& transfer) noexcept {
+    // It must arrive, or the download would go on for nobody.
+    constexpr unsigned memory_pause_us = 100'000;
+    while (!base::completes([&] { state_->post(State::What::cancel, transfer); })) {
+        ::usleep(memory_pause_us);
+    }
 }
 
-void CurlEngine::unpause(std::shared_ptr<Transfer> transfer) {
-    state_->post(State::What::unpause, std::move(transfer));
+void CurlEngine::unpause(const std::shared_ptr<Transfer>& transfer) {
+    state_->post(State::What::unpause, transfer);
 }
 
 void CurlEngine::shut_down() noexcept {

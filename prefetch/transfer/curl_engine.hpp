@@ -10,7 +10,7 @@ namespace slipway::prefetch::transfer {
 struct Transfer;
 
 /// The thread that owns libcurl's multi handle; internal to transfer/. add(), cancel() and
-/// unpause() only queue a command and wake the thread, so they never block and may be called from
+/// unpause() only queue a command and wake the thread, and may be called from
 /// its own callbacks.
 class CurlEngine {
   public:
@@ -19,9 +19,9 @@ class CurlEngine {
     CurlEngine& operator=(const CurlEngine&) = delete;
     ~CurlEngine();
 
-    void add(std::shared_ptr<Transfer> transfer);
-    void cancel(std::shared_ptr<Transfer> transfer);
-    void unpause(std::shared_ptr<Transfer> transfer);
+    void add(const std::shared_ptr<Transfer>& transfer);
+    void cancel(const std::shared_ptr<Transfer>& transfer) noexcept; ///< waits where memory is short
+    void unpause(const std::shared_ptr<Transfer>& transfer);
     /// Ends the thread and fails what is still open. Later calls of add() fail the transfer at once.
     void shut_down() noexcept;
 

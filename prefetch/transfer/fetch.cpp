@@ -74,8 +74,8 @@ std::string read_error_body(Exchange& exchange) {
     return body ? std::move(*body) : std::string();
 }
 
-/// Follows redirects and answers challenges until there is a reply to look at. What went wrong is
-/// told by `failure`.
+/// Follows redirects and answers challenges until there is a reply to look at. What went wrong
+/// is in `failure`.
 class HopWalk {
   public:
     HopWalk(const FetchContext& context, const FetchRequest& request)

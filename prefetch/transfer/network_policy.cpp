@@ -189,22 +189,6 @@ AddressKind classify_text(const std::string& host) noexcept {
     return AddressKind::global;
 }
 
-std::string_view address_kind_name(AddressKind kind) noexcept {
-    switch (kind) {
-    case AddressKind::global:
-        return "public";
-    case AddressKind::loopback:
-        return "loopback";
-    case AddressKind::link_local:
-        return "link-local";
-    case AddressKind::site_private:
-        return "private";
-    case AddressKind::other:
-        break;
-    }
-    return "special-purpose";
-}
-
 bool AddressPolicy::trusts(const Url& url) const {
     const auto named = [&](const std::string& host) {
         const auto canonical = base::canonical_registry_host(host);

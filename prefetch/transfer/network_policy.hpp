@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/enum_table.hpp"
 #include "base/environment.hpp"
 #include "prefetch/transfer/url.hpp"
 
@@ -23,7 +24,14 @@ AddressKind classify(const sockaddr* address, socklen_t length) noexcept;
 /// The same for an address as text; nothing is resolved. AddressKind::global for host names.
 AddressKind classify_text(const std::string& host) noexcept;
 
-std::string_view address_kind_name(AddressKind kind) noexcept;
+/// For messages: "a loopback address".
+inline constexpr base::EnumTable address_kinds = std::array{
+    base::EnumRow{AddressKind::global, "public"},
+    base::EnumRow{AddressKind::loopback, "loopback"},
+    base::EnumRow{AddressKind::link_local, "link-local"},
+    base::EnumRow{AddressKind::site_private, "private"},
+    base::EnumRow{AddressKind::other, "special-purpose"},
+};
 
 /// Which addresses may be connected to. The service downloads what any user asks for, so it must
 /// not reach into the site on their behalf: with `public_only` every address must be global,

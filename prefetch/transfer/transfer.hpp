@@ -16,8 +16,7 @@ namespace slipway::prefetch::transfer {
 struct Transfer {
     explicit Transfer(HttpRequest what) : request(std::move(what)) {}
 
-    HttpRequest request;              ///< constant once the engine has it
-    HttpClient::Done done_callback;   ///< set: nobody reads, the whole body is collected
+    HttpRequest request; ///< constant once the engine has it
 
     std::mutex mutex;
     std::condition_variable_any changed;

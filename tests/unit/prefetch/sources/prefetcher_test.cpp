@@ -36,6 +36,9 @@ class FakeBlobs {
     LayerPrefetcher::Download download(std::size_t index) {
         return [this, index](const std::stop_token& stop) -> base::Result<std::unique_ptr<base::ByteSource>> {
             ++downloads[index];
+            if (out_of_memory[index]) {
+                throw std::bad_alloc();
+            }
             if (refuse[index]) {
                 return base::fail(Code::source_not_found, "blob unknown");
             }
@@ -46,6 +49,7 @@ class FakeBlobs {
     std::size_t size = 2'000'000;
     std::array<std::atomic<int>, 16> downloads{};
     std::array<std::atomic<bool>, 16> refuse{};
+    std::array<std::atomic<bool>, 16> out_of_memory{};
     std::array<std::atomic<bool>, 16> held{};
     std::atomic<int> open_now{0};
     std::atomic<int> most_open{0};
@@ -217,7 +221,7 @@ TEST_CASE("one digest twice is one download") {
     CHECK(bench.blobs.downloads[0] == 1);
 }
 
-TEST_CASE("an early failure is told when its layer's turn comes") {
+TEST_CASE("an early failure is reported when its layer is read") {
     Bench bench;
     auto prefetcher = bench.make(3, 3, 1U << 30);
     bench.blobs.refuse[0] = true;
@@ -227,6 +231,22 @@ TEST_CASE("an early failure is told when its layer's turn comes") {
     REQUIRE_FALSE(got);
     CHECK(got.error().code == Code::source_not_found);
     bench.blobs.refuse[0] = false;
+    CHECK(*read_layer(*prefetcher, 0) == bench.blobs.content(0));
+}
+
+TEST_CASE("a download ahead that finds no memory fails by itself, and is tried again") {
+    Bench bench;
+    auto prefetcher = bench.make(3, 3, 1U << 30);
+    bench.blobs.out_of_memory[1] = true;
+    CHECK(*read_layer(*prefetcher, 2) == bench.blobs.content(2));
+    CHECK(eventually([&] { return bench.blobs.downloads[1] == 1; }));
+    bench.blobs.out_of_memory[1] = false;
+    auto got = read_layer(*prefetcher, 1);
+    if (!got) { // it was still failing
+        CHECK(got.error().code == Code::limit_exceeded);
+        got = read_layer(*prefetcher, 1);
+    }
+    CHECK(*got == bench.blobs.content(1));
     CHECK(*read_layer(*prefetcher, 0) == bench.blobs.content(0));
 }
 

@@ -58,7 +58,7 @@ TEST_CASE("addresses are classified, also in disguise") {
     };
     for (const auto& [text, kind] : table) {
         INFO(text);
-        CHECK(address_kind_name(classify_text(text)) == address_kind_name(kind));
+        CHECK(address_kinds.name(classify_text(text)) == address_kinds.name(kind));
     }
     sockaddr local{};
     local.sa_family = AF_UNIX;
