@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-/// What goes into a conversion and what comes out, whoever does it: convert() in this process
-/// (convert.hpp) or a process of its own (isolated.hpp).
+/// What goes into a conversion, or the check of a finished image, and what comes out, whoever does
+/// it: this process (convert.hpp, finished_file.hpp) or one of its own (isolated.hpp).
 namespace slipway::prefetch::convert {
 
 /// What goes into an image besides its layers.
@@ -66,6 +66,13 @@ struct ConvertOptions {
 
 /// Threads that compress.
 unsigned thread_count(const ConvertOptions& options) noexcept;
+
+/// What a finished image has to be. `name` is what the user called it.
+struct FinishedCheck {
+    std::string name;
+    std::uint64_t size = 0;   ///< bytes
+    std::string architecture; ///< GOARCH that is wanted; a file that declares none fits
+};
 
 enum class ConvertPhase : std::uint8_t { layers, second_visits, tables };
 

@@ -68,19 +68,19 @@ base::Error died(int status) {
     return {Code::internal, 0, "the conversion ended by " + text, std::string(hint_crash)};
 }
 
-/// One conversion, from the start of its process to its end.
+/// One conversion or check, from the start of its process to its end.
 class Parent {
   public:
-    Parent(const ConvertInput& input, const ConvertOptions& options, ProgressSink& progress)
-        : input_(input), options_(options), progress_(progress) {}
+    Parent(const std::vector<image::LayerInput>& layers, std::stop_token stop, ProgressSink& progress)
+        : layers_(layers), stop_(std::move(stop)), progress_(progress) {}
     Parent(const Parent&) = delete;
     Parent& operator=(const Parent&) = delete;
     ~Parent() { child_.signal(SIGKILL); } // feeders wait for it to read
 
-    Result<ConvertReport> run(const std::string& program, int out_fd) {
-        TRY(start(program, out_fd));
+    Result<ConvertReport> run(const std::string& program, const Order& order, int fd) {
+        TRY(start(program, order, fd));
         // SIGKILL leaves nothing to clean up but the output, which the caller empties.
-        const std::stop_callback on_stop(options_.stop, [this] { child_.signal(SIGKILL); });
+        const std::stop_callback on_stop(stop_, [this] { child_.signal(SIGKILL); });
         auto served = serve();
         if (!served) {
             child_.signal(SIGKILL);
@@ -90,10 +90,9 @@ class Parent {
     }
 
   private:
-    Result<void> start(const std::string& program, int out_fd) {
+    Result<void> start(const std::string& program, const Order& order, int fd) {
         TRY_ASSIGN(auto ends, base::packet_pair());
-        TRY_ASSIGN(const auto request,
-                   base::sealed_memfd("slipway-conversion", encode(request_of(input_, options_))));
+        TRY_ASSIGN(const auto sealed, base::sealed_memfd("slipway-conversion", encode(order)));
         TRY_ASSIGN(const auto null, base::open_file("/dev/null", O_RDWR));
         base::Child::Spawn spawn;
         spawn.program = program;
@@ -102,8 +101,8 @@ class Parent {
                              {null.get(), STDOUT_FILENO},
                              {null.get(), STDERR_FILENO},
                              {ends.second.get(), control_fd},
-                             {out_fd, output_fd},
-                             {request.get(), request_fd}};
+                             {fd, file_fd},
+                             {sealed.get(), request_fd}};
         TRY_ASSIGN(child_, base::Child::spawn(spawn));
         control_ = std::move(ends.first);
         return {};
@@ -134,12 +133,12 @@ class Parent {
     Result<void> take(OpenLayer& open) {
         forget_finished();
         // Each layer at most twice; numbers in order, so that no two are the same.
-        if (open.layer >= input_.layers.size() || open.serial != opened_ ||
-            opened_ >= 2 * input_.layers.size() || feeders_.size() >= most_open_layers) {
+        if (open.layer >= layers_.size() || open.serial != opened_ ||
+            opened_ >= 2 * layers_.size() || feeders_.size() >= most_open_layers) {
             return fail(Code::internal, "the conversion asked for layers that it must not have");
         }
         ++opened_;
-        feeders_.emplace_back(input_.layers[open.layer], open.serial, control_.get());
+        feeders_.emplace_back(layers_[open.layer], open.serial, control_.get());
         return {};
     }
     Result<void> take(CloseLayer& close) {
@@ -149,13 +148,13 @@ class Parent {
             }
         }
         closed_.push_back(close.serial);
-        if (closed_.size() > 2 * input_.layers.size()) {
+        if (closed_.size() > 2 * layers_.size()) {
             return fail(Code::internal, "the conversion closed more layers than it opened");
         }
         return {};
     }
     Result<void> take(LayerBytes& more) {
-        if (more.layer >= input_.layers.size()) {
+        if (more.layer >= layers_.size()) {
             return fail(Code::internal, "the conversion read a layer that does not exist");
         }
         progress_.layer_bytes(more.layer, more.bytes);
@@ -189,7 +188,7 @@ class Parent {
             child_.signal(SIGKILL);
             status = child_.wait();
         }
-        if (options_.stop.stop_requested()) {
+        if (stop_.stop_requested()) {
             return fail(Code::interrupted, "the conversion was stopped");
         }
         if (last_ && *last_) {
@@ -202,8 +201,8 @@ class Parent {
         return tl::unexpected(died(how));
     }
 
-    const ConvertInput& input_;
-    const ConvertOptions& options_;
+    const std::vector<image::LayerInput>& layers_;
+    std::stop_token stop_;
     ProgressSink& progress_;
     base::UniqueFd control_;
     base::Child child_;
@@ -228,7 +227,8 @@ Result<void> check_output(int out_fd, std::uint64_t said) {
 
 Result<ConvertReport> checked(const ConvertInput& input, const ConvertOptions& options, int out_fd,
                               ProgressSink& progress, const std::string& program) {
-    TRY_ASSIGN(auto report, Parent(input, options, progress).run(program, out_fd));
+    TRY_ASSIGN(auto report, Parent(input.layers, options.stop, progress)
+                                .run(program, request_of(input, options), out_fd));
     TRY(check_output(out_fd, report.image_bytes));
     if (options.digest_output) {
         TRY_ASSIGN(report.output, image::sha256_of_file(out_fd, 0, report.image_bytes));
@@ -237,13 +237,16 @@ Result<ConvertReport> checked(const ConvertInput& input, const ConvertOptions& o
 }
 
 /// Threads and memory may be refused here, too: that ends this conversion only.
-Result<ConvertReport> guarded(const ConvertInput& input, const ConvertOptions& options, int out_fd,
-                              ProgressSink& progress, const std::string& program) {
+template <typename Work> auto guarded(Work work) -> decltype(work()) {
     try {
-        return checked(input, options, out_fd, progress, program);
+        return work();
     } catch (const std::exception& error) {
         return fail(Code::system, std::string("cannot run a conversion: ") + error.what());
     }
+}
+
+Result<std::string> program_or_installed(const std::string& program) {
+    return program.empty() ? base::find_helper_program(child_program_name) : program;
 }
 
 } // namespace
@@ -251,16 +254,23 @@ Result<ConvertReport> guarded(const ConvertInput& input, const ConvertOptions& o
 Result<ConvertReport> convert_isolated(const ConvertInput& input, const ConvertOptions& options,
                                        int out_fd, ProgressSink& progress,
                                        const std::string& program) {
-    std::string path = program;
-    if (path.empty()) {
-        TRY_ASSIGN(path, base::find_helper_program(child_program_name));
-    }
-    auto report = guarded(input, options, out_fd, progress, path);
+    TRY_ASSIGN(const auto path, program_or_installed(program));
+    auto report = guarded([&] { return checked(input, options, out_fd, progress, path); });
     if (!report && ::ftruncate(out_fd, 0) != 0) {
         // What is there has no header yet, or is not known to be an image: nobody publishes it.
         base::log(base::LogLevel::warning, "the output of a failed conversion could not be emptied");
     }
     return report;
+}
+
+Result<void> check_isolated(int fd, const FinishedCheck& check, std::stop_token stop,
+                            const std::string& program) {
+    TRY_ASSIGN(const auto path, program_or_installed(program));
+    return guarded([&]() -> Result<void> {
+        ProgressSink nobody;
+        TRY(Parent({}, std::move(stop), nobody).run(path, check, fd));
+        return {};
+    });
 }
 
 } // namespace slipway::prefetch::convert

@@ -19,11 +19,15 @@ inline constexpr std::string_view child_program_name = "slipway-convert";
 /// and everything that convert() gives. `stop` ends it at once.
 ///
 /// Blocks; call it from a thread that lives as long as the conversion (the kernel ends the child
-/// with that thread). `program` is for tests: "" is the installed one. On failure the output is
+/// with that thread). `program` is the child's; "" is the installed one. On failure the output is
 /// empty.
 base::Result<ConvertReport> convert_isolated(const ConvertInput& input,
                                              const ConvertOptions& options, int out_fd,
                                              ProgressSink& progress,
                                              const std::string& program = {});
+
+/// What check_finished() does (finished_file.hpp), in the same way. `fd` is only read.
+base::Result<void> check_isolated(int fd, const FinishedCheck& check, std::stop_token stop,
+                                  const std::string& program = {});
 
 } // namespace slipway::prefetch::convert

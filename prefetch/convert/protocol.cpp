@@ -57,7 +57,7 @@ class Out {
     base::Packer packer_;
 };
 
-/// The reading side; ok() tells in the end whether all fields were there and in range.
+/// The reading side; complete() says in the end whether all fields were there and in range.
 class In {
   public:
     explicit In(std::string_view bytes) : cursor_(bytes) {}
@@ -174,6 +174,12 @@ void fields(auto& c, auto&& request, const Request*) {
     fields(c, request.native, static_cast<const NativeParts*>(nullptr));
 }
 
+void fields(auto& c, auto&& check, const FinishedCheck*) {
+    c(check.name, max_name);
+    c(check.size);
+    c(check.architecture, max_name);
+}
+
 void fields(auto& c, auto&& open, const OpenLayer*) {
     c(open.serial);
     c(open.layer);
@@ -248,10 +254,8 @@ template <typename Variant> Result<Variant> decode_variant(std::string_view byte
 
 } // namespace
 
-std::string encode(const Request& request) {
-    Out out;
-    fields(out, request, &request);
-    return out.take();
+std::string encode(const Order& order) {
+    return encode_variant(order);
 }
 
 std::string encode(const FromChild& message) {
@@ -262,14 +266,8 @@ std::string encode(const FromParent& message) {
     return encode_variant(message);
 }
 
-Result<Request> decode_request(std::string_view bytes) {
-    In in(bytes);
-    Request request;
-    fields(in, request, &request);
-    if (!in.complete()) {
-        return fail(Code::internal, "the request of a conversion makes no sense");
-    }
-    return request;
+Result<Order> decode_order(std::string_view bytes) {
+    return decode_variant<Order>(bytes);
 }
 
 Result<FromChild> decode_from_child(std::string_view bytes) {

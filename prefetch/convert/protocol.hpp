@@ -13,8 +13,9 @@
 /// parent bounds and checks each of its messages. The child trusts its parent, but reads with the
 /// same care.
 ///
-/// The child inherits three descriptors: a SOCK_SEQPACKET socket, the empty output file, and a
-/// sealed file that holds one Request. Then, each in one packet:
+/// The child inherits three descriptors: a SOCK_SEQPACKET socket, the file that it works on (the
+/// empty output, or the finished image that it checks), and a sealed file that holds its Order.
+/// Then, each in one packet:
 ///   child:  OpenLayer    I want this layer from its first byte, under this serial number
 ///   parent: LayerBlob    here it is: a part of a regular file, or the reading end of a pipe
 ///   parent: LayerEnd     the pipe of that number has ended because all is said
@@ -26,11 +27,11 @@
 namespace slipway::prefetch::convert {
 
 inline constexpr int control_fd = 3; ///< numbers in the child
-inline constexpr int output_fd = 4;
+inline constexpr int file_fd = 4;
 inline constexpr int request_fd = 5;
 
 inline constexpr std::size_t max_message = 48U << 10U;   ///< bytes of one packet
-inline constexpr std::size_t max_request = 128U << 20U;  ///< bytes of a Request
+inline constexpr std::size_t max_order = 128U << 20U;    ///< bytes of an Order
 inline constexpr std::size_t max_error_text = 16U << 10U; ///< message or hint; longer ones are cut
 
 /// Everything that a conversion depends on, besides the bytes of the layers.
@@ -43,6 +44,9 @@ struct Request {
     std::vector<Layer> layers;
     NativeParts native;
 };
+
+/// What the child is there for. A check gives Done, with the size alone, or Failed.
+using Order = std::variant<Request, FinishedCheck>;
 
 struct OpenLayer {
     std::uint32_t serial = 0; ///< 0, 1, 2, …
@@ -81,13 +85,13 @@ struct LayerFailed {
 };
 using FromParent = std::variant<LayerBlob, LayerEnd, LayerFailed>;
 
-std::string encode(const Request& request);
+std::string encode(const Order& order);
 std::string encode(const FromChild& message);
 std::string encode(const FromParent& message);
 
 /// Code::internal for anything that encode() does not make: unknown kinds, numbers out of range,
 /// text that is cut off or left over.
-base::Result<Request> decode_request(std::string_view bytes);
+base::Result<Order> decode_order(std::string_view bytes);
 base::Result<FromChild> decode_from_child(std::string_view bytes);
 base::Result<FromParent> decode_from_parent(std::string_view bytes);
 

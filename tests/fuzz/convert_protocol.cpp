@@ -39,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
         break;
     default:
-        must_be_same(decode_request(bytes), bytes);
+        must_be_same(decode_order(bytes), bytes);
         break;
     }
     return 0;

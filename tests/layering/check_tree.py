@@ -26,7 +26,7 @@ ALLOWED = {
     "prefetch/transfer": {"prefetch/transfer", "base"},
     "prefetch/credentials": {"prefetch/credentials", "config", "base"},
     "prefetch/sources": {"prefetch/sources", "prefetch/transfer", "prefetch/credentials", "image", "config", "base"},
-    "prefetch/convert": {"prefetch/convert", "squashfs/codec", "squashfs", "image", "base"},
+    "prefetch/convert": {"prefetch/convert", "squashfs/reader", "squashfs/codec", "squashfs", "image", "base"},
     "prefetch/stage": {"prefetch/stage", "base"},
     "prefetch/staging": {"prefetch/staging", "prefetch/stage", "prefetch/sources", "prefetch/transfer",
                          "prefetch/credentials", "prefetch/convert", "store", "image", "config", "squashfs",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// slipway-convert: one conversion, in a process that can do nothing else. Started by
+// slipway-convert: one conversion, or one check of a finished image, in a process that can do nothing else. Started by
 // convert_isolated(), never by people; protocol.hpp says what it inherits and what it says.
 // Composition only.
 #include "base/capabilities.hpp"
@@ -9,6 +9,7 @@
 #include "prefetch/convert/child/connection.hpp"
 #include "prefetch/convert/child/sandbox.hpp"
 #include "prefetch/convert/convert.hpp"
+#include "prefetch/convert/finished_file.hpp"
 #include "prefetch/convert/window_gate.hpp"
 
 #include <exception>
@@ -62,15 +63,19 @@ convert::Bounds bounds_for(const convert::Request& request) {
     return bounds;
 }
 
-base::Result<convert::Request> read_request() {
-    const base::UniqueFd file(convert::request_fd);
-    TRY_ASSIGN(const auto bytes, base::read_to_end(file.get(), convert::max_request));
-    return convert::decode_request(bytes);
+/// A check holds some blocks of metadata and the tables that the file's own size bounds.
+convert::Bounds bounds_for(const convert::FinishedCheck&) {
+    return {.data_bytes = 256 * mib, .file_bytes = 0, .cpu_seconds = 60};
 }
 
-base::Result<convert::ConvertReport> run(convert::Connection& connection) {
-    TRY_ASSIGN(auto request, read_request());
-    TRY(convert::set_bounds(bounds_for(request)));
+base::Result<convert::Order> read_order() {
+    const base::UniqueFd file(convert::request_fd);
+    TRY_ASSIGN(const auto bytes, base::read_to_end(file.get(), convert::max_order));
+    return convert::decode_order(bytes);
+}
+
+base::Result<convert::ConvertReport> carry_out(convert::Request& request,
+                                               convert::Connection& connection) {
     convert::ConvertInput input;
     input.native = std::move(request.native);
     for (std::uint32_t index = 0; index < request.layers.size(); ++index) {
@@ -80,8 +85,24 @@ base::Result<convert::ConvertReport> run(convert::Connection& connection) {
     }
     request.options.digest_output = false; // of the file as it lies there: the parent's work
     convert::ProgressReporter progress(connection, input.layers.size());
-    auto report = convert::convert(input, request.options, convert::output_fd, progress);
+    auto report = convert::convert(input, request.options, convert::file_fd, progress);
     return report;
+}
+
+base::Result<convert::ConvertReport> carry_out(const convert::FinishedCheck& check,
+                                               convert::Connection&) {
+    TRY(convert::check_finished(convert::file_fd, check));
+    return convert::ConvertReport{};
+}
+
+base::Result<convert::ConvertReport> run(convert::Connection& connection) {
+    TRY_ASSIGN(auto order, read_order());
+    return std::visit(
+        [&](auto& what) -> base::Result<convert::ConvertReport> {
+            TRY(convert::set_bounds(bounds_for(what)));
+            return carry_out(what, connection);
+        },
+        order);
 }
 
 } // namespace

@@ -28,7 +28,7 @@ constexpr rlim_t cpu_grace = 5;         ///< seconds between SIGXCPU, which name
 
 constexpr std::uint32_t conversion_calls[] = {
     SYS_read,  SYS_write,     SYS_pread64, SYS_pwrite64, SYS_lseek,
-    SYS_close, SYS_ftruncate, SYS_recvmsg, SYS_ppoll,
+    SYS_close, SYS_ftruncate, SYS_recvmsg, SYS_ppoll,   SYS_fadvise64,
 #ifdef SYS_poll
     SYS_poll,
 #endif

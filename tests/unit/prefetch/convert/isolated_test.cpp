@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "image/sif.hpp"
 #include "memory_layer.hpp"
 #include "prefetch/convert/convert.hpp"
 #include "prefetch/convert/isolated.hpp"
@@ -180,4 +181,82 @@ TEST_CASE("a child that misbehaves is an error and nothing else") {
         CHECK(code("last-word") == Code::layer_invalid);
     }
     CHECK(open_descriptors() == before);
+}
+
+namespace {
+
+/// A SIF as we make them ourselves.
+Output made_image() {
+    Output out;
+    REQUIRE(isolated(input_of({tar_file("a", "x")}), out));
+    return out;
+}
+
+base::Result<void> check(const Output& file, const std::string& architecture = "amd64",
+                         const std::string& name = "x.sif",
+                         const std::string& program = SLIPWAY_CONVERT_PROGRAM) {
+    return check_isolated(file.file.get(), {name, file.size(), architecture}, {}, program);
+}
+
+void overwrite(const Output& file, std::uint64_t at, std::string_view bytes) {
+    REQUIRE(::pwrite(file.file.get(), bytes.data(), bytes.size(), static_cast<off_t>(at)) ==
+            static_cast<ssize_t>(bytes.size()));
+}
+
+} // namespace
+
+TEST_CASE("a finished image is checked by a process of its own") {
+    const auto good = made_image();
+    const auto size = good.size();
+    const auto fine = check(good);
+    INFO((fine ? "" : fine.error().one_line()));
+    CHECK(fine);
+    CHECK(good.size() == size);
+    CHECK(alone());
+    const auto foreign = check(good, "s390x");
+    REQUIRE_FALSE(foreign);
+    CHECK(foreign.error().code == Code::platform_mismatch);
+    CHECK(foreign.error().hint.find("--arch") != std::string::npos);
+}
+
+TEST_CASE("what is no image, or a damaged one, is refused with its name") {
+    auto image = made_image();
+    auto expected = Code::image_corrupt;
+    SECTION("no SIF at all") {
+        REQUIRE(::ftruncate(image.file.get(), 0) == 0);
+        overwrite(image, 0, "some text");
+        expected = Code::image_format;
+    }
+    SECTION("cut off") {
+        REQUIRE(::ftruncate(image.file.get(), static_cast<off_t>(image.size() - 4096)) == 0);
+    }
+    SECTION("a table that is no table") {
+        overwrite(image, 4096, std::string(585, '\xff'));
+    }
+    SECTION("a root directory that leads nowhere") {
+        const auto sif = image::read_sif(image.file.get(), image.size());
+        REQUIRE(sif);
+        overwrite(image, sif->primary()->offset + 32, std::string(8, '\xff')); // root inode
+    }
+    const auto refused = check(image);
+    REQUIRE_FALSE(refused);
+    INFO(refused.error().one_line());
+    CHECK(refused.error().code == expected);
+    CHECK(refused.error().one_line().find("x.sif") != std::string::npos);
+    CHECK(alone());
+}
+
+TEST_CASE("a checker that falls over or lies about its end is an error") {
+    const auto image = made_image();
+    for (const std::string how : {"crash", "killed", "quiet", "garbage"}) {
+        INFO(how);
+        CHECK_FALSE(check(image, "amd64", how, SLIPWAY_MISBEHAVING_CHILD));
+        CHECK(alone());
+    }
+    std::stop_source stop;
+    stop.request_stop();
+    const auto stopped = check_isolated(image.file.get(), {"x", image.size(), "amd64"},
+                                        stop.get_token(), SLIPWAY_CONVERT_PROGRAM);
+    REQUIRE_FALSE(stopped);
+    CHECK(stopped.error().code == Code::interrupted);
 }

@@ -69,7 +69,7 @@ void misbehave(const std::string& how) {
         report.image_bytes = 4096;
         say(Done{report});
     } else if (how == "lie-and-linger") {
-        (void)!::write(output_fd, "x", 1);
+        (void)!::write(file_fd, "x", 1);
         report.image_bytes = 1;
         ::close(control_fd);
         linger();
@@ -83,7 +83,7 @@ void misbehave(const std::string& how) {
         say(Failed{{base::Code::layer_invalid, 0, "as said", {}}});
         ::_exit(0);
     } else if (how == "descriptors") {
-        const int fds[] = {output_fd, request_fd};
+        const int fds[] = {file_fd, request_fd};
         (void)base::send_packet(control_fd, encode(FromChild(PhaseChange{})), fds);
         report.image_bytes = 0;
         say(Failed{{base::Code::layer_invalid, 0, "as said", "and hinted"}});
@@ -93,10 +93,12 @@ void misbehave(const std::string& how) {
 } // namespace
 
 int main() {
-    const auto bytes = base::read_to_end(request_fd, max_request);
-    if (const auto request = bytes ? decode_request(*bytes) : base::Result<Request>(
-                                                                  tl::unexpected(bytes.error()))) {
-        misbehave(request->native.deffile);
+    const auto bytes = base::read_to_end(request_fd, max_order);
+    const auto order = bytes ? decode_order(*bytes) : base::Result<Order>(tl::unexpected(bytes.error()));
+    if (order && std::holds_alternative<Request>(*order)) {
+        misbehave(std::get<Request>(*order).native.deffile);
+    } else if (order) {
+        misbehave(std::get<FinishedCheck>(*order).name);
     }
     return 9;
 }

@@ -7,6 +7,31 @@ using namespace slipway;
 using namespace slipway::prefetch::convert;
 using base::Code;
 
+namespace {
+
+base::Result<Request> decode_request(std::string_view bytes) {
+    TRY_ASSIGN(auto order, decode_order(bytes));
+    REQUIRE(std::holds_alternative<Request>(order));
+    return std::get<Request>(std::move(order));
+}
+
+} // namespace
+
+TEST_CASE("the order to check a file comes out as it went in") {
+    const auto bytes = encode(FinishedCheck{"/a b.sif", 1ULL << 40U, "arm64"});
+    const auto again = decode_order(bytes);
+    REQUIRE(again);
+    const auto* check = std::get_if<FinishedCheck>(&*again);
+    REQUIRE(check != nullptr);
+    CHECK(check->name == "/a b.sif");
+    CHECK(check->size == 1ULL << 40U);
+    CHECK(check->architecture == "arm64");
+    for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+        CHECK_FALSE(decode_order(std::string_view(bytes).substr(0, cut)));
+    }
+    CHECK_FALSE(decode_order(bytes + "x"));
+}
+
 TEST_CASE("a request comes out as it went in") {
     Request request;
     request.options.level = 7;
