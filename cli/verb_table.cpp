@@ -248,10 +248,12 @@ const std::array verb_table{
          .summary = "Fetch an image into a file",
          .synopsis = "pull [OPTIONS] [FILE] IMAGE",
          .description =
-             "Makes a SIF file from an image of a registry, an OCI layout or an archive "
+             "Makes a SIF file from an image of a registry, an OCI layout, an archive or a SIF file "
              "({transports}). The image is staged first, as slipway stage does it, and the file is "
              "a copy of what is in the store: an image that was used before is not fetched again. "
-             "With --disable-cache it is converted straight into the file. The file appears when "
+             "With --disable-cache it is converted straight into the file. A SIF file is not "
+             "converted: its structure is checked, and it is copied byte by byte, so that its "
+             "signatures stay valid. The file appears when "
              "it is whole. When it exists already, you are asked; without a terminal it is an "
              "error unless --force is given.",
          .options = pull_options(),
@@ -266,7 +268,8 @@ const std::array verb_table{
              "Makes sure that the image ({transports}) is in the store and prints its reference, "
              "pinned by digest, and its path. Several processes that ask for one image share one "
              "download and one conversion. Your own store is used unless the shared one belongs to "
-             "you; what the shared store has is not fetched again.",
+             "you; what the shared store has is not fetched again. A SIF file is checked and copied "
+             "as it is: equal content is one image, whatever the file is called.",
          .options = stage_options(),
          .examples = stage_examples,
          .see_also = "slipway-images(1) slipway-cache(1) slipway.yaml(5)",

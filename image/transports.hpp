@@ -75,7 +75,7 @@ inline constexpr TransportRow transport_table[] = {
     {Transport::oci, "oci", "", Form::colon, Gives::layers, false, false, Use::both, "DIRECTORY"},
     {Transport::oci_archive, "oci-archive", "", Form::colon, Gives::layers, false, false, Use::both, "FILE"},
     {Transport::docker_archive, "docker-archive", "", Form::colon, Gives::layers, false, false, Use::both, "FILE"},
-    {Transport::file, "file", "", Form::colon, Gives::file, false, false, Use::start, "FILE"},
+    {Transport::file, "file", "", Form::colon, Gives::file, false, false, Use::both, "FILE"},
     {Transport::oras, "oras", "", Form::needs_slashes, Gives::file, true, true, Use::none, "HOST/NAME:TAG"},
     {Transport::library, "library", "", Form::slashes, Gives::file, true, false, Use::none, "ENTITY/COLLECTION/NAME:TAG"},
     {Transport::shub, "shub", "", Form::needs_slashes, Gives::file, true, false, Use::none, "USER/NAME:TAG"},

@@ -44,23 +44,20 @@ bool is_definition(const std::string& path) {
     return false;
 }
 
-/// The source of an image, parsed. A path names nothing that could be fetched; what it is decides what is
-/// wrong.
+/// The source of an image, parsed. A definition file is none.
 base::Result<image::ImageUri> parse_source(const std::string& reference) {
     TRY_ASSIGN(auto uri, image::parse_image(reference, exists));
-    if (uri.transport != image::Transport::file && !reference.ends_with(".def")) {
-        return uri;
-    }
-    const auto name = base::in_quotes(reference);
-    if (reference.ends_with(".def") || is_definition(uri.path)) {
+    const bool file = uri.transport == image::Transport::file;
+    if (reference.ends_with(".def") || (file && is_definition(uri.path))) {
         return base::fail(Code::unsupported,
-                          name + " is a definition file: this version does not build from those",
+                          base::in_quotes(reference) +
+                              " is a definition file: this version does not build from those",
                           "build from an image: slipway build OUT.sif docker://debian:12");
     }
-    TRY(image::open_image(uri.path));
-    return base::fail(Code::unsupported, name + " is a file: nothing is to be fetched or converted",
-                      "an image file is used as it is, or copied with cp; archives are named as "
-                      "oci-archive:FILE or docker-archive:FILE");
+    if (file) {
+        TRY(image::open_image(uri.path)); // better said before anything else is done
+    }
+    return uri;
 }
 
 /// Shows progress while `work` runs and removes the progress line before an error is printed.

@@ -88,7 +88,7 @@ class Choice {
         return base::Unexpected(std::move(*first_error));
     }
 
-    /// The configuration tells whether it is an image, and for which platform.
+    /// The configuration says whether it is an image, and for which platform.
     base::Result<ChosenImage> load(RawDocument document, image::Manifest manifest) {
         TRY(image::require_image(manifest));
         ChosenImage chosen;

@@ -37,7 +37,7 @@ struct ChosenImage {
 /// Goes from what a name means to one platform's image: through at most 4 nested indexes, checking
 /// digest and size of every document, that the image is one that can be converted, that its
 /// configuration is for the wanted platform, and that it has a diff_id for each layer and at most
-/// `max_layers` of them. Where an index does not tell the platforms of its entries, the
+/// `max_layers` of them. Where an index does not name the platforms of its entries, the
 /// configurations do; if those are silent, too, the first entry is taken.
 base::Result<ChosenImage> choose_image(RawDocument root, const image::Platform& wanted,
                                        DocumentSource& source, std::uint64_t max_layers);

@@ -2,6 +2,8 @@
 #include "base/format.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "prefetch/sources/file_tree.hpp"
+#include "prefetch/sources/layered_image.hpp"
 #include "prefetch/sources/local_source.hpp"
 
 #include <algorithm>
@@ -147,13 +149,11 @@ class DockerArchiveSource : public Source {
         const auto digest = root.digest;
         ArchiveDocuments documents(std::move(config_json));
         TRY_ASSIGN(auto chosen, choose_image(std::move(root), wanted, documents, max_layers_));
-        auto image = local_image(uri_, std::move(chosen), digest, wanted);
-        for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
-            image.layers.push_back(
-                {image.manifest.layers[i], image.config.diff_ids[i],
-                 [tree = tree_, name = selected.layers[i]] { return tree->open(name); }});
-        }
-        return image;
+        const auto counters = local_counters(chosen.manifest);
+        const auto opener = [tree = tree_, names = selected.layers](std::size_t i) {
+            return [tree, name = names[i]] { return tree->open(name); };
+        };
+        return layered_image(uri_, std::move(chosen), digest, wanted, opener, counters);
     }
 
   private:

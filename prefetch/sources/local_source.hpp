@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "prefetch/sources/choose.hpp"
-#include "prefetch/sources/file_tree.hpp"
 #include "prefetch/sources/source.hpp"
 
 namespace slipway::prefetch::sources {
@@ -20,8 +18,8 @@ base::Result<std::unique_ptr<Source>> make_oci_source(const image::ImageUri& uri
 base::Result<std::unique_ptr<Source>> make_docker_archive_source(const image::ImageUri& uri,
                                                                  const SourceContext& context);
 
-/// Puts what choose_image() found together, for sources whose layers are files of a tree.
-ResolvedImage local_image(const image::ImageUri& uri, ChosenImage chosen, image::Digest root,
-                          const image::Platform& wanted);
+/// file:, an image file that is kept as it is.
+base::Result<std::unique_ptr<Source>> make_file_source(const image::ImageUri& uri,
+                                                       const SourceContext& context);
 
 } // namespace slipway::prefetch::sources

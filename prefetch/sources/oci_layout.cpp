@@ -2,6 +2,8 @@
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "prefetch/sources/file_tree.hpp"
+#include "prefetch/sources/layered_image.hpp"
 #include "prefetch/sources/local_source.hpp"
 
 #include <algorithm>
@@ -124,18 +126,15 @@ class OciSource : public Source {
         TRY_ASSIGN(auto document, read_document(*tree_, entry));
         LayoutDocuments documents(*tree_);
         TRY_ASSIGN(auto chosen, choose_image(std::move(document), wanted, documents, max_layers_));
-        auto image = local_image(uri_, std::move(chosen), entry.digest, wanted);
-        for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
-            const auto& blob = image.manifest.layers[i];
-            image.layers.push_back(
-                {blob, image.config.diff_ids[i],
-                 [tree = tree_, name = blob_name(blob.digest)] { return tree->open(name); }});
-        }
-        return image;
+        const auto counters = local_counters(chosen.manifest);
+        const auto opener = [tree = tree_, layers = chosen.manifest.layers](std::size_t i) {
+            return [tree, name = blob_name(layers[i].digest)] { return tree->open(name); };
+        };
+        return layered_image(uri_, std::move(chosen), entry.digest, wanted, opener, counters);
     }
 
   private:
-    /// Says what the archive or directory is instead, where that can be told.
+    /// Says what the archive or directory is instead, where that is known.
     [[nodiscard]] base::Unexpected no_index() const {
         const auto name = base::in_quotes(uri_.path);
         const bool archive = uri_.transport == image::Transport::oci_archive;
@@ -180,26 +179,6 @@ class OciSource : public Source {
 };
 
 } // namespace
-
-ResolvedImage local_image(const image::ImageUri& uri, ChosenImage chosen, image::Digest root,
-                          const image::Platform& wanted) {
-    ResolvedImage image;
-    image.canonical_reference = uri.text();
-    image.root_digest = std::move(root);
-    image.manifest_digest = chosen.manifest_document.digest;
-    image.manifest_json = std::move(chosen.manifest_document.body);
-    image.manifest = std::move(chosen.manifest);
-    image.config_json = std::move(chosen.config_json);
-    image.config = std::move(chosen.config);
-    image.platform = image.config.platform.architecture.empty() ? wanted : image.config.platform;
-    image.origin_kind = std::string(image::transport_name(uri.transport));
-    auto counters = std::make_shared<TransferCounters>();
-    for (const auto& layer : image.manifest.layers) {
-        counters->total += layer.size;
-    }
-    image.counters = std::move(counters);
-    return image;
-}
 
 base::Result<std::unique_ptr<Source>> make_oci_source(const image::ImageUri& uri,
                                                       const SourceContext& context) {

@@ -4,7 +4,7 @@
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "prefetch/sources/prefetcher.hpp"
+#include "prefetch/sources/layered_image.hpp"
 
 namespace slipway::prefetch::sources {
 namespace {
@@ -113,8 +113,8 @@ base::Result<transfer::Url> registry_url(const std::string& host, const config::
 }
 
 base::Result<std::unique_ptr<Source>> RegistrySource::create(const image::ImageUri& uri,
-                                                             SourceContext given) {
-    auto context = std::make_shared<SourceContext>(std::move(given));
+                                                             const SourceContext& given) {
+    auto context = std::make_shared<SourceContext>(given);
     context->parallel = std::max(context->parallel, 1U);
     const auto& reference = uri.reference;
     std::vector<EndpointSpec> specs;
@@ -176,32 +176,31 @@ base::Result<ResolvedImage> RegistrySource::resolve_at(std::size_t index,
                                                        const std::stop_token& stop) const {
     const auto& endpoint = *endpoints_[index];
     TRY_ASSIGN(auto root, endpoint.manifest(uri_.reference.manifest_selector(), stop));
-    ResolvedImage image;
-    image.root_digest = root.digest;
+    auto root_digest = root.digest;
     EndpointDocuments documents(endpoint, stop);
     TRY_ASSIGN(auto chosen, choose_image(std::move(root), wanted, documents,
                                          context_->config->limits.layers));
-    image.manifest_digest = chosen.manifest_document.digest;
-    image.manifest_json = std::move(chosen.manifest_document.body);
-    image.manifest = std::move(chosen.manifest);
-    image.config_json = std::move(chosen.config_json);
-    image.config = std::move(chosen.config);
-    image.platform = image.config.platform.architecture.empty() ? wanted : image.config.platform;
-    image.origin_kind = std::string(image::transport_name(uri_.transport));
+    auto pinned = uri_;
+    pinned.reference.digest = chosen.manifest_document.digest;
+    auto counters = std::make_shared<TransferCounters>();
+    const auto opener = [prefetcher = prefetch(chosen.manifest, index, counters, stop)](
+                            std::size_t layer) {
+        return [prefetcher, layer] { return prefetcher->open(layer); };
+    };
+    auto image = layered_image(pinned, std::move(chosen), std::move(root_digest), wanted, opener,
+                               std::move(counters));
     image.endpoint = endpoint.name();
     image.used_credentials = endpoint.auth().used_credentials();
     image.users_own_credentials = endpoint.auth().used_users_own();
-    auto pinned = uri_;
-    pinned.reference.digest = image.manifest_digest;
-    image.canonical_reference = pinned.text();
-    add_layers(image, index, stop);
     return image;
 }
 
-void RegistrySource::add_layers(ResolvedImage& image, std::size_t first,
-                                const std::stop_token& stop) const {
+std::shared_ptr<LayerPrefetcher>
+RegistrySource::prefetch(const image::Manifest& manifest, std::size_t first,
+                         std::shared_ptr<TransferCounters> counters,
+                         const std::stop_token& stop) const {
     std::vector<LayerPrefetcher::Blob> blobs;
-    for (const auto& descriptor : image.manifest.layers) {
+    for (const auto& descriptor : manifest.layers) {
         auto download = [endpoints = endpoints_, first, descriptor](const std::stop_token& token) {
             auto opened = endpoints[first]->open_blob(descriptor, token);
             for (std::size_t i = 0; i < endpoints.size() && !opened; ++i) {
@@ -219,15 +218,9 @@ void RegistrySource::add_layers(ResolvedImage& image, std::size_t first,
         };
         blobs.push_back({descriptor, std::move(download)});
     }
-    auto counters = std::make_shared<TransferCounters>();
-    image.counters = counters;
-    auto prefetcher = LayerPrefetcher::create(
+    return LayerPrefetcher::create(
         std::move(blobs),
         {context_->parallel, context_->spool_budget, context_->spool, std::move(counters)}, stop);
-    for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
-        image.layers.push_back({image.manifest.layers[i], image.config.diff_ids[i],
-                                [prefetcher, i] { return prefetcher->open(i); }});
-    }
 }
 
 } // namespace slipway::prefetch::sources

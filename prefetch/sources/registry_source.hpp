@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "prefetch/sources/prefetcher.hpp"
 #include "prefetch/sources/registry_endpoint.hpp"
 
 #include <memory>
@@ -18,7 +19,7 @@ class RegistrySource : public Source {
     /// Nothing is sent yet. Code::option_invalid for --no-https with a host that is neither loopback
     /// nor configured.
     static base::Result<std::unique_ptr<Source>> create(const image::ImageUri& uri,
-                                                        SourceContext context);
+                                                        const SourceContext& context);
 
     base::Result<RemoteHead> head(const image::Platform& wanted, std::stop_token stop) override;
     base::Result<ResolvedImage> resolve(const image::Platform& wanted, std::stop_token stop) override;
@@ -30,7 +31,9 @@ class RegistrySource : public Source {
     template <typename Ask> auto first_answer(Ask ask) const -> decltype(ask(std::size_t{0}));
     base::Result<ResolvedImage> resolve_at(std::size_t endpoint, const image::Platform& wanted,
                                            const std::stop_token& stop) const;
-    void add_layers(ResolvedImage& image, std::size_t endpoint, const std::stop_token& stop) const;
+    [[nodiscard]] std::shared_ptr<LayerPrefetcher>
+    prefetch(const image::Manifest& manifest, std::size_t endpoint,
+             std::shared_ptr<TransferCounters> counters, const std::stop_token& stop) const;
 
     image::ImageUri uri_;
     std::shared_ptr<SourceContext> context_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/fd.hpp"
 #include "config/config.hpp"
 #include "image/layer_input.hpp"
 #include "image/oci.hpp"
@@ -13,11 +14,12 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <variant>
 #include <vector>
 
-/// Where images come from: docker:// (registries), oci:, oci-archive:, docker-archive:. A source
-/// finds the manifest for a platform, checks every document against its digest, and gives the
-/// layers as streams.
+/// Where images come from: docker:// (registries), oci:, oci-archive:, docker-archive:, file:. A
+/// source gives either layers as streams, for which it finds the manifest for a platform and checks
+/// every document against its digest, or a finished file.
 namespace slipway::prefetch::sources {
 
 /// What has been fetched so far; updated while layers download, also those that nobody reads yet.
@@ -33,21 +35,33 @@ struct RemoteHead {
     bool is_index = false; ///< the digest is that of an index, not of one platform's manifest
 };
 
+/// An image of tar layers, which are converted.
+struct LayeredImage {
+    image::Manifest manifest;
+    image::ImageConfig config;
+    std::string config_json;   ///< the verified bytes
+    std::string manifest_json; ///< the verified bytes; made by us for docker-archive
+    std::vector<image::LayerInput> layers; ///< bottom first; manifest.layers in the same order
+    std::shared_ptr<const TransferCounters> counters;
+};
+
+/// An image that is kept as it is. Nothing of it has been read but for its digest: what it is, is
+/// for a process to find out that can do nothing else (convert::check_isolated()).
+struct FinishedFile {
+    std::shared_ptr<const base::UniqueFd> file; ///< open for reading
+    std::uint64_t size = 0;                     ///< bytes that the digest is of
+};
+
 struct ResolvedImage {
     std::string canonical_reference; ///< ImageUri::text(); for registries with @manifest_digest
     image::Digest root_digest;       ///< what the name meant: an index or the manifest itself
-    image::Digest manifest_digest;
+    image::Digest manifest_digest;   ///< of a finished file: of its content
     image::Platform platform;
-    image::Manifest manifest;
-    image::ImageConfig config;
-    std::string config_json;         ///< the verified bytes
-    std::string manifest_json;       ///< the verified bytes; made by us for docker-archive
-    std::vector<image::LayerInput> layers;  ///< bottom first; manifest.layers in the same order
-    std::string origin_kind;         ///< "docker", "oci-archive", …
+    std::string origin_kind;         ///< "docker", "oci-archive", "file", …
     std::string endpoint;            ///< registry or mirror that answered; "" for local ones
     bool used_credentials = false;   ///< the registry was asked with credentials
     bool users_own_credentials = false; ///< … and they were the user's, so the image is private
-    std::shared_ptr<const TransferCounters> counters;
+    std::variant<LayeredImage, FinishedFile> content;
 };
 
 class Source {
@@ -60,7 +74,7 @@ class Source {
     /// Cheap: a HEAD request for registries.
     virtual base::Result<RemoteHead> head(const image::Platform& wanted, std::stop_token stop) = 0;
 
-    /// Manifest and configuration for a platform. Layers are not touched before they are opened;
+    /// The image for a platform. Layers are not touched before they are opened;
     /// the first open() starts downloading the others, too, in the order in which the converter
     /// wants them: from the last to the first. `stop` also ends these downloads.
     virtual base::Result<ResolvedImage> resolve(const image::Platform& wanted,
@@ -84,9 +98,10 @@ struct SourceContext {
     unsigned parallel = 3;                        ///< layers downloaded at once
 };
 
-/// Code::image_not_found for a path where nothing is; Code::unsupported, with what it is instead,
-/// for other files and for transports that this version does not fetch.
-base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri, SourceContext context);
+/// Code::image_not_found for a path where nothing is; Code::unsupported for directories and for
+/// transports that this version does not fetch.
+base::Result<std::unique_ptr<Source>> make_source(const image::ImageUri& uri,
+                                                  const SourceContext& context);
 
 /// Addresses that an HttpClient for this site may reach. With `public_only` (the service)
 /// loopback, link-local and private addresses are refused except for the registries and mirrors

@@ -27,6 +27,7 @@ inline constexpr std::array phases = {
     PhaseRow{Phase::resolved, "resolved", "", "", "", "resolved"},
     PhaseRow{Phase::downloading, "downloading", "bytes", "total", "", "downloading"},
     PhaseRow{Phase::converting, "converting", "bytes", "total", "", "converting"},
+    PhaseRow{Phase::copying, "copying", "bytes", "total", "", "copying"},
     PhaseRow{Phase::publishing, "publishing", "", "", "", "publishing"},
 };
 static_assert([] {

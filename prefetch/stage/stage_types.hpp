@@ -37,7 +37,7 @@ struct StageRequest {
 
 struct StagedImage {
     std::string reference; ///< canonical, with the digest: what a job should be pinned to
-    std::string digest;    ///< of the manifest
+    std::string digest;    ///< of the manifest; of the content where the image is a finished file
     std::string id;        ///< in the store
     std::string path;      ///< of the .sif
     std::uint64_t size = 0;
@@ -45,7 +45,16 @@ struct StagedImage {
 };
 
 /// What is said about each: phases.hpp.
-enum class Phase { queued, waiting, resolving, resolved, downloading, converting, publishing };
+enum class Phase {
+    queued,
+    waiting,
+    resolving,
+    resolved,
+    downloading,
+    converting,
+    copying,
+    publishing
+};
 
 struct StageProgress {
     Phase phase = Phase::queued;

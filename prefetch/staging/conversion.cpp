@@ -2,7 +2,6 @@
 #include "prefetch/staging/conversion.hpp"
 
 #include "base/barrier.hpp"
-#include "base/log.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -27,7 +26,7 @@ struct Counter : convert::ProgressSink {
 
 /// Downloading and converting run at the same time: as long as bytes are missing, the download is
 /// what people wait for.
-stage::StageProgress progress_of(const sources::ResolvedImage& image, const Counter& counter) {
+stage::StageProgress progress_of(const sources::LayeredImage& image, const Counter& counter) {
     const auto total = image.counters ? image.counters->total.load() : 0;
     const auto got = image.counters ? image.counters->done.load() : 0;
     stage::StageProgress progress;
@@ -43,10 +42,10 @@ stage::StageProgress progress_of(const sources::ResolvedImage& image, const Coun
     return progress;
 }
 
-/// Tells the sink how it stands, from a thread of its own, until it goes out of scope.
+/// Reports progress to the sink, from a thread of its own, until it goes out of scope.
 class Ticker {
   public:
-    Ticker(const sources::ResolvedImage& image, const Counter& counter,
+    Ticker(const sources::LayeredImage& image, const Counter& counter,
            const stage::StageSink& sink)
         : thread_([this, &image, &counter, &sink] {
               std::unique_lock lock(mutex_);
@@ -93,8 +92,11 @@ convert::ConvertOptions options_for(const config::Config& config, std::stop_toke
 } // namespace
 
 std::uint64_t bytes_needed(const sources::ResolvedImage& image) {
+    if (const auto* file = std::get_if<sources::FinishedFile>(&image.content)) {
+        return file->size;
+    }
     std::uint64_t layers = 0;
-    for (const auto& layer : image.layers) {
+    for (const auto& layer : std::get<sources::LayeredImage>(image.content).layers) {
         layers += layer.blob.size;
     }
     constexpr std::uint64_t rest = 1U << 20U; // tables, metadata and the SIF's own parts
@@ -107,6 +109,7 @@ base::Error with_advice(base::Error error) {
     }
     switch (error.code) {
     case base::Code::layer_invalid:
+    case base::Code::image_corrupt:
     case base::Code::digest_mismatch:
         error.hint =
             "the image itself is damaged or was made wrongly: have it built or pushed again";
@@ -124,7 +127,7 @@ base::Error with_advice(base::Error error) {
     return error;
 }
 
-base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image,
+base::Result<convert::ConvertReport> convert_image(const sources::LayeredImage& image,
                                                    const image::NativeSource& source,
                                                    const config::Config& config, int out_fd,
                                                    const stage::StageSink& sink,
@@ -137,14 +140,7 @@ base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage&
     Counter counter;
     sink(progress_of(image, counter));
     const Ticker ticker(image, counter, sink);
-    auto report =
-        convert::convert_isolated(input, options_for(config, std::move(stop)), out_fd, counter);
-    if (report) {
-        for (const auto& warning : report->warnings) {
-            base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);
-        }
-    }
-    return report;
+    return convert::convert_isolated(input, options_for(config, std::move(stop)), out_fd, counter);
 }
 
 } // namespace slipway::prefetch::staging

@@ -10,9 +10,8 @@
 
 namespace slipway::prefetch::staging {
 
-/// Converts a resolved image into an empty file, telling `sink` how far it is several times a
-/// second. Warnings of the converter are logged.
-base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage& image,
+/// Converts layers into an empty file, reporting progress to `sink` several times a second.
+base::Result<convert::ConvertReport> convert_image(const sources::LayeredImage& image,
                                                    const image::NativeSource& source,
                                                    const config::Config& config, int out_fd,
                                                    const stage::StageSink& sink,
@@ -22,7 +21,7 @@ base::Result<convert::ConvertReport> convert_image(const sources::ResolvedImage&
 base::Error with_advice(base::Error error);
 
 /// Bytes that staging will need at most: the layers as they come, once more for what is spooled,
-/// and the image, which is rarely larger than its compressed layers.
+/// and the image, which is rarely larger than its compressed layers; of a finished file its size.
 std::uint64_t bytes_needed(const sources::ResolvedImage& image);
 
 } // namespace slipway::prefetch::staging

@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/log.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "prefetch/staging/conversion.hpp"
 #include "store/process_id.hpp"
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <variant>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -62,6 +64,29 @@ base::Result<image::ImageUri> parse_uri(const stage::StageRequest& request, bool
     return uri;
 }
 
+/// The name under which an image is recorded; of a file the absolute one, which means the same
+/// wherever it is asked for.
+base::Result<std::string> canonical_reference(const image::ImageUri& uri) {
+    if (uri.is_remote() || uri.path.starts_with('/')) {
+        return uri.text();
+    }
+    TRY_ASSIGN(const auto here, base::current_directory());
+    // Only joined: ".." behind a symlink is the kernel's to resolve.
+    std::string_view path(uri.path);
+    while (path.starts_with("./")) {
+        path.remove_prefix(2);
+    }
+    auto named = uri;
+    named.path = base::join_path(here, path);
+    return named.text();
+}
+
+/// What stands in an image id for how its bytes were made.
+std::string_view format_of(const sources::ResolvedImage& image) {
+    return std::holds_alternative<sources::FinishedFile>(image.content) ? finished_format
+                                                                        : image_format;
+}
+
 } // namespace
 
 std::string conversion_options_text(const config::ConvertConfig& config) {
@@ -111,7 +136,7 @@ base::Result<Stager::Work> Stager::begin(const stage::StageRequest& request, con
     if (!request.platform.empty()) {
         TRY_ASSIGN(platform, image::parse_platform(request.platform));
     }
-    auto reference = uri.text();
+    TRY_ASSIGN(auto reference, canonical_reference(uri));
     return Work{request,        sink, std::move(stop), std::move(uri), std::move(platform),
                 std::move(reference)};
 }
@@ -158,9 +183,8 @@ std::optional<stage::StagedImage> Stager::recorded(const Work& work, const std::
     const auto look = [&](const store::Store& store) -> std::optional<stage::StagedImage> {
         const auto record = store.latest_ref(reference, work.platform.text());
         // An id made with other conversion options is another image.
-        if (!record || record->id != store::image_id(record->digest, work.platform.text(),
-                                                     conversion_options_text(options_.config->convert),
-                                                     image_format)) {
+        if (!record || (record->id != id_of(work, record->digest, image_format) &&
+                        record->id != id_of(work, record->digest, finished_format))) {
             return std::nullopt;
         }
         auto staged = present(record->id);
@@ -247,10 +271,9 @@ base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sou
     work.sink({stage::Phase::resolving, 0, 0, {}, {}});
     TRY_ASSIGN(const auto image, source.resolve(work.platform, work.stop));
     stage::StagedImage staged;
-    staged.reference = image.canonical_reference;
+    staged.reference = has_registry(work.uri) ? image.canonical_reference : work.reference;
     staged.digest = image.manifest_digest.text();
-    staged.id = store::image_id(staged.digest, work.platform.text(),
-                                conversion_options_text(options_.config->convert), image_format);
+    staged.id = id_of(work, staged.digest, format_of(image));
     staged.path = store_.image_path(staged.id);
     work.sink({stage::Phase::resolved, 0, 0, {}, staged});
     if (image.users_own_credentials && store_.options().access == store::Access::shared) {
@@ -283,6 +306,36 @@ base::Result<stage::StagedImage> Stager::resolve_and_stage(const Work& work, sou
     return finish(std::move(made));
 }
 
+/// Of the conversion; "" for what is not converted.
+std::string Stager::options_text(std::string_view format) const {
+    return format == image_format ? conversion_options_text(options_.config->convert)
+                                  : std::string();
+}
+
+store::ImageId Stager::id_of(const Work& work, const std::string& digest,
+                             std::string_view format) const {
+    return store::image_id(digest, work.platform.text(), options_text(format), format);
+}
+
+/// Makes the image in an empty file. Warnings of the converter are logged.
+base::Result<convert::ConvertReport> Stager::fill(const Work& work,
+                                                  const sources::ResolvedImage& image,
+                                                  const image::NativeSource& definition,
+                                                  int out_fd) const {
+    if (const auto* file = std::get_if<sources::FinishedFile>(&image.content)) {
+        return take_finished(image, *file, work.uri.path, out_fd, parts_.check, work.sink,
+                             work.stop);
+    }
+    auto report = parts_.convert(std::get<sources::LayeredImage>(image.content), definition,
+                                 *options_.config, out_fd, work.sink, work.stop);
+    if (report) {
+        for (const auto& warning : report->warnings) {
+            base::log(base::LogLevel::warning, image.canonical_reference + ": " + warning);
+        }
+    }
+    return report;
+}
+
 base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::ResolvedImage& image,
                                        stage::StagedImage staged, const store::WorkDir& dir) const {
     TRY(store_.reserve(bytes_needed(image), work.request.uid));
@@ -290,8 +343,7 @@ base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::R
     TRY_ASSIGN(auto file, dir.create(sif));
     // The definition names the image by its digest alone: equal manifests give equal bytes.
     const image::NativeSource source{image.origin_kind, staged.digest, std::string(image_format)};
-    TRY_ASSIGN(const auto report, parts_.convert(image, source, *options_.config, file.get(),
-                                                work.sink, work.stop));
+    TRY_ASSIGN(const auto report, fill(work, image, source, file.get()));
     TRY(file.close());
     work.sink({stage::Phase::publishing, 0, 0, {}, {}});
     store::Provenance what;
@@ -300,12 +352,14 @@ base::Result<stage::StagedImage> Stager::make(const Work& work, const sources::R
     what.origin = image.origin_kind;
     what.manifest_digest = staged.digest;
     what.platform = work.platform.text();
-    what.options = conversion_options_text(options_.config->convert);
-    what.format = image_format;
+    what.options = options_text(format_of(image));
+    what.format = format_of(image);
     what.output_digest = report.output.text();
     what.output_size = report.image_bytes;
-    for (const auto& layer : image.layers) {
-        what.layers.push_back(layer.blob.digest.text());
+    if (const auto* layered = std::get_if<sources::LayeredImage>(&image.content)) {
+        for (const auto& layer : layered->layers) {
+            what.layers.push_back(layer.blob.digest.text());
+        }
     }
     what.uid = work.request.uid;
     what.host = store::ProcessId::self().host;
@@ -377,8 +431,8 @@ base::Result<stage::StagedImage> Stager::build_file(const stage::StageRequest& r
     auto write = [&]() -> base::Result<convert::ConvertReport> {
         TRY_ASSIGN(auto file, base::open_file(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0777));
         TRY_ASSIGN(auto report,
-                   parts_.convert(image, image::native_source(request.reference, SLIPWAY_VERSION),
-                                 *options_.config, file.get(), sink, work.stop));
+                   fill(work, image, image::native_source(request.reference, SLIPWAY_VERSION),
+                        file.get()));
         sink({stage::Phase::publishing, 0, 0, {}, {}});
         if (::fsync(file.get()) != 0) {
             return base::fail_errno(Code::io, errno, "cannot save " + base::in_quotes(path));

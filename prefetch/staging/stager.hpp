@@ -5,6 +5,7 @@
 #include "prefetch/sources/source.hpp"
 #include "prefetch/stage/stage_types.hpp"
 #include "prefetch/staging/conversion.hpp"
+#include "prefetch/staging/finished.hpp"
 #include "store/lease.hpp"
 #include "store/store.hpp"
 
@@ -18,6 +19,9 @@ namespace slipway::prefetch::staging {
 /// What the converter writes. A change of the output for equal input changes this text, and with it
 /// every image id.
 inline constexpr std::string_view image_format = "slipway-sif-2";
+
+/// The same for images that are kept as they are: their content decides, nothing that we do to it.
+inline constexpr std::string_view finished_format = "finished-1";
 
 /// Canonical text of the options that decide the bytes of an image.
 std::string conversion_options_text(const config::ConvertConfig& config);
@@ -35,15 +39,18 @@ struct StagerOptions {
 /// What the engine works with: where images come from, and what makes a file of them.
 struct StagerParts {
     using MakeSource = std::function<base::Result<std::unique_ptr<sources::Source>>(
-        const image::ImageUri&, sources::SourceContext)>;
+        const image::ImageUri&, const sources::SourceContext&)>;
     using Convert = std::function<base::Result<convert::ConvertReport>(
-        const sources::ResolvedImage&, const image::NativeSource&, const config::Config&, int out_fd,
+        const sources::LayeredImage&, const image::NativeSource&, const config::Config&, int out_fd,
         const stage::StageSink&, std::stop_token)>;
     MakeSource make_source = sources::make_source;
     Convert convert = convert_image;
+    CheckFinished check = [](int fd, const convert::FinishedCheck& wanted, std::stop_token stop) {
+        return convert::check_isolated(fd, wanted, std::move(stop));
+    };
 };
 
-/// From a reference to an image in a store: look it up, fetch, convert, publish; once for everybody
+/// From a reference to an image in a store: look it up, fetch, convert or copy, publish; once for everybody
 /// who wants it at the same time, on all hosts that share the store. Safe to use from many threads.
 class Stager {
   public:
@@ -57,7 +64,8 @@ class Stager {
     base::Result<stage::StagedImage> stage(const stage::StageRequest& request, const stage::StageSink& sink,
                                     std::stop_token stop) const;
 
-    /// Converts straight into a new file outside of any store (build, pull). `path` must not exist.
+    /// Makes the image straight in a new file outside of any store (build, pull). `path` must not
+    /// exist.
     base::Result<stage::StagedImage> build(const stage::StageRequest& request, const std::string& path,
                                     const stage::StageSink& sink, std::stop_token stop) const;
 
@@ -85,6 +93,11 @@ class Stager {
     base::Result<std::optional<stage::StagedImage>> ask_registry(const Work& work, sources::Source& source) const;
     base::Result<stage::StagedImage> resolve_and_stage(const Work& work, sources::Source& source,
                                                 const store::WorkDir& dir) const;
+    [[nodiscard]] std::string options_text(std::string_view format) const;
+    [[nodiscard]] store::ImageId id_of(const Work& work, const std::string& digest,
+                                       std::string_view format) const;
+    base::Result<convert::ConvertReport> fill(const Work& work, const sources::ResolvedImage& image,
+                                              const image::NativeSource& definition, int out_fd) const;
     base::Result<stage::StagedImage> make(const Work& work, const sources::ResolvedImage& image,
                                    stage::StagedImage staged, const store::WorkDir& dir) const;
     void grant(const stage::StagedImage& image, uid_t uid) const;

@@ -231,8 +231,12 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
         expect_status 255
         expect_output 'unsupported: .* is a definition file: this version does not build from those'
     done
-    run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull out.sif ./text
-    expect_output "unsupported: './text' is a file: nothing is to be fetched"
+    for verb in 'pull out.sif' 'build out.sif' stage; do
+        # shellcheck disable=SC2086
+        run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway $verb ./text
+        expect_status 255
+        expect_output "image-format: './text' is not an image: its format is not recognised"
+    done
     for name in ./nosuch nosuch.sqsh; do
         for verb in 'pull out.sif' 'build out.sif' stage; do
             # shellcheck disable=SC2086
@@ -242,6 +246,62 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
         done
     done
     [ ! -e "$dir/out.sif" ]
+}
+
+@test "a SIF file is staged, built from and pulled byte for byte, and runs" {
+    local dir staged other
+    dir=$(work_dir)
+    run -0 slip build "$dir/old.sif" "$BUSYBOX"
+    run -0 --separate-stderr alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway stage ./old.sif
+    [ "${lines[0]}" = "file:$dir/old.sif" ]
+    staged=${lines[1]}
+    cmp "$dir/old.sif" "$staged"
+    run -0 --separate-stderr slip exec "$staged" echo staged
+    [ "$output" = staged ]
+    run -0 --separate-stderr sr -N2 --container-image="$staged" echo staged
+    expect_lines 2 '^staged$'
+    run -0 slip images
+    expect_output "file:$dir/old.sif"
+    # Equal content is one image.
+    alice cp "$dir/old.sif" "$dir/copy.sif"
+    run -0 --separate-stderr slip stage --print-path "$dir/copy.sif"
+    [ "$output" = "$staged" ]
+    run -0 slip build "$dir/new.sif" "$dir/old.sif"
+    cmp "$dir/old.sif" "$dir/new.sif"
+    run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull pulled.sif file:new.sif
+    cmp "$dir/old.sif" "$dir/pulled.sif"
+    run -0 --separate-stderr slip exec "$dir/pulled.sif" echo pulled
+    [ "$output" = pulled ]
+    # The store has a copy: whoever changes the file harms nobody, and it is another image then.
+    alice sh -c "chmod u+w '$dir/old.sif' && printf more >>'$dir/old.sif'"
+    run -0 --separate-stderr slip stage --print-path "$dir/old.sif"
+    other=$output
+    [ "$other" != "$staged" ]
+    cmp "$dir/new.sif" "$staged"
+    run -0 slip cache fsck
+    expect_output '^0 problem'
+    nothing_unfinished
+}
+
+@test "a SIF file that is damaged or for other machines is refused, and leaves nothing" {
+    local dir verb
+    dir=$(work_dir)
+    run -0 slip build "$dir/good.sif" "$BUSYBOX"
+    alice cp "$dir/good.sif" "$dir/cut.sif"
+    alice sh -c "chmod u+w '$dir/cut.sif' && truncate -s -8192 '$dir/cut.sif'"
+    for verb in "pull $dir/out.sif" "build $dir/out.sif" stage; do
+        # shellcheck disable=SC2086
+        run slip $verb "$dir/cut.sif"
+        expect_status 255
+        expect_output 'image-corrupt: .*cut.sif'
+        # shellcheck disable=SC2086
+        run slip $verb --arch arm64 "$dir/good.sif"
+        expect_status 255
+        expect_output "platform-mismatch: .*good.sif' is made for amd64, not for arm64"
+    done
+    [ ! -e "$dir/out.sif" ]
+    [ "$(find "$STORE/images" -name "*.sif" | wc -l)" -eq 1 ] # what good.sif was built from
+    nothing_unfinished
 }
 
 @test "options of containers are recognised where images are fetched, and their variables do no harm" {

@@ -92,7 +92,7 @@ Result<nlohmann::json> run(const std::string& word, const Options& options) {
     const auto spool = base::open_file(
         options.count("spool") != 0 ? text(options, "spool") : "/tmp", O_PATH | O_DIRECTORY);
     TRY_ASSIGN(auto context, make_context(options, spool ? spool->get() : -1));
-    TRY_ASSIGN(auto source, prefetch::sources::make_source(uri, std::move(context)));
+    TRY_ASSIGN(auto source, prefetch::sources::make_source(uri, context));
     auto platform = image::host_platform();
     if (const auto wanted = text(options, "platform"); !wanted.empty()) {
         TRY_ASSIGN(platform, image::parse_platform(wanted));
@@ -118,9 +118,10 @@ Result<nlohmann::json> run(const std::string& word, const Options& options) {
                        {"endpoint", image.endpoint},
                        {"credentials", image.used_credentials},
                        {"own", image.users_own_credentials}};
+    const auto& layered = std::get<prefetch::sources::LayeredImage>(image.content);
     auto& layers = out["layers"] = nlohmann::json::array();
-    for (std::size_t i = image.layers.size(); i-- > 0;) {
-        const auto& layer = image.layers[i];
+    for (std::size_t i = layered.layers.size(); i-- > 0;) {
+        const auto& layer = layered.layers[i];
         TRY_ASSIGN(const auto read, read_layer(layer, number(options, "slow_us", 0)));
         layers.push_back({{"size", read.size},
                           {"good", read.digest == layer.blob.digest.text() &&
@@ -128,8 +129,8 @@ Result<nlohmann::json> run(const std::string& word, const Options& options) {
     }
     rusage usage_now{};
     ::getrusage(RUSAGE_SELF, &usage_now);
-    out["received"] = image.counters->done.load();
-    out["total"] = image.counters->total.load();
+    out["received"] = layered.counters->done.load();
+    out["total"] = layered.counters->total.load();
     out["max_rss_kib"] = usage_now.ru_maxrss;
     return out;
 }

@@ -58,7 +58,7 @@ TEST_CASE("an unclear word is a file when there is one, else a reference") {
     CHECK(parse("ubuntu", {})->text() == "docker://docker.io/library/ubuntu:latest");
     CHECK(parse("ubuntu", {"ubuntu"})->transport == Transport::file);
     CHECK(parse("ubuntu", {"ubuntu"})->path == "ubuntu");
-    CHECK(parse("images/x.sif", {})->transport == Transport::file); // a slip, not a reference
+    CHECK(parse("images/x.sif", {})->transport == Transport::file); // a typo, not a reference
     CHECK(parse("x.sqsh", {})->transport == Transport::file);
     CHECK(parse("user/img:1", {"user"})->transport == Transport::docker);
     CHECK(parse("/nowhere", {})->transport == Transport::file);
@@ -200,11 +200,11 @@ TEST_CASE("the table of transports has one row for each, with unique spellings")
 
 TEST_CASE("what is not built is not promised") {
     const auto fetched = image::transport_list(image::Use::fetch);
-    CHECK(fetched == "docker://, oci:, oci-archive: and docker-archive:");
+    CHECK(fetched == "docker://, oci:, oci-archive:, docker-archive: and file:");
     CHECK(image::transport_list(image::Use::start, "or") ==
           "docker://, oci:, oci-archive:, docker-archive: or file:");
     CHECK(image::transport_examples ==
-          "docker://debian:12, oci:DIRECTORY, oci-archive:FILE or docker-archive:FILE");
+          "docker://debian:12, oci:DIRECTORY, oci-archive:FILE, docker-archive:FILE or file:FILE");
     for (const auto& row : image::transport_table) {
         INFO(row.name);
         const auto uri = image::parse_image_uri(

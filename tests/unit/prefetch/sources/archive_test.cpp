@@ -2,7 +2,7 @@
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/temp_dir.hpp"
-#include "prefetch/sources/local_source.hpp"
+#include "prefetch/sources/file_tree.hpp"
 #include "tests/unit/prefetch/sources/image_fixture.hpp"
 
 #include <catch2/catch.hpp>
@@ -156,8 +156,8 @@ TEST_CASE("OCI layouts") {
         REQUIRE(image);
         CHECK(image->manifest_digest.text() == one.manifest_digest);
         CHECK(image->origin_kind == "oci");
-        CHECK(read_layer(image->layers[1]) == "top layer");
-        CHECK(read_layer(image->layers[1]) == "top layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(image->canonical_reference == "oci:" + bench.path("l"));
     }
     SECTION("several need one") {
@@ -220,8 +220,8 @@ TEST_CASE("OCI layouts in archives, also compressed") {
         auto image = bench.resolve(oci_archive, "a.out", "app");
         INFO((image ? "" : image.error().one_line()));
         REQUIRE(image);
-        CHECK(read_layer(image->layers[0]) == "bottom layer");
-        CHECK(read_layer(image->layers[1]) == "top layer");
+        CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(image->origin_kind == "oci-archive");
     }
 }
@@ -244,12 +244,12 @@ TEST_CASE("docker archives") {
         auto image = bench.resolve(docker_archive, "d.tar");
         INFO((image ? "" : image.error().one_line()));
         REQUIRE(image);
-        CHECK(read_layer(image->layers[0]) == "bottom layer");
-        CHECK(read_layer(image->layers[1]) == "top layer");
-        CHECK(image->layers[1].blob.digest.text() == test::digest_of(top));
-        CHECK(image->layers[1].blob.size == top.size());
-        CHECK(image->manifest_digest.text() == test::digest_of(image->manifest_json));
-        CHECK(image->config_json == one.config);
+        CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
+        CHECK(test::layered(*image).layers[1].blob.digest.text() == test::digest_of(top));
+        CHECK(test::layered(*image).layers[1].blob.size == top.size());
+        CHECK(image->manifest_digest.text() == test::digest_of(test::layered(*image).manifest_json));
+        CHECK(test::layered(*image).config_json == one.config);
         CHECK(bench.resolve(docker_archive, "d.tar", "docker.io/library/app:1"));
         CHECK(bench.resolve(docker_archive, "d.tar", "@0"));
         CHECK_FALSE(bench.resolve(docker_archive, "d.tar", "app:2"));
@@ -267,9 +267,9 @@ TEST_CASE("docker archives") {
                                  .done());
         auto image = bench.resolve(docker_archive, "d.tar");
         REQUIRE(image);
-        CHECK(image->layers[0].blob.digest.text() == test::digest_of(*packed));
-        CHECK(image->layers[0].diff_id.text() == test::digest_of(top));
-        CHECK(read_layer(image->layers[0]) == *packed);
+        CHECK(test::layered(*image).layers[0].blob.digest.text() == test::digest_of(*packed));
+        CHECK(test::layered(*image).layers[0].diff_id.text() == test::digest_of(top));
+        CHECK(read_layer(test::layered(*image).layers[0]) == *packed);
     }
     SECTION("several images") {
         bench.write("d.tar",
@@ -286,33 +286,36 @@ TEST_CASE("docker archives") {
         CHECK(bench.resolve(docker_archive, "d.tar", "two"));
         CHECK(bench.resolve(docker_archive, "d.tar", "@1"));
     }
-    SECTION("broken ones") {
-        bench.write("old.tar", TarWriter().file("repositories", "{}").done());
-        CHECK(bench.resolve(docker_archive, "old.tar").error().code == Code::unsupported);
-        bench.write("plain.tar", TarWriter().file("x", "y").done());
-        CHECK(bench.resolve(docker_archive, "plain.tar").error().code == Code::source_protocol);
-        bench.write("loop.tar", TarWriter()
-                                    .file("manifest.json", "[" + save_manifest("c", {"a", "b"}, "x") + "]")
-                                    .file("c", one.config)
-                                    .link("a", "b")
-                                    .link("b", "a")
-                                    .done());
-        CHECK(bench.resolve(docker_archive, "loop.tar").error().code == Code::source_not_found);
-        bench.write("few.tar", TarWriter()
-                                   .file("manifest.json", "[" + save_manifest("c", {"a"}, "x") + "]")
-                                   .file("c", one.config)
-                                   .file("a", "x")
-                                   .done());
-        CHECK(bench.resolve(docker_archive, "few.tar").error().code == Code::source_protocol);
-        bench.write("junk.tar", std::string(5000, 'j'));
-        CHECK(bench.resolve(docker_archive, "junk.tar").error().code == Code::source_protocol);
-        bench.write("empty.tar", "");
-        CHECK_FALSE(bench.resolve(docker_archive, "empty.tar"));
-        CHECK(bench.resolve(docker_archive, "none.tar").error().code == Code::source_not_found);
-    }
 }
 
-TEST_CASE("an archive under the other kind's name is told apart") {
+TEST_CASE("docker archives that are broken are refused") {
+    Bench bench;
+    const auto one = test::make_image();
+    bench.write("old.tar", TarWriter().file("repositories", "{}").done());
+    CHECK(bench.resolve(docker_archive, "old.tar").error().code == Code::unsupported);
+    bench.write("plain.tar", TarWriter().file("x", "y").done());
+    CHECK(bench.resolve(docker_archive, "plain.tar").error().code == Code::source_protocol);
+    bench.write("loop.tar", TarWriter()
+                                .file("manifest.json", "[" + save_manifest("c", {"a", "b"}, "x") + "]")
+                                .file("c", one.config)
+                                .link("a", "b")
+                                .link("b", "a")
+                                .done());
+    CHECK(bench.resolve(docker_archive, "loop.tar").error().code == Code::source_not_found);
+    bench.write("few.tar", TarWriter()
+                               .file("manifest.json", "[" + save_manifest("c", {"a"}, "x") + "]")
+                               .file("c", one.config)
+                               .file("a", "x")
+                               .done());
+    CHECK(bench.resolve(docker_archive, "few.tar").error().code == Code::source_protocol);
+    bench.write("junk.tar", std::string(5000, 'j'));
+    CHECK(bench.resolve(docker_archive, "junk.tar").error().code == Code::source_protocol);
+    bench.write("empty.tar", "");
+    CHECK_FALSE(bench.resolve(docker_archive, "empty.tar"));
+    CHECK(bench.resolve(docker_archive, "none.tar").error().code == Code::source_not_found);
+}
+
+TEST_CASE("an archive under the other kind's name is recognised") {
     Bench bench;
     bench.write("docker.tar", TarWriter().file("manifest.json", "[]").done());
     const auto wrong = bench.resolve(oci_archive, "docker.tar");

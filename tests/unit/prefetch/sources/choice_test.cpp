@@ -4,6 +4,8 @@
 #include "tests/unit/prefetch/sources/fake_registry.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace slipway;
 using namespace slipway::prefetch::sources;
@@ -12,35 +14,55 @@ using base::Code;
 using test::Bench;
 using test::FakeRegistry;
 
-TEST_CASE("entries without a platform are told by their configurations") {
+namespace {
+
+std::string bare(const std::string& body) {
+    return test::descriptor(image::media::oci_manifest, body);
+}
+
+/// A registry whose indexes do not name platforms: images for amd64 and arm64, and one whose
+/// configuration names none either.
+struct Unlabelled {
     Bench bench;
     FakeRegistry registry;
-    const auto& amd = registry.image;
-    const auto arm = test::make_image("arm64", {"arm layer"});
-    auto silent = test::make_image("amd64", {"silent layer"});
-    const auto word = silent.config.find(R"("architecture":"amd64","os":"linux",)");
-    auto config = silent.config;
-    config.erase(word, std::string(R"("architecture":"amd64","os":"linux",)").size());
-    auto manifest = silent.manifest;
-    const auto put = [&](const std::string& from, const std::string& to) {
-        manifest.replace(manifest.find(from), from.size(), to);
-    };
-    put(test::digest_of(silent.config), test::digest_of(config));
-    put("\"size\":" + std::to_string(silent.config.size()),
-        "\"size\":" + std::to_string(config.size()));
-    registry.add(arm);
-    registry.add(silent);
-    registry.blobs[test::digest_of(config)] = config;
-    registry.blobs[test::digest_of(manifest)] = manifest;
-    const auto bare = [](const std::string& body) {
-        return test::descriptor(image::media::oci_manifest, body);
-    };
-    const auto resolve = [&](const std::string& index, const char* platform) {
+    const test::FakeImage amd = registry.image;
+    const test::FakeImage arm = test::make_image("arm64", {"arm layer"});
+    std::string config;   ///< of the silent image
+    std::string manifest; ///< of the silent image
+
+    Unlabelled() {
+        const auto silent = test::make_image("amd64", {"silent layer"});
+        const std::string platform = R"("architecture":"amd64","os":"linux",)";
+        config = silent.config;
+        config.erase(silent.config.find(platform), platform.size());
+        manifest = silent.manifest;
+        const auto put = [&](const std::string& from, const std::string& to) {
+            manifest.replace(manifest.find(from), from.size(), to);
+        };
+        put(test::digest_of(silent.config), test::digest_of(config));
+        put("\"size\":" + std::to_string(silent.config.size()),
+            "\"size\":" + std::to_string(config.size()));
+        registry.add(arm);
+        registry.add(silent);
+        registry.blobs[test::digest_of(config)] = config;
+        registry.blobs[test::digest_of(manifest)] = manifest;
+    }
+    auto resolve(const std::string& index, const char* platform) {
         {
             const auto lock = registry.frozen();
             registry.tags["bare"] = index;
         }
         return bench.resolve(registry, ":bare", platform);
+    }
+};
+
+} // namespace
+
+TEST_CASE("entries without a platform are known by their configurations") {
+    Unlabelled images;
+    auto& [bench, registry, amd, arm, config, manifest] = images;
+    const auto resolve = [&](const std::string& index, const char* platform) {
+        return images.resolve(index, platform);
     };
     SECTION("the one that is for the platform") {
         const auto index = test::make_index({bare(arm.manifest), bare(amd.manifest)});
@@ -116,15 +138,47 @@ TEST_CASE("every spelling of a registry has the settings of its entry") {
     CHECK(url("index.docker.io:443") == "https://registry-1.docker.io:443");
 }
 
-TEST_CASE("files are no sources, and the error says what they are") {
+TEST_CASE("a file is a finished image, known by its content") {
     const auto dir = *base::TempDir::create("files");
-    const auto write = [&](const std::string& name, const std::string& content) {
-        const auto fd = base::open_file(dir.path() + "/" + name, O_WRONLY | O_CREAT, 0600);
-        REQUIRE(base::write_all(fd->get(), content));
-    };
-    write("Singularity", "# what it is\n\nBootStrap : docker\nFrom: debian\n");
-    write("x.def", "%post\n  true\n");
-    write("x.sif", "#!/usr/bin/env run-singularity\n");
+    const auto path = dir.path() + "/x.sif";
+    const auto file = base::open_file(path, O_RDWR | O_CREAT, 0600);
+    REQUIRE(base::write_all(file->get(), "any bytes: nothing of them is read here"));
+    SourceContext context;
+    auto site = std::make_shared<config::Config>();
+    context.config = site;
+    const auto uri = image::parse_image(path);
+    REQUIRE(uri);
+    auto source = make_source(*uri, context);
+    REQUIRE(source);
+    const auto resolved = (*source)->resolve(image::host_platform(), {});
+    REQUIRE(resolved);
+    const auto digest = image::sha256(std::string_view("any bytes: nothing of them is read here"));
+    CHECK(resolved->manifest_digest == digest);
+    CHECK(resolved->root_digest == digest);
+    CHECK(resolved->origin_kind == "file");
+    CHECK((*source)->head(image::host_platform(), {})->digest == digest);
+    CHECK(std::get<FinishedFile>(resolved->content).size == 39);
+    SECTION("a wish to stop is heard") {
+        std::stop_source stop;
+        stop.request_stop();
+        CHECK((*source)->resolve(image::host_platform(), stop.get_token()).error().code ==
+              Code::interrupted);
+    }
+    SECTION("one that becomes shorter is an error that names it") {
+        REQUIRE(::ftruncate(file->get(), 5) == 0);
+        const auto cut = (*source)->resolve(image::host_platform(), {});
+        REQUIRE_FALSE(cut);
+        CHECK(cut.error().code == Code::io);
+        CHECK(cut.error().message.find("x.sif") != std::string::npos);
+    }
+    SECTION("the limit of the site counts") {
+        site->limits.image_size = 38;
+        CHECK(make_source(*uri, context).error().code == Code::limit_exceeded);
+    }
+}
+
+TEST_CASE("what is no file is no source, and the error says what it is") {
+    const auto dir = *base::TempDir::create("files");
     const auto error_of = [&](const std::string& name) {
         const auto uri = image::parse_image(dir.path() + "/" + name);
         REQUIRE(uri);
@@ -134,9 +188,7 @@ TEST_CASE("files are no sources, and the error says what they are") {
     };
     CHECK(error_of("nofile.sqsh").code == Code::image_not_found);
     CHECK(error_of("nofile.sqsh").one_line().find("No such file") != std::string::npos);
-    CHECK(error_of("Singularity").message.find("is a definition file") != std::string::npos);
-    CHECK(error_of("x.def").code == Code::unsupported);
-    CHECK(error_of("x.def").message.find("is a definition file") != std::string::npos);
-    CHECK(error_of("x.sif").message.find("used as it is") != std::string::npos);
     CHECK(error_of("").message.find("is a directory") != std::string::npos);
+    REQUIRE(::mkfifo((dir.path() + "/fifo").c_str(), 0600) == 0);
+    CHECK(error_of("fifo").code == Code::image_format); // and nobody waits for a writer
 }

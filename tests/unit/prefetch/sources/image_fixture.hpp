@@ -2,6 +2,7 @@
 #pragma once
 
 #include "image/oci.hpp"
+#include "prefetch/sources/source.hpp"
 
 #include <map>
 #include <string>
@@ -59,6 +60,11 @@ inline std::string make_index(const std::vector<std::string>& descriptors) {
     }
     return R"({"schemaVersion":2,"mediaType":")" + std::string(image::media::oci_index) +
            R"(","manifests":[)" + list + "]}";
+}
+
+/// The layers of an image that has some.
+inline const prefetch::sources::LayeredImage& layered(const prefetch::sources::ResolvedImage& image) {
+    return std::get<prefetch::sources::LayeredImage>(image.content);
 }
 
 } // namespace slipway::test

@@ -21,20 +21,20 @@ TEST_CASE("an image is resolved and its layers are read") {
     REQUIRE(image);
     CHECK(image->manifest_digest.text() == registry.image.manifest_digest);
     CHECK(image->root_digest == image->manifest_digest);
-    CHECK(image->manifest_json == registry.image.manifest);
-    CHECK(image->config_json == registry.image.config);
+    CHECK(test::layered(*image).manifest_json == registry.image.manifest);
+    CHECK(test::layered(*image).config_json == registry.image.config);
     CHECK(image->platform.text() == "linux/amd64");
     CHECK(image->origin_kind == "docker");
     CHECK(image->canonical_reference ==
           "docker://" + registry.host() + "/team/app:latest@" + registry.image.manifest_digest);
     CHECK_FALSE(image->used_credentials);
-    REQUIRE(image->layers.size() == 2);
-    CHECK(image->layers[0].diff_id.text() == test::digest_of("bottom layer"));
-    CHECK(read_layer(image->layers[1]) == "top layer");
-    CHECK(read_layer(image->layers[0]) == "bottom layer");
-    CHECK(read_layer(image->layers[0]) == "bottom layer");
+    REQUIRE(test::layered(*image).layers.size() == 2);
+    CHECK(test::layered(*image).layers[0].diff_id.text() == test::digest_of("bottom layer"));
+    CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
+    CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
+    CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
     CHECK(registry.count("HEAD", "") == 0);
-    CHECK(image->counters->total == 21);
+    CHECK(test::layered(*image).counters->total == 21);
 }
 
 TEST_CASE("a tag is looked up by HEAD") {
@@ -99,7 +99,7 @@ TEST_CASE("an index is followed to the platform") {
         REQUIRE(image);
         CHECK(image->root_digest.text() == test::digest_of(index));
         CHECK(image->manifest_digest.text() == arm.manifest_digest);
-        CHECK(read_layer(image->layers.at(0)) == "arm layer");
+        CHECK(read_layer(test::layered(*image).layers.at(0)) == "arm layer");
         CHECK(bench.resolve(registry, ":multi")->manifest_digest.text() == registry.image.manifest_digest);
         auto none = bench.resolve(registry, ":multi", "linux/ppc64le");
         REQUIRE_FALSE(none);
@@ -162,7 +162,7 @@ TEST_CASE("documents that are not what they claim are refused") {
             const auto lock = registry.frozen();
             stored[test::digest_of("top layer")] += "more";
         }
-        auto source = image->layers[1].open();
+        auto source = test::layered(*image).layers[1].open();
         REQUIRE_FALSE(source);
         CHECK(source.error().code == Code::digest_mismatch);
     }
@@ -206,7 +206,7 @@ TEST_CASE("basic authentication") {
         REQUIRE(image);
         CHECK(image->used_credentials);
         CHECK(image->users_own_credentials);
-        CHECK(read_layer(image->layers[0]) == "bottom layer");
+        CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
     }
     SECTION("wrong") {
         bench.log_in("me", "guess");
@@ -248,7 +248,7 @@ TEST_CASE("bearer tokens") {
         auto image = bench.resolve(registry);
         REQUIRE(image);
         CHECK_FALSE(image->used_credentials);
-        CHECK(read_layer(image->layers[1]) == "top layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(registry.count("GET", "/token") == 1);
         CHECK(registry.requests().at(1).target == "/token?service=svc&scope=repository%3Ateam%2Fapp%3Apull");
     }
@@ -274,6 +274,13 @@ TEST_CASE("bearer tokens") {
         CHECK(image.error().code == Code::source_denied);
         CHECK(registry.requests().size() <= 5);
     }
+}
+
+TEST_CASE("bearer tokens: what they are asked for with, and how long they last") {
+    Bench bench;
+    FakeRegistry registry;
+    registry.auth = FakeRegistry::Auth::bearer;
+    registry.login = "me:pw";
     SECTION("anonymous first, credentials only when that is not enough") {
         bench.context.anonymous_first = true;
         bench.log_in("me", "pw");
@@ -294,7 +301,7 @@ TEST_CASE("bearer tokens") {
         auto image = bench.resolve(registry);
         REQUIRE(image);
         registry.revoke = true;
-        CHECK(read_layer(image->layers[1]) == "top layer");
+        CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(registry.count("GET", "/token") == 2);
     }
     SECTION("identity tokens") {
@@ -367,7 +374,7 @@ TEST_CASE("mirrors are tried before the registry") {
         auto image = bench.resolve(registry);
         REQUIRE(image);
         CHECK(image->endpoint == mirror.host());
-        CHECK(read_layer(image->layers[0]) == "bottom layer");
+        CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
         CHECK(registry.requests().empty());
     }
     SECTION("one without the image is passed over") {
@@ -383,7 +390,7 @@ TEST_CASE("mirrors are tried before the registry") {
             const auto lock = mirror.frozen();
             mirror.blobs.clear();
         }
-        CHECK(read_layer(image->layers[0]) == "bottom layer");
+        CHECK(read_layer(test::layered(*image).layers[0]) == "bottom layer");
     }
     SECTION("the user's password is not for it") {
         bench.log_in("me", "pw");

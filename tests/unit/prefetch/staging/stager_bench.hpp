@@ -58,7 +58,9 @@ class FakeSource : public sources::Source {
         image.users_own_credentials = registry_.users_own;
         image::LayerInput layer;
         layer.blob.size = registry_.layer_size;
-        image.layers.push_back(layer);
+        sources::LayeredImage content;
+        content.layers.push_back(layer);
+        image.content = std::move(content);
         return image;
     }
 
@@ -86,11 +88,11 @@ struct Bench {
             options.also_look.push_back({.path = dir.path() + "/" + name});
         }
         staging::StagerParts parts;
-        parts.make_source = [this](const image::ImageUri& uri, sources::SourceContext)
+        parts.make_source = [this](const image::ImageUri& uri, const sources::SourceContext&)
             -> base::Result<std::unique_ptr<sources::Source>> {
             return std::make_unique<FakeSource>(uri, registry);
         };
-        parts.convert = [this](const sources::ResolvedImage&, const image::NativeSource&,
+        parts.convert = [this](const sources::LayeredImage&, const image::NativeSource&,
                                const config::Config&, int fd, const stage::StageSink& sink,
                                std::stop_token) -> base::Result<convert::ConvertReport> {
             ++conversions;
