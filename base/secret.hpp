@@ -9,7 +9,7 @@
 namespace slipway::base {
 
 /// A password, a token or a header that holds one. It has no stream operator, no formatter and no
-/// conversion to a string, so that it cannot slip into a message; its memory is wiped before it is
+/// conversion to a string, so that no message can show it by mistake; its memory is wiped before it is
 /// given back. reveal() is for the few places that put it on a wire or into a pipe.
 class Secret {
   public:

@@ -39,7 +39,7 @@ std::string in_quotes(std::string_view text, std::size_t max = 200);
 /// Fewest single-character edits from a to b (insert, delete, replace, swap neighbours).
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The nearest of `known` when it is near enough to be a slip of the finger, else empty.
+/// The nearest of `known` when it is near enough to be a typo, else empty.
 std::string_view did_you_mean(std::string_view wrong, std::span<const std::string_view> known);
 
 /// Lower-case hexadecimal.

@@ -164,7 +164,7 @@ void LayerStream::inflate() {
     }
     to_hash_.end();
     to_reader_.end();
-    // The reading thread hashes on to the end, which tells a damaged blob from a wrong one.
+    // The reading thread hashes on to the end, so that a damaged blob is known from a wrong one.
     while (packed_.pop()) {
     }
 }

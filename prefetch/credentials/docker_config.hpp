@@ -12,7 +12,7 @@
 
 namespace slipway::prefetch::credentials {
 
-/// The parts of docker's config.json (also podman's auth.json) that tell credentials. Keys are
+/// The parts of docker's config.json (also podman's auth.json) that hold credentials. Keys are
 /// normalised (credential_key()).
 struct DockerConfig {
     std::map<std::string, Credential> auths;

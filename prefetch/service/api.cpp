@@ -343,7 +343,7 @@ void Api::off_thread(const Reply& reply, std::function<ApiResponse()> work) {
           [response, reply](bool done) {
               reply(done ? std::move(*response)
                          : error_response({Code::internal, 0, "the service cannot answer now",
-                                           "try again; if it stays so, tell your site"}));
+                                           "try again; if it stays so, report it to your site"}));
           });
 }
 

@@ -35,8 +35,6 @@ class ImageWatch {
 
     /// Grants that are too old to matter are forgotten: call it now and then.
     void tick(Clock::time_point now);
-    /// How many grants are remembered.
-    [[nodiscard]] std::size_t remembered() const noexcept { return granted_.size(); }
 
   private:
     struct Waiter {

@@ -12,7 +12,7 @@ namespace slipway::prefetch::service {
 namespace {
 
 /// A line of progress goes to every listener. With ten thousand of them the lines come less often,
-/// so that telling about the work never costs more than a small share of one core.
+/// so that reporting progress never costs more than a small share of one core.
 Clock::duration broadcast_interval(std::size_t listeners) {
     return std::chrono::milliseconds(200) + std::chrono::microseconds(300) * listeners;
 }
@@ -166,7 +166,7 @@ void JobTable::unlisten(Job& job, Listener& listener, Clock::time_point now) {
 
 void JobTable::broadcast(Job& job, bool last) {
     const Report report(job.latest, last);
-    // A listener may go away while it is told (its connection broke): iterate over a copy.
+    // A listener may go away while it gets its event (its connection broke): iterate over a copy.
     const std::vector<Listener*> listeners(job.listeners.begin(), job.listeners.end());
     for (auto* listener : listeners) {
         if (job.listeners.contains(listener)) {
@@ -300,7 +300,7 @@ void JobTable::tick(Clock::time_point now) {
                               now - job.last_interest > limits_.interest_ttl;
         if (job.unfinished() && !job.listeners.empty() &&
             now - job.last_broadcast >= limits_.silence) {
-            job.last_broadcast = now; // a client can tell a long wait from a dead service
+            job.last_broadcast = now; // a long wait must not look like a dead service
             broadcast(job, false);
         }
         switch (job.state) {

@@ -85,8 +85,8 @@ struct TableLimits {
     std::chrono::seconds silence{30};      ///< listeners hear how it stands at least that often
 };
 
-/// All work of the service: who shares it, which begins next (fair queueing between users), who is
-/// told. Not thread-safe: belongs to the control thread. No I/O: what has to run is handed to
+/// All work of the service: who shares it, which begins next (fair queueing between users), who gets
+/// events. Not thread-safe: belongs to the control thread. No I/O: what has to run is handed to
 /// `start`; whether an image that is remembered as ready is still there is for the caller to find
 /// out (forget()).
 class JobTable {
@@ -103,7 +103,7 @@ class JobTable {
     /// An ended job whose image has gone: the next request for it is new work.
     void forget(const Job& job);
 
-    /// Tells the listener how it stands, and from now on everything else.
+    /// Reports the current state to the listener, and from now on every change.
     void listen(Job& job, Listener& listener);
     void unlisten(Job& job, Listener& listener, Clock::time_point now);
 
@@ -113,7 +113,7 @@ class JobTable {
     void finished(const std::string& id, base::Result<stage::StagedImage> result,
                   Clock::time_point now);
 
-    /// The service stops and this work was cancelled for it: nobody is told, so that clients see a
+    /// The service stops and this work was cancelled for it: nobody gets an event, so that clients see a
     /// broken connection, come back to the next service and ask again.
     void abandoned(const std::string& id);
 

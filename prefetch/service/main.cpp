@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipwayd: stages images for the whole cluster. Reads the site file, opens the shared store, listens
-// on a Unix socket, and works until it is told to stop. Composition only; the parts are in this
+// on a Unix socket, and works until a signal ends it. Composition only; the parts are in this
 // folder and in prefetch/staging.
 #include "base/format.hpp"
 #include "base/log.hpp"

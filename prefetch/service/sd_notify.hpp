@@ -7,7 +7,7 @@
 
 namespace slipway::prefetch::service {
 
-/// Tells systemd how it stands ("READY=1", "WATCHDOG=1", "STOPPING=1"): one datagram to
+/// Reports the state to systemd ("READY=1", "WATCHDOG=1", "STOPPING=1"): one datagram to
 /// $NOTIFY_SOCKET, nothing when that is not set. Source: sd_notify(3).
 void sd_notify(std::string_view state) noexcept;
 

@@ -36,7 +36,7 @@ base::Result<Peer> peer_of(Protocol::socket& socket) {
     ucred credentials{};
     socklen_t size = sizeof credentials;
     if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-        return base::fail_errno(base::Code::system, errno, "cannot tell who is calling");
+        return base::fail_errno(base::Code::system, errno, "cannot find out who is calling");
     }
     return Peer{credentials.uid, credentials.pid};
 }
@@ -159,7 +159,7 @@ struct Server::Impl {
     void begin(const Job& job) {
         auto result = std::make_shared<base::Result<stage::StagedImage>>(
             base::fail(base::Code::internal, "the service could not work on this image",
-                       "try again; if it stays so, tell your site"));
+                       "try again; if it stays so, report it to your site"));
         base::log(base::LogLevel::info, "staging begins: " + who_and_what(job.id, job.request));
         net::post(workers, [this, result = std::move(result), id = job.id, request = job.request,
                             stop = job.cancel.get_token()] {

@@ -120,7 +120,7 @@ class Session : public std::enable_shared_from_this<Session>, private Listener {
         table_.listen(*job_, *this);
     }
 
-    /// While events are sent nothing may come from the peer; the end of the stream tells that it has
+    /// While events are sent nothing may come from the peer; the end of the stream means that it has
     /// gone, so that work which nobody waits for can be cancelled.
     void watch_peer() {
         stream_.socket().async_wait(net::local::stream_protocol::socket::wait_read,

@@ -20,7 +20,7 @@ enum class ProgressStyle {
 /// `terminal` when fd is one (and TERM is not "dumb"), else `lines`.
 ProgressStyle style_for(int fd);
 
-/// Tells people how the staging of one image goes. Thread-safe.
+/// Shows people the progress of staging one image. Thread-safe.
 class ProgressPrinter {
   public:
     ProgressPrinter(int fd, ProgressStyle style, std::string name);

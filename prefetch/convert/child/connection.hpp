@@ -54,7 +54,7 @@ class Connection {
     std::multimap<std::uint32_t, Answer> answers_;           ///< guarded; not fetched yet
 };
 
-/// Adds up what was read and tells the parent now and then.
+/// Adds up what was read and reports it to the parent now and then.
 class ProgressReporter : public ProgressSink {
   public:
     ProgressReporter(Connection& connection, std::size_t layers)

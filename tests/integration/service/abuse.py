@@ -256,7 +256,7 @@ def guess(path, reference, known):
 # ---- number ----
 
 def idle(path, count):
-    """More connections than one user may have: a bounded number is held, then the user is told."""
+    """More connections than one user may have: a bounded number is held, then they are refused."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     poll, peers = select.poll(), {}
@@ -282,7 +282,7 @@ def references(path, prefix, count, last):
 
 
 def references_without_end(path, prefix, count):
-    """Different images without end: some are taken, then the user is told to wait."""
+    """Different images without end: some are taken, then the user has to wait."""
     answers = {}
     for number in range(int(count)):
         got = ask(path, post({"reference": "%s/many%d:1" % (prefix, number), "detach": True}))

@@ -26,7 +26,7 @@ def secrets_of(path):
     with open(path, "rb") as lines:
         found = [line.strip() for line in lines if line.strip()]
     if not found or min(map(len, found)) < 16:
-        sys.exit("find_secret: secrets are too short to be told from anything else")
+        sys.exit("find_secret: secrets are too short to be distinguished from anything else")
     return found
 
 
