@@ -2,74 +2,19 @@
 #include "base/trusted_path.hpp"
 
 #include "base/format.hpp"
-#include "base/path.hpp"
+#include "base/path_walk.hpp"
 #include "base/text.hpp"
 
-#include <cerrno>
-#include <climits>
-#include <deque>
-
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace slipway::base {
 namespace {
 
-constexpr int max_links = 40; ///< as the kernel
-
-class Walk {
+class Trust : public WayRules {
   public:
-    Walk(const std::string& path, uid_t owner, Code insecure)
-        : path_(path), owner_(owner), insecure_(insecure) {}
+    Trust(uid_t owner, Code insecure) : owner_(owner), insecure_(insecure) {}
 
-    Result<UniqueFd> open(int flags) {
-        TRY(enter_root());
-        push_front(path_);
-        while (!todo_.empty()) {
-            const auto name = todo_.front();
-            todo_.pop_front();
-            if (name == "..") {
-                TRY_ASSIGN(here_, open_at(here_.get(), "..", O_PATH | O_DIRECTORY));
-                done_ = std::string(dir_name(done_));
-                struct stat facts {};
-                TRY(look(here_.get(), done_, facts));
-                TRY(check(facts, done_)); // it may have been moved since it was entered
-            } else if (const bool last = todo_.empty(); last) {
-                TRY_ASSIGN(auto file, open_last(name, flags));
-                if (file) {
-                    return file;
-                }
-            } else {
-                TRY(enter(name));
-            }
-        }
-        // The path ended in "..", in a link to a directory that is done, or was "/".
-        return open_at(here_.get(), ".", flags);
-    }
-
-  private:
-    Result<void> enter_root() {
-        TRY_ASSIGN(here_, open_file("/", O_PATH | O_DIRECTORY));
-        done_ = "/";
-        struct stat facts {};
-        TRY(look(here_.get(), done_, facts));
-        return check(facts, done_);
-    }
-
-    void push_front(const std::string& path) {
-        const auto names = components(path);
-        todo_.insert(todo_.begin(), names.begin(), names.end());
-    }
-
-    [[nodiscard]] Result<void> look(int fd, const std::string& name, struct stat& facts) const {
-        if (::fstat(fd, &facts) != 0) {
-            return fail_errno(Code::io, errno, "cannot look at " + in_quotes(name));
-        }
-        return {};
-    }
-
-    [[nodiscard]] Result<void> check(const struct stat& facts, const std::string& name) const {
+    Result<void> check(const struct stat& facts, const std::string& name) override {
         if (facts.st_uid != 0 && facts.st_uid != owner_) {
             const auto who = owner_ == 0 ? std::string("root")
                                          : fmt::format("root or user {}", owner_);
@@ -89,72 +34,9 @@ class Walk {
         return {};
     }
 
-    /// Puts the components of a link in front of what is left.
-    Result<void> follow(int link, const std::string& name) {
-        if (++links_ > max_links) {
-            return fail_errno(Code::io, ELOOP, "cannot open " + in_quotes(path_));
-        }
-        std::string target(PATH_MAX, '\0');
-        const ssize_t length = ::readlinkat(link, "", target.data(), target.size());
-        if (length <= 0 || static_cast<std::size_t>(length) == target.size()) {
-            return fail_errno(Code::io, length < 0 ? errno : ENAMETOOLONG,
-                              "cannot read the symlink " + in_quotes(name));
-        }
-        target.resize(static_cast<std::size_t>(length));
-        push_front(target);
-        return target.front() == '/' ? enter_root() : Result<void>();
-    }
-
-    /// Opens the next part without following it, checks it; a link is followed and gives false.
-    Result<bool> step(const std::string& name, UniqueFd& part) {
-        const auto whole = join_path(done_, name);
-        // As a directory first: that mounts what an automounter keeps there. ENOTDIR: a file or a link.
-        auto opened = open_at(here_.get(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY);
-        if (!opened && opened.error().sys_errno == ENOTDIR) {
-            opened = open_at(here_.get(), name, O_PATH | O_NOFOLLOW);
-        }
-        if (!opened) {
-            return fail_errno(Code::io, opened.error().sys_errno, "cannot open " + in_quotes(whole));
-        }
-        part = std::move(*opened);
-        struct stat facts {};
-        TRY(look(part.get(), whole, facts));
-        TRY(check(facts, whole));
-        if (S_ISLNK(facts.st_mode)) {
-            TRY(follow(part.get(), whole));
-            return false;
-        }
-        return true;
-    }
-
-    Result<void> enter(const std::string& name) {
-        UniqueFd part;
-        TRY_ASSIGN(const bool there, step(name, part));
-        if (there) {
-            here_ = std::move(part);
-            done_ = join_path(done_, name);
-        }
-        return {};
-    }
-
-    /// Empty when it was a symlink, which is now what is left to do.
-    Result<UniqueFd> open_last(const std::string& name, int flags) {
-        UniqueFd part;
-        TRY_ASSIGN(const bool there, step(name, part));
-        if (!there) {
-            return UniqueFd();
-        }
-        // By way of /proc the very file that was checked is opened, whatever its name means by now.
-        return open_file(fmt::format("/proc/self/fd/{}", part.get()), flags & ~O_NOFOLLOW);
-    }
-
-    const std::string& path_;
+  private:
     uid_t owner_;
     Code insecure_;
-    UniqueFd here_;
-    std::string done_;
-    std::deque<std::string> todo_;
-    int links_ = 0;
 };
 
 } // namespace
@@ -163,7 +45,8 @@ Result<UniqueFd> open_trusted(const std::string& path, int flags, uid_t owner, C
     if (!path.starts_with('/')) {
         return fail(insecure, in_quotes(path) + " is not an absolute path");
     }
-    return Walk(path, owner, insecure).open(flags);
+    Trust rules(owner, insecure);
+    return walk_path(path, flags, rules);
 }
 
 } // namespace slipway::base

@@ -4,12 +4,10 @@
 #include "base/errno_code.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/path_walk.hpp"
 #include "base/text.hpp"
 
-#include <array>
 #include <cerrno>
-#include <climits>
-#include <deque>
 #include <vector>
 
 #include <fcntl.h>
@@ -21,32 +19,45 @@ namespace {
 
 using base::Code;
 
-/// As many as the kernel follows.
-constexpr int max_links = 40;
-constexpr int directory_flags = O_PATH | O_NOFOLLOW | O_DIRECTORY;
-
-class Walk {
+class Way : public base::WayRules {
   public:
-    Walk(const std::string& path, std::optional<uid_t> link_owner, std::optional<mode_t> make)
-        : path_(path), link_owner_(link_owner), make_(make) {}
+    Way(const std::string& store, std::optional<uid_t> link_owner, std::optional<mode_t> make)
+        : store_(store), link_owner_(link_owner), make_(make) {}
 
-    base::Result<base::UniqueFd> to_end() {
-        TRY(go_to_start(path_));
-        for (auto& part : base::components(path_)) {
-            ahead_.push_back(std::move(part));
+    base::Result<void> check(const struct stat& facts, const std::string& path) override {
+        if (!S_ISLNK(facts.st_mode)) {
+            return {};
         }
-        while (!ahead_.empty()) {
-            const auto name = std::move(ahead_.front());
-            ahead_.pop_front();
-            TRY(enter(name));
+        links_.push_back({std::string(base::base_name(path)), facts.st_uid});
+        // Before anything is made behind it.
+        return link_owner_ ? check_link(links_.back(), *link_owner_) : base::Result<void>();
+    }
+
+    base::Result<bool> make(int directory, const std::string& name, const std::string&,
+                            bool last) override {
+        if (!make_) {
+            return false;
         }
-        struct stat facts {};
-        if (!link_owner_ && ::fstat(here_.get(), &facts) == 0) {
-            for (const auto& link : links_) {
-                TRY(check(link, facts.st_uid));
+        if (::mkdirat(directory, name.c_str(), *make_) == 0) {
+            // The caller's umask does not decide who may read the store itself.
+            if (last) {
+                (void)!::fchmodat(directory, name.c_str(), *make_, 0);
             }
+        } else if (errno != EEXIST) {
+            return base::fail_errno(base::code_of_errno(errno, Code::store_unusable), errno,
+                                    fmt::format("cannot create directory {} for the store {}",
+                                                base::in_quotes(name), base::in_quotes(store_)),
+                                    "set store.path to a place that you may write to");
         }
-        return std::move(here_);
+        return true;
+    }
+
+    /// Where nobody was named, the owner of what the links lead to is who may have made them.
+    [[nodiscard]] base::Result<void> check_links(uid_t owner) const {
+        for (const auto& link : links_) {
+            TRY(check_link(link, link_owner_.value_or(owner)));
+        }
+        return {};
     }
 
   private:
@@ -55,97 +66,60 @@ class Walk {
         uid_t owner;
     };
 
-    base::Result<void> check(const Link& link, uid_t owner) const {
+    [[nodiscard]] base::Result<void> check_link(const Link& link, uid_t owner) const {
         if (link.owner == 0 || link.owner == owner) {
             return {};
         }
         return base::fail(Code::store_unusable,
                           fmt::format("on the way to the store {} the link {} belongs to uid {}",
-                                      base::in_quotes(path_), base::in_quotes(link.name),
+                                      base::in_quotes(store_), base::in_quotes(link.name),
                                       link.owner),
                           "name a directory that no link of another user leads to");
     }
 
-    base::Result<void> go_to_start(std::string_view path) {
-        const bool absolute = path.starts_with('/');
-        if (absolute || !here_) {
-            TRY_ASSIGN(here_, base::open_file(absolute ? "/" : ".", directory_flags));
-        }
-        return {};
-    }
-
-    base::Result<void> enter(const std::string& name) {
-        auto next = base::open_at(here_.get(), name, directory_flags);
-        if (!next && next.error().sys_errno == ENOENT && make_) {
-            TRY_ASSIGN(next, made(name));
-        }
-        if (next) {
-            here_ = std::move(*next);
-            return {};
-        }
-        const int err = next.error().sys_errno;
-        if (err == ENOTDIR || err == ELOOP) {
-            return follow(name);
-        }
-        return base::fail_errno(Code::store_unusable, err,
-                                "the store " + base::in_quotes(path_) + " is not there",
-                                "create it, or set store.path in the site configuration");
-    }
-
-    base::Result<base::UniqueFd> made(const std::string& name) {
-        if (::mkdirat(here_.get(), name.c_str(), *make_) == 0) {
-            // The caller's umask does not decide who may read the store itself.
-            if (ahead_.empty()) {
-                (void)!::fchmodat(here_.get(), name.c_str(), *make_, 0);
-            }
-        } else if (errno != EEXIST) {
-            return base::fail_errno(base::code_of_errno(errno, Code::store_unusable), errno,
-                                    fmt::format("cannot create directory {} for the store {}",
-                                                base::in_quotes(name), base::in_quotes(path_)),
-                                    "set store.path to a place that you may write to");
-        }
-        return base::open_at(here_.get(), name, directory_flags);
-    }
-
-    base::Result<void> follow(const std::string& name) {
-        TRY_ASSIGN(const auto link, base::open_at(here_.get(), name, O_PATH | O_NOFOLLOW));
-        struct stat facts {};
-        if (::fstat(link.get(), &facts) != 0 || !S_ISLNK(facts.st_mode)) {
-            return base::fail(Code::store_unusable,
-                              "the store " + base::in_quotes(path_) + " is not a directory",
-                              "name a directory, or one that is not there yet");
-        }
-        links_.push_back({name, facts.st_uid});
-        if (link_owner_) {
-            TRY(check(links_.back(), *link_owner_)); // before anything is made behind it
-        }
-        std::array<char, PATH_MAX> target{};
-        const ssize_t length = ::readlinkat(link.get(), "", target.data(), target.size());
-        if (length <= 0 || links_.size() > max_links) {
-            return base::fail_errno(Code::store_unusable, length < 0 ? errno : ELOOP,
-                                    "cannot follow the way to the store " + base::in_quotes(path_));
-        }
-        const std::string_view text(target.data(), static_cast<std::size_t>(length));
-        TRY(go_to_start(text));
-        auto parts = base::components(text);
-        ahead_.insert(ahead_.begin(), std::make_move_iterator(parts.begin()),
-                      std::make_move_iterator(parts.end()));
-        return {};
-    }
-
-    const std::string& path_;
+    const std::string& store_;
     std::optional<uid_t> link_owner_;
     std::optional<mode_t> make_;
-    base::UniqueFd here_;
-    std::deque<std::string> ahead_;
     std::vector<Link> links_;
 };
+
+base::Unexpected no_way(const std::string& store, int err) {
+    const auto name = base::in_quotes(store);
+    switch (err) {
+    case ENOENT:
+        return base::fail_errno(Code::store_unusable, err, fmt::format("the store {} is not there", name),
+                                "create it, or set store.path in the site configuration");
+    case ENOTDIR:
+        return base::fail(Code::store_unusable, fmt::format("the store {} is not a directory", name),
+                          "name a directory, or one that is not there yet");
+    case ELOOP:
+        return base::fail_errno(Code::store_unusable, err,
+                                fmt::format("cannot follow the way to the store {}", name),
+                                "name a directory to which no loop of links leads");
+    default:
+        return base::fail_errno(Code::store_unusable, err,
+                                fmt::format("cannot reach the store {}", name),
+                                "name a directory that you may enter (SLIPWAY_CACHEDIR, "
+                                "store.user_path or store.path)");
+    }
+}
 
 } // namespace
 
 base::Result<base::UniqueFd> walk_to(const std::string& path, std::optional<uid_t> link_owner,
                                      std::optional<mode_t> make) {
-    return Walk(path, link_owner, make).to_end();
+    Way way(path, link_owner, make);
+    auto directory = base::walk_path(path, O_PATH | O_DIRECTORY, way);
+    struct stat facts {};
+    if (!directory) {
+        return directory.error().code == Code::io ? no_way(path, directory.error().sys_errno)
+                                                  : std::move(directory);
+    }
+    if (::fstat(directory->get(), &facts) != 0 || !S_ISDIR(facts.st_mode)) {
+        return no_way(path, ENOTDIR);
+    }
+    TRY(way.check_links(facts.st_uid));
+    return directory;
 }
 
 } // namespace slipway::store

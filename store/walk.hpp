@@ -11,7 +11,7 @@
 
 namespace slipway::store {
 
-/// Opens the directory `path` with O_PATH, component by component. A symbolic link on the way must
+/// Opens the directory `path` with O_PATH, component by component: base/path_walk.hpp. A symbolic link on the way must
 /// belong to root or to `link_owner` (nothing: to root or the owner of the directory that it leads
 /// to in the end): nobody else says where a store is. With `make` missing directories are made, with
 /// that mode. Errors are Code::store_unusable.
