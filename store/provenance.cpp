@@ -4,124 +4,113 @@
 #include "base/json.hpp"
 #include "store/store.hpp"
 
+#include <concepts>
+#include <type_traits>
+
 namespace slipway::store {
 namespace {
 
 namespace json = base::json;
 
-constexpr const char* look_with_fsck = "run `slipway cache fsck`";
+// ---- the lists: R is the record, constant or not ------------------------------------------------
 
-/// Members that a record of ours always has.
-class Record {
-  public:
-    explicit Record(const json::Value& object) : object_(object), reader_(object) {}
+template <typename R, typename Record>
+concept Either = std::same_as<std::remove_const_t<R>, Record>;
 
-    std::string text(const char* key) { return present(key) ? reader_.text(key) : std::string(); }
-    bool boolean(const char* key) { return present(key) && reader_.boolean(key); }
-    std::uint64_t number(const char* key) {
-        return present(key) ? reader_.number(key).value_or(0) : 0;
-    }
-    std::int64_t signed_number(const char* key) {
-        return present(key) ? reader_.signed_number(key).value_or(0) : 0;
-    }
-    std::vector<std::string> texts(const char* key) {
-        return present(key) ? reader_.texts(key) : std::vector<std::string>();
-    }
-    [[nodiscard]] bool ok() const { return !missing_ && reader_.ok(); }
+template <Either<Provenance> R, typename Visit> void each_field(R& record, const Visit& visit) {
+    visit("id", record.id);
+    visit("reference", record.reference);
+    visit("origin", record.origin);
+    visit("manifest_digest", record.manifest_digest);
+    visit("platform", record.platform);
+    visit("options", record.options);
+    visit("format", record.format);
+    visit("output_digest", record.output_digest);
+    visit("output_size", record.output_size);
+    visit("layers", record.layers);
+    visit("uid", record.uid);
+    visit("host", record.host);
+    visit("created", record.created);
+    visit("duration_ms", record.duration_ms);
+    visit("tool_version", record.tool_version);
+    visit("private_credentials", record.private_credentials);
+}
 
-  private:
-    bool present(const char* key) {
-        missing_ = missing_ || json::member(object_, key) == nullptr;
-        return !missing_;
-    }
+template <Either<RefRecord> R, typename Visit> void each_field(R& record, const Visit& visit) {
+    visit("reference", record.reference);
+    visit("digest", record.digest);
+    visit("platform", record.platform);
+    visit("id", record.id);
+    visit("when", record.when);
+}
 
-    const json::Value& object_;
-    json::Reader reader_;
-    bool missing_ = false;
-};
+// ---- writing and reading ------------------------------------------------------------------------
+
+template <typename Record> std::string written(const Record& record) {
+    json::Value object;
+    each_field(record, [&](const char* key, const auto& value) { object[key] = value; });
+    return json::indented(object) + "\n";
+}
+
+void read_field(json::Reader& reader, const char* key, std::string& value) {
+    value = reader.text(key);
+}
+void read_field(json::Reader& reader, const char* key, bool& value) {
+    value = reader.boolean(key);
+}
+void read_field(json::Reader& reader, const char* key, std::uint64_t& value) {
+    value = reader.number(key).value_or(0);
+}
+void read_field(json::Reader& reader, const char* key, std::uint32_t& value) {
+    value = static_cast<std::uint32_t>(reader.number(key).value_or(0));
+}
+void read_field(json::Reader& reader, const char* key, std::int64_t& value) {
+    value = reader.signed_number(key).value_or(0);
+}
+void read_field(json::Reader& reader, const char* key, std::vector<std::string>& value) {
+    value = reader.texts(key);
+}
+
+/// A record of ours always has all of its members.
+template <typename Record>
+base::Result<Record> read_record(std::string_view text, std::string_view what) {
+    const auto object = json::parse_object(text, text.size(), base::Code::store_corrupt, what);
+    Record record;
+    bool ok = bool(object);
+    if (object) {
+        json::Reader reader(*object);
+        each_field(record, [&](const char* key, auto& value) {
+            ok = ok && json::member(*object, key) != nullptr;
+            read_field(reader, key, value);
+        });
+        ok = ok && reader.ok();
+        if constexpr (std::same_as<Record, RefRecord>) {
+            ok = ok && is_image_id(record.id); // it leads to an image
+        }
+    }
+    if (!ok) {
+        return base::fail(base::Code::store_corrupt, std::string(what) + " is damaged",
+                          "run `slipway cache fsck`");
+    }
+    return record;
+}
 
 } // namespace
 
-std::string to_json(const Provenance& p) {
-    return json::indented(json::Value{{"id", p.id},
-                     {"reference", p.reference},
-                     {"origin", p.origin},
-                     {"manifest_digest", p.manifest_digest},
-                     {"platform", p.platform},
-                     {"options", p.options},
-                     {"format", p.format},
-                     {"output_digest", p.output_digest},
-                     {"output_size", p.output_size},
-                     {"layers", p.layers},
-                     {"uid", p.uid},
-                     {"host", p.host},
-                     {"created", p.created},
-                     {"duration_ms", p.duration_ms},
-                     {"tool_version", p.tool_version},
-                     {"private_credentials", p.private_credentials}}) +
-           "\n";
+std::string to_json(const Provenance& provenance) {
+    return written(provenance);
 }
 
 base::Result<Provenance> provenance_from_json(std::string_view text) {
-    const auto object = json::parse_object(text, text.size(), base::Code::store_corrupt,
-                                           "a provenance file");
-    Provenance p;
-    bool ok = false;
-    if (object) {
-        Record record(*object);
-        p.id = record.text("id");
-        p.reference = record.text("reference");
-        p.origin = record.text("origin");
-        p.manifest_digest = record.text("manifest_digest");
-        p.platform = record.text("platform");
-        p.options = record.text("options");
-        p.format = record.text("format");
-        p.output_digest = record.text("output_digest");
-        p.output_size = record.number("output_size");
-        p.layers = record.texts("layers");
-        p.uid = static_cast<std::uint32_t>(record.number("uid"));
-        p.host = record.text("host");
-        p.created = record.signed_number("created");
-        p.duration_ms = record.number("duration_ms");
-        p.tool_version = record.text("tool_version");
-        p.private_credentials = record.boolean("private_credentials");
-        ok = record.ok();
-    }
-    if (!ok) {
-        return base::fail(base::Code::store_corrupt, "a provenance file is damaged",
-                          look_with_fsck);
-    }
-    return p;
+    return read_record<Provenance>(text, "a provenance file");
 }
 
-std::string to_json(const RefRecord& r) {
-    return json::indented(json::Value{{"reference", r.reference},
-                     {"digest", r.digest},
-                     {"platform", r.platform},
-                     {"id", r.id},
-                     {"when", r.when}}) +
-           "\n";
+std::string to_json(const RefRecord& record) {
+    return written(record);
 }
 
 base::Result<RefRecord> ref_from_json(std::string_view text) {
-    const auto object = json::parse_object(text, text.size(), base::Code::store_corrupt,
-                                           "a reference record");
-    RefRecord r;
-    bool ok = false;
-    if (object) {
-        Record record(*object);
-        r.reference = record.text("reference");
-        r.digest = record.text("digest");
-        r.platform = record.text("platform");
-        r.id = record.text("id");
-        r.when = record.signed_number("when");
-        ok = record.ok();
-    }
-    if (!ok || !is_image_id(r.id)) {
-        return base::fail(base::Code::store_corrupt, "a reference record is damaged",
-                          look_with_fsck);
-    }
-    return r;
+    return read_record<RefRecord>(text, "a reference record");
 }
 
 } // namespace slipway::store
