@@ -6,10 +6,12 @@
 #include "base/format.hpp"
 #include "base/owned_file.hpp"
 #include "base/text.hpp"
+#include "store/layout.hpp"
 
 #include <cerrno>
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <unistd.h>
 
 namespace slipway::store {
@@ -20,44 +22,6 @@ constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK
 /// Directories in directories that a walk goes down: more cannot be ours.
 constexpr int max_depth = 32;
 constexpr pid_t clock_tries = 16; ///< names that may be taken before the clock is given up
-
-base::Result<void> remove_entries(int dir, dev_t device, uid_t owner, int depth);
-
-base::Result<void> remove_directory(int dir, const std::string& name, dev_t device, uid_t owner,
-                                    int depth) {
-    TRY_ASSIGN(const auto inner, base::open_at(dir, name, directory_flags));
-    struct stat facts {};
-    if (::fstat(inner.get(), &facts) != 0 || facts.st_uid != owner || facts.st_dev != device ||
-        depth > max_depth) {
-        return base::fail(base::Code::io, base::in_quotes(name) + " was left alone: it is not ours");
-    }
-    TRY(remove_entries(inner.get(), device, owner, depth));
-    if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
-        return base::fail_errno(base::Code::io, errno, "cannot remove " + base::in_quotes(name));
-    }
-    return {};
-}
-
-base::Result<void> remove_entries(int dir, dev_t device, uid_t owner, int depth) {
-    TRY_ASSIGN(const auto listed, entries(dir));
-    base::Result<void> result;
-    for (const auto& entry : listed) {
-        base::Result<void> done;
-        if (S_ISDIR(entry.facts.st_mode)) {
-            done = remove_directory(dir, entry.name, device, owner, depth + 1);
-        } else if (entry.facts.st_uid != owner) {
-            done = base::fail(base::Code::io,
-                              base::in_quotes(entry.name) + " was left alone: it is not ours");
-        } else if (::unlinkat(dir, entry.name.c_str(), 0) != 0 && errno != ENOENT) {
-            done = base::fail_errno(base::Code::io, errno,
-                                    "cannot remove " + base::in_quotes(entry.name));
-        }
-        if (!done) {
-            result = std::move(done);
-        }
-    }
-    return result;
-}
 
 } // namespace
 
@@ -75,11 +39,16 @@ base::Result<std::vector<Entry>> entries(int dir) {
     return found;
 }
 
+bool is_of_file_system(const Entry& entry) {
+    return S_ISDIR(entry.facts.st_mode) && entry.facts.st_uid == 0 &&
+           (entry.name == "lost+found" || entry.name == ".snapshot");
+}
+
 std::int64_t server_now(int dir) {
     // Only a file that is new is written and removed. A name that is taken, by whatever, is left
     // alone: the next number will do, whosever process it is.
     for (pid_t number = ::getpid(); number < ::getpid() + clock_tries; ++number) {
-        const auto probe = fmt::format(".clock.{}", number);
+        const auto probe = clock_name(number);
         const auto file = base::open_at(dir, probe, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
         if (file) {
             struct stat facts {};
@@ -149,16 +118,47 @@ bool remove_plain(int dir, const std::string& name, uid_t owner) {
     return ::unlinkat(dir, name.c_str(), 0) == 0;
 }
 
-base::Result<void> remove_tree(int dir, const std::string& name, uid_t owner) {
+base::Result<base::UniqueFd> open_work(int tmp, const std::string& name, uid_t owner) {
+    auto dir = base::open_resolved(tmp, name, directory_flags,
+                                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    if (!dir) {
+        const int err = dir.error().sys_errno;
+        return err == EXDEV ? base::fail(base::Code::store_unusable,
+                                         "something else is mounted there")
+                            : std::move(dir);
+    }
     struct stat facts {};
-    if (::fstat(dir, &facts) != 0) {
+    if (::fstat(dir->get(), &facts) != 0 || facts.st_uid != owner) {
+        return base::fail(base::Code::store_unusable,
+                          fmt::format("belongs to user {}", facts.st_uid));
+    }
+    return dir;
+}
+
+base::Result<void> remove_work(int tmp, const std::string& name, uid_t owner) {
+    const auto dir = open_work(tmp, name, owner);
+    if (!dir) {
+        return dir.error().sys_errno == ENOENT ? base::Result<void>()
+                                               : base::Unexpected(dir.error());
+    }
+    TRY_ASSIGN(const auto inside, entries(dir->get()));
+    for (const auto& entry : inside) {
+        if (!S_ISREG(entry.facts.st_mode) || entry.facts.st_uid != owner ||
+            !is_work_content(entry.name)) {
+            return base::fail(base::Code::store_unusable,
+                              "it holds " + base::in_quotes(entry.name) + ", which is not ours");
+        }
+    }
+    for (const auto& entry : inside) {
+        if (::unlinkat(dir->get(), entry.name.c_str(), 0) != 0 && errno != ENOENT) {
+            return base::fail_errno(base::Code::io, errno,
+                                    "cannot remove " + base::in_quotes(entry.name));
+        }
+    }
+    if (::unlinkat(tmp, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
         return base::fail_errno(base::Code::io, errno, "cannot remove " + base::in_quotes(name));
     }
-    auto removed = remove_directory(dir, name, facts.st_dev, owner, 0);
-    if (!removed && removed.error().sys_errno == ENOENT) {
-        return {};
-    }
-    return removed;
+    return {};
 }
 
 namespace {

@@ -26,6 +26,9 @@ struct Entry {
 /// removed files that somebody has open, and the NFS client's own affair.
 base::Result<std::vector<Entry>> entries(int dir);
 
+/// What file systems keep in their own top directory ("lost+found").
+bool is_of_file_system(const Entry& entry);
+
 /// "Now" as the file server sees it: the mtime that it gives to a file made now in `dir`; 0 when
 /// that cannot be known. Clocks of hosts differ; times of files on one server can be compared.
 std::int64_t server_now(int dir);
@@ -52,9 +55,13 @@ base::Result<void> sync_fd(int fd, const std::string& path);
 /// something else has the name.
 bool remove_plain(int dir, const std::string& name, uid_t owner);
 
-/// Removes a directory of `owner` with all that is in it. What belongs to somebody else, or is on
-/// another file system, stays, and with it the directory. A missing one is success.
-base::Result<void> remove_tree(int dir, const std::string& name, uid_t owner);
+/// Opens a work directory of `owner` in tmp/. What is mounted there is not entered. Errors that are
+/// not open(2)'s have sys_errno 0 and say what it is: "belongs to user 5".
+base::Result<base::UniqueFd> open_work(int tmp, const std::string& name, uid_t owner);
+
+/// Removes a work directory of `owner` with what slipway writes into one. When there is anything else
+/// in it, all of it stays. A missing one is success.
+base::Result<void> remove_work(int tmp, const std::string& name, uid_t owner);
 
 /// Bytes on disk of all regular files below a directory.
 std::uint64_t tree_bytes(int dir);

@@ -16,8 +16,6 @@
 namespace slipway::store {
 namespace {
 
-constexpr const char* foreign = "does not belong to the store and is left alone";
-
 struct Fault {
     std::string what;     ///< empty when the image is what its provenance says
     bool certain = false; ///< false: it could not be read just now, which condemns nobody
@@ -107,8 +105,9 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
             const auto id = entry.name.substr(0, entry.name.find('.'));
             if (entry.facts.st_uid != root_.owner() ||
                 !is_written_name(part, entry.name, entry.facts.st_mode)) {
-                problems.push_back({path, foreign, false});
-            } else if (part == Part::pins && !find(id)) {
+                continue; // foreign() names it
+            }
+            if (part == Part::pins && !find(id)) {
                 problems.push_back({path, "belongs to no image",
                                     repair && remove_plain(dir->get(), id, root_.owner())});
             } else if (entry.name.ends_with(".json") && now - entry.facts.st_mtime > young_s &&
@@ -127,21 +126,10 @@ void Store::check_grants(bool repair, std::vector<FsckProblem>& problems) const 
         return;
     }
     for (const auto& entry : *listed) {
-        const auto path = directory("grants") + "/" + entry.name;
-        const auto dir = root_.inner(grants->get(), entry.name, O_RDONLY);
-        const auto inside = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
-        if (!dir || !inside || !is_image_id(entry.name)) {
-            problems.push_back({path, foreign, false});
-            continue;
-        }
-        for (const auto& grant : *inside) {
-            if (!S_ISREG(grant.facts.st_mode) || grant.facts.st_uid != root_.owner() ||
-                !parse_grant_name(grant.name)) {
-                problems.push_back({path + "/" + grant.name, foreign, false});
-            }
-        }
-        if (!find(entry.name)) {
-            problems.push_back({path, "belongs to no image", repair && drop_grants(entry.name)});
+        if (is_image_id(entry.name) && root_.inner(grants->get(), entry.name, O_PATH) &&
+            !find(entry.name)) {
+            problems.push_back({directory("grants") + "/" + entry.name, "belongs to no image",
+                                repair && drop_grants(entry.name)});
         }
     }
 }
@@ -154,24 +142,19 @@ void Store::check_refs(bool repair, std::vector<FsckProblem>& problems) const {
         return;
     }
     for (const auto& entry : *listed) {
-        const auto path = directory("refs") + "/" + entry.name;
         const auto dir = root_.inner(refs->get(), entry.name, O_RDONLY);
         const auto inside = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
         if (!dir || !inside || !is_image_id(entry.name)) {
-            problems.push_back({path, foreign, false});
-            continue;
+            continue; // foreign() names it
         }
         for (const auto& record : *inside) {
-            const bool plain = S_ISREG(record.facts.st_mode) &&
-                               record.facts.st_uid == root_.owner();
-            if (plain && is_unfinished(record.name)) {
-                if (::time(nullptr) - record.facts.st_mtime > young_s) {
-                    problems.push_back({path + "/" + record.name, "was never finished",
-                                        repair && remove_plain(dir->get(), record.name,
-                                                               root_.owner())});
-                }
-            } else if (!plain || !is_ref_record(record.name)) {
-                problems.push_back({path + "/" + record.name, foreign, false});
+            if (S_ISREG(record.facts.st_mode) && record.facts.st_uid == root_.owner() &&
+                is_unfinished_ref(record.name) &&
+                ::time(nullptr) - record.facts.st_mtime > young_s) {
+                problems.push_back(
+                    {fmt::format("{}/{}/{}", directory("refs"), entry.name, record.name),
+                     "was never finished",
+                     repair && remove_plain(dir->get(), record.name, root_.owner())});
             }
         }
     }
@@ -179,22 +162,28 @@ void Store::check_refs(bool repair, std::vector<FsckProblem>& problems) const {
 
 base::Result<std::vector<FsckProblem>> Store::fsck(bool repair, bool read_all_bytes) const {
     std::vector<FsckProblem> problems;
+    const bool may_remove = repair && !root_.marked_now();
     // Grants without images are counted one by one below, so they are looked at first.
-    check_grants(repair, problems);
+    check_grants(may_remove, problems);
     // Sweeping puts back provenance that a killed process had moved aside.
-    TRY_ASSIGN(const auto swept, repair ? sweep() : sweep_parts(false));
-    check_images(repair, read_all_bytes, problems);
-    check_orphans(repair, problems);
-    check_refs(repair, problems);
-    for (const auto& path : swept.left) {
-        if (!base::is_beneath(path, directory("grants"))) {
-            problems.push_back({path, foreign, false});
-        }
+    const auto swept = may_remove ? sweep() : base::Result<std::size_t>(0);
+    TRY(swept);
+    check_images(may_remove, read_all_bytes, problems);
+    check_orphans(may_remove, problems);
+    check_refs(may_remove, problems);
+    if (repair && !may_remove && !problems.empty()) {
+        problems.push_back({options_.path,
+                            "was made before stores had a mark and has got one now: nothing was "
+                            "removed; look at the list and run it again",
+                            false});
     }
-    if (swept.removed != 0) {
+    TRY_ASSIGN(const auto others, foreign());
+    for (const auto& each : others) {
+        problems.push_back({each.path, left_alone(each), false});
+    }
+    if (*swept != 0) {
         problems.push_back({directory("tmp"),
-                            fmt::format("{} leftovers of processes that are gone", swept.removed),
-                            true});
+                            fmt::format("{} leftovers of processes that are gone", *swept), true});
     }
     return problems;
 }

@@ -52,6 +52,10 @@ std::vector<GrantName> Store::grants_in(int grants, const ImageId& id) const {
 }
 
 base::Result<void> Store::grant(const ImageId& id, std::uint32_t uid) const {
+    return in_store(write_grant(id, uid), options_.path);
+}
+
+base::Result<void> Store::write_grant(const ImageId& id, std::uint32_t uid) const {
     if (options_.access == Access::read_only) {
         return base::fail(base::Code::store_unusable,
                           "cannot grant an image of the store " + base::in_quotes(options_.path) +
@@ -111,7 +115,7 @@ base::Result<void> Store::pin(const ImageId& id) const {
         return not_in_store(id);
     }
     TRY_ASSIGN(const auto pins, root_.part(Part::pins, O_RDONLY));
-    return make_empty(pins.get(), id, root_.file_mode());
+    return in_store(make_empty(pins.get(), id, root_.file_mode()), options_.path);
 }
 
 base::Result<void> Store::unpin(const ImageId& id) const {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/layout.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "store/store.hpp"
 
 #include <algorithm>
@@ -12,9 +14,22 @@ namespace {
 /// The largest pid that Linux gives.
 constexpr std::uint64_t max_pid = 4194304;
 
+/// As we write numbers: without leading zeros.
 bool is_number(std::string_view text, std::uint64_t max = UINT64_MAX) {
-    return base::parse_u64(text, max).has_value();
+    return base::parse_u64(text, max).has_value() && (text.size() == 1 || text.front() != '0');
 }
+
+/// As gethostname(2) can say it.
+bool is_host(std::string_view text) {
+    constexpr std::size_t longest = 255;
+    return !text.empty() && text.size() <= longest && text.front() != '.' &&
+           std::all_of(text.begin(), text.end(), [](char c) {
+               return base::is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
+           });
+}
+
+/// "<finished>.new", or as versions before the mark wrote it, "<finished>.new.<pid>.<n>".
+bool is_unfinished(std::string_view name, std::string_view finished);
 
 /// What stands before the last two fields of "front.<pid>.<number>"; nothing when they are no such.
 std::optional<std::string_view> front_of(std::string_view name) {
@@ -52,12 +67,29 @@ bool is_work(std::string_view name) {
     return parse_work_name(name).has_value();
 }
 
-/// A record being written, or the file that asks a server for its time.
+constexpr std::string_view record_prefix = "slipway-record.";
+constexpr std::string_view clock_prefix = "slipway-clock.";
+
 bool is_work_file(std::string_view name) {
-    constexpr std::string_view record = ".new";
-    constexpr std::string_view clock = ".clock.";
-    return (name.ends_with(record) && is_work(name.substr(0, name.size() - record.size()))) ||
-           (name.starts_with(clock) && is_number(name.substr(clock.size()), max_pid));
+    return is_clock(name) ||
+           (name.starts_with(record_prefix) && is_work(name.substr(record_prefix.size())));
+}
+
+bool is_unfinished(std::string_view name, std::string_view finished) {
+    const auto front = front_of(name).value_or(name);
+    constexpr std::string_view ending = ".new";
+    return front.ends_with(ending) && front.substr(0, front.size() - ending.size()) == finished;
+}
+
+/// Made by the sources of images: "spool.<pid>.<n>", or "spool.XXXXXX" of mkstemp(3).
+bool is_spool(std::string_view name) {
+    constexpr std::string_view prefix = "spool.";
+    constexpr std::size_t random = 6;
+    const auto rest = name.starts_with(prefix) ? name.substr(prefix.size()) : std::string_view();
+    return front_of(name) == "spool" ||
+           (rest.size() == random && std::all_of(rest.begin(), rest.end(), [](char c) {
+                return base::is_alphanumeric(c);
+            }));
 }
 
 struct WrittenName {
@@ -80,7 +112,7 @@ constexpr std::array written_names{
 
 std::optional<WorkName> parse_work_name(std::string_view name) {
     const auto front = front_of(name);
-    if (!front) {
+    if (!front || !is_host(*front)) {
         return std::nullopt;
     }
     const auto rest = name.substr(front->size() + 1);
@@ -93,11 +125,11 @@ std::optional<GrantName> parse_grant_name(std::string_view name) {
     if (dot == std::string_view::npos) {
         return std::nullopt;
     }
-    const auto uid = base::parse_u64(name.substr(0, dot), UINT32_MAX);
-    const auto until = base::parse_u64(name.substr(dot + 1), INT64_MAX);
-    if (!uid || !until) {
+    if (!is_number(name.substr(0, dot), UINT32_MAX) || !is_number(name.substr(dot + 1), INT64_MAX)) {
         return std::nullopt;
     }
+    const auto uid = base::parse_u64(name.substr(0, dot), UINT32_MAX);
+    const auto until = base::parse_u64(name.substr(dot + 1), INT64_MAX);
     return GrantName{static_cast<std::uint32_t>(*uid), static_cast<std::int64_t>(*until)};
 }
 
@@ -107,17 +139,56 @@ std::optional<std::string> parse_removed_provenance(std::string_view name) {
     return id.empty() ? std::nullopt : std::optional<std::string>(id);
 }
 
-bool is_unfinished(std::string_view name) {
-    const auto front = front_of(name);
-    return front && front->ends_with(".new");
+std::string unfinished_mark(pid_t pid) {
+    return fmt::format("{}.new.{}.0", mark_name, pid);
+}
+
+bool is_unfinished_mark(std::string_view name) {
+    return front_of(name) == std::string(mark_name) + ".new" && name.ends_with(".0");
+}
+
+std::string unfinished_record(std::string_view work) {
+    return std::string(record_prefix) + std::string(work);
+}
+
+std::string clock_name(pid_t pid) {
+    return fmt::format("{}{}", clock_prefix, pid);
+}
+
+bool is_clock(std::string_view name) {
+    return name.starts_with(clock_prefix) && is_number(name.substr(clock_prefix.size()), max_pid);
 }
 
 bool is_ref_record(std::string_view name) {
-    // "<seconds, 12 digits><nanoseconds, 9 digits>-<digest>.json"
+    // "<seconds, 12 digits><nanoseconds, 9 digits>-<algorithm>:<digest>.json"
     constexpr std::size_t digits = 21;
-    return name.size() > digits + 1 && name[digits] == '-' && name.ends_with(".json") &&
-           std::all_of(name.begin(), name.begin() + digits,
-                       [](char c) { return c >= '0' && c <= '9'; });
+    constexpr std::string_view ending = ".json";
+    if (name.size() <= digits + ending.size() || name[digits] != '-' || !name.ends_with(ending) ||
+        !std::all_of(name.begin(), name.begin() + digits,
+                     [](char c) { return c >= '0' && c <= '9'; })) {
+        return false;
+    }
+    const auto digest = name.substr(digits + 1, name.size() - digits - 1 - ending.size());
+    const auto colon = digest.find(':');
+    return colon != std::string_view::npos && colon != 0 &&
+           base::is_lower_hex(digest.substr(colon + 1));
+}
+
+bool is_unfinished_ref(std::string_view name) {
+    constexpr std::string_view ending = ".new";
+    const auto front = front_of(name);
+    return front && front->ends_with(ending) &&
+           is_ref_record(front->substr(0, front->size() - ending.size()));
+}
+
+bool is_unfinished_owner(std::string_view name) {
+    return is_unfinished(name, owner_name);
+}
+
+bool is_work_content(std::string_view name) {
+    constexpr std::string_view provenance = "provenance.json";
+    return name == owner_name || name == "image.sif" || name == provenance ||
+           is_unfinished_owner(name) || is_unfinished(name, provenance) || is_spool(name);
 }
 
 bool is_written_name(Part part, std::string_view name, mode_t mode) {

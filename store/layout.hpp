@@ -42,11 +42,27 @@ std::optional<GrantName> parse_grant_name(std::string_view name);
 /// "<id>.json.removed.<pid>.<n>": provenance on its way out; gives the id.
 std::optional<std::string> parse_removed_provenance(std::string_view name);
 
-/// "<name>.new.<pid>.<n>": a file that was being written when its writer ended.
-bool is_unfinished(std::string_view name);
+/// The mark while it is written: "slipway-store.new.<pid>.0".
+std::string unfinished_mark(pid_t pid);
+bool is_unfinished_mark(std::string_view name);
 
-/// Names inside refs/<hash>/.
+/// A record while it is written, in tmp/: "slipway-record.<work name>".
+std::string unfinished_record(std::string_view work);
+
+/// The empty file that asks a server for its time: "slipway-clock.<pid>".
+std::string clock_name(pid_t pid);
+bool is_clock(std::string_view name);
+
+/// Names inside refs/<hash>/, and how versions before the mark named one that they were writing.
 bool is_ref_record(std::string_view name);
+bool is_unfinished_ref(std::string_view name);
+
+/// Names inside tmp/<work>/, all of regular files: the note of its owner, what is spooled, the image
+/// and its provenance.
+bool is_work_content(std::string_view name);
+/// The note of a work directory's owner while it is written.
+bool is_unfinished_owner(std::string_view name);
+inline constexpr const char* owner_name = "owner";
 
 /// Whether this version or an older one writes this name, as this type of file, in that part.
 bool is_written_name(Part part, std::string_view name, mode_t mode);

@@ -9,9 +9,9 @@
 #include "store/files.hpp"
 #include "store/process_id.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
-#include <ctime>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -24,12 +24,6 @@ namespace slipway::store {
 namespace {
 
 constexpr std::size_t max_lease_bytes = 1024;
-
-std::int64_t monotonic_ms() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 std::string lease_text(std::uint64_t heartbeat) {
     return fmt::format("{} {}\n", ProcessId::self().text(), heartbeat);
@@ -51,13 +45,17 @@ struct Lease::Heartbeat {
     bool stop = false;
     std::thread thread;
 
+    [[nodiscard]] base::Deadline silence_ends() const {
+        return base::Deadline(static_cast<int>(stale_ms));
+    }
+
     [[nodiscard]] bool ours(const std::string& text) const {
         return text == last || (!attempt.empty() && text == attempt);
     }
 
     /// False when there is nothing left to keep alive: somebody who thought us dead has taken over.
     /// A file server that does not answer just now is no reason to give up.
-    bool rewrite(std::uint64_t count, std::int64_t& last_success_ms) {
+    bool rewrite(std::uint64_t count, base::Deadline& silent) {
         auto file = open_lease();
         const auto now = file ? base::read_to_end(file->get(), max_lease_bytes)
                               : base::Result<std::string>(base::Unexpected(file.error()));
@@ -73,7 +71,7 @@ struct Lease::Heartbeat {
         const auto* bytes = reinterpret_cast<const std::uint8_t*>(attempt.data());
         if (base::write_all_at(file->get(), {bytes, attempt.size()}, 0) && file->close()) {
             last = std::exchange(attempt, {});
-            last_success_ms = monotonic_ms();
+            silent = silence_ends();
         }
         return true;
     }
@@ -86,17 +84,16 @@ struct Lease::Heartbeat {
 
     void run() {
         std::unique_lock lock(mutex);
-        auto last_success_ms = monotonic_ms();
+        auto silent = silence_ends();
         for (std::uint64_t count = 1; !stop; ++count) {
             wake.wait_for(lock, std::chrono::milliseconds(interval_ms), [&] { return stop; });
             // Unchanged for so long, everybody else calls it dead: it is theirs to take.
-            const auto silent_ms = monotonic_ms() - last_success_ms;
-            if (stop || silent_ms > static_cast<std::int64_t>(stale_ms)) {
+            if (stop || silent.passed()) {
                 return;
             }
             bool keep = true;
             // No memory just now is, like a file server that does not answer, no reason to give up.
-            if (base::completes([&] { keep = rewrite(count, last_success_ms); }) && !keep) {
+            if (base::completes([&] { keep = rewrite(count, silent); }) && !keep) {
                 return;
             }
         }
@@ -135,7 +132,7 @@ base::Result<Claim> Acquisition::poll() {
         return Claim(std::move(*image));
     }
     base::ask_server_about(store_.directory("leases"));
-    TRY_ASSIGN(auto lease, try_take());
+    TRY_ASSIGN(auto lease, in_store(try_take(), store_.options().path));
     if (!lease) {
         const auto holder = ProcessId::parse(last_seen_);
         return Claim(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
@@ -194,10 +191,9 @@ base::Result<std::optional<Lease>> Acquisition::try_take() {
 }
 
 bool Acquisition::holder_is_dead(const std::string& content) {
-    const auto now = monotonic_ms();
-    if (content != last_seen_ || last_change_ms_ == 0) {
+    if (content != last_seen_ || !silence_ends_) {
         last_seen_ = content;
-        last_change_ms_ = now;
+        silence_ends_ = base::Deadline(static_cast<int>(store_.options().lease_stale_ms));
     }
     switch (liveness(ProcessId::parse(content))) {
     case Liveness::dead:
@@ -207,13 +203,14 @@ bool Acquisition::holder_is_dead(const std::string& content) {
     case Liveness::unknown:
         break;
     }
-    return now - last_change_ms_ > static_cast<std::int64_t>(store_.options().lease_stale_ms);
+    return silence_ends_->passed();
 }
 
 /// Moves the lease away under a name of ours before removing it: of two observers only one succeeds
 /// for the same file, and the other finds the winner's new lease.
 base::Result<void> Acquisition::break_lease(int leases, const std::string& seen) const {
-    const auto aside = fmt::format("{}.broken.{}.{}", id_, ::getpid(), monotonic_ms());
+    static std::atomic<unsigned> counter{0};
+    const auto aside = fmt::format("{}.broken.{}.{}", id_, ::getpid(), counter.fetch_add(1));
     if (::renameat(leases, id_.c_str(), leases, aside.c_str()) != 0) {
         if (errno == ENOENT) {
             return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/deadline.hpp"
 #include "store/store.hpp"
 
 #include <memory>
@@ -54,7 +55,7 @@ class Acquisition {
     const Store& store_;
     ImageId id_;
     std::string last_seen_;
-    std::int64_t last_change_ms_ = 0; ///< our monotonic clock
+    std::optional<base::Deadline> silence_ends_; ///< then a holder that changed nothing is dead
 };
 
 } // namespace slipway::store

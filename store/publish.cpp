@@ -47,7 +47,7 @@ base::Result<base::UniqueFd> WorkDir::create(const std::string& name) const {
 }
 
 bool WorkDir::removed_from(const base::Result<base::UniqueFd>& tmp) const {
-    return tmp && remove_tree(tmp->get(), name_, root_->owner());
+    return tmp && remove_work(tmp->get(), name_, root_->owner());
 }
 
 WorkDir::~WorkDir() {
@@ -71,6 +71,10 @@ WorkDir::~WorkDir() {
 }
 
 base::Result<WorkDir> Store::make_work_dir() const {
+    return in_store(begin_work(), options_.path);
+}
+
+base::Result<WorkDir> Store::begin_work() const {
     const auto self = ProcessId::self();
     for (;;) {
         auto name = new_work_name();
@@ -83,18 +87,13 @@ base::Result<WorkDir> Store::make_work_dir() const {
             // Says whose it is, so that others can tell when that process is gone.
             TRY(step("work-owner"));
             const int dir = work.directory();
-            auto named = write_new_file(dir, "owner", self.text() + "\n", 0600, {dir, "owner.new"});
-            if (!named) {
-                return base::Unexpected(
-                    std::move(named.error())
-                        .context("beginning work in the store " + base::in_quotes(options_.path)));
-            }
+            TRY(write_new_file(dir, owner_name, self.text() + "\n", 0600, {dir, "owner.new"}));
             return work;
         }
         if (errno != EEXIST) { // a pid used again after a crash: take the next number
             return base::fail_errno(base::code_of_errno(errno, base::Code::store_unusable), errno,
-                                    "cannot create a work directory in the store",
-                                    "check that the store's file system is writable and not full");
+                                    "cannot create a work directory in " +
+                                        base::in_quotes(base::join_path(options_.path, "tmp")));
         }
     }
 }
@@ -163,6 +162,12 @@ base::Result<void> Store::commit(const ImageId& id, int work, const std::string&
 
 base::Result<StoredImage> Store::publish(const ImageId& id, const WorkDir& work,
                                          const std::string& name, const Provenance& what) const {
+    return in_store(publish_steps(id, work, name, what), options_.path);
+}
+
+base::Result<StoredImage> Store::publish_steps(const ImageId& id, const WorkDir& work,
+                                               const std::string& name,
+                                               const Provenance& what) const {
     const int dir = work.directory();
     TRY_ASSIGN(const auto images,
                root_.inner(work.store_.get(), name_of(Part::images), O_RDONLY));

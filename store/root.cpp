@@ -40,21 +40,67 @@ bool is_empty(int dir, const std::string& name) {
     return inner && inside && inside->empty();
 }
 
-/// What file systems put into their own top directory, and what a maker that was killed leaves.
+/// What is no obstacle: what file systems put into their own top directory, and what a maker that was
+/// killed leaves.
 bool is_nothing(int root, const Entry& entry, uid_t owner) {
     const bool dir = S_ISDIR(entry.facts.st_mode);
-    if (dir && (entry.name == "lost+found" || entry.name == ".snapshot")) {
-        return entry.facts.st_uid == 0;
+    if (is_of_file_system(entry)) {
+        return true;
     }
     if (entry.facts.st_uid != owner) {
         return false;
     }
     return dir ? is_part(entry.name) && is_empty(root, entry.name)
-               : S_ISREG(entry.facts.st_mode) && is_unfinished(entry.name) &&
-                     entry.name.starts_with(mark_name);
+               : S_ISREG(entry.facts.st_mode) && is_unfinished_mark(entry.name);
+}
+
+/// The same directory, opened to be listed.
+base::Result<base::UniqueFd> readable(int root, const std::string& path, int flags) {
+    auto dir = base::open_at(root, ".", flags | O_DIRECTORY);
+    if (!dir) {
+        const int err = dir.error().sys_errno;
+        return base::fail_errno(Code::store_unusable, err,
+                                "cannot look into the store " + base::in_quotes(path),
+                                cure_of(err));
+    }
+    return dir;
 }
 
 } // namespace
+
+const char* cure_of(int err) noexcept {
+    switch (err) {
+    case EACCES:
+    case EPERM:
+        return "the store's owner must be able to read and write it: run `chmod u+rwx` on it and on the "
+               "directories in it, or name another one (SLIPWAY_CACHEDIR, store.user_path, store.path)";
+    case EROFS:
+        return "its file system is mounted read-only: name another store (SLIPWAY_CACHEDIR, "
+               "store.user_path or store.path)";
+    case ENOSPC:
+    case EDQUOT:
+        return "free space there, or name a larger store (SLIPWAY_CACHEDIR, store.user_path or "
+               "store.path)";
+    default:
+        return "check that the store's file system is there and writable";
+    }
+}
+
+base::Error of_store(base::Error error, const std::string& path) {
+    if (error.sys_errno == 0) {
+        return error;
+    }
+    if (error.code == Code::io) {
+        error.code = base::code_of_errno(error.sys_errno, Code::store_unusable);
+    }
+    if (error.message.find(path) == std::string::npos) {
+        (void)std::move(error).context("in the store " + base::in_quotes(path)); // in place
+    }
+    if (error.hint.empty()) {
+        error.hint = cure_of(error.sys_errno);
+    }
+    return error;
+}
 
 base::Result<base::UniqueFd> Root::checked(base::UniqueFd dir, const std::string& path) const {
     struct stat facts {};
@@ -77,6 +123,9 @@ base::Result<base::UniqueFd> Root::inner(int dir, const std::string& name, int f
                                    base::join_path(path_, name), Code::store_unusable);
     if (!opened) {
         opened.error().code = Code::store_unusable;
+        if (opened.error().hint.empty() && opened.error().sys_errno != ENOENT) {
+            opened.error().hint = cure_of(opened.error().sys_errno);
+        }
     }
     return opened;
 }
@@ -86,16 +135,21 @@ base::Result<base::UniqueFd> Root::directory(int flags) const {
     TRY_ASSIGN(root, checked(std::move(root), path_));
     struct stat facts {};
     // Who may rename above the store may have put another directory of its owner in its place.
+    const bool known = access_ == Access::read_only ||
+                       ::fstatat(root.get(), mark_name, &facts, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!known && errno != ENOENT) {
+        return base::fail_errno(Code::store_unusable, errno,
+                                "cannot use the store " + base::in_quotes(path_), cure_of(errno));
+    }
     if (access_ != Access::read_only &&
-        (::fstatat(root.get(), mark_name, &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
-         !S_ISREG(facts.st_mode) || facts.st_uid != owner_)) {
+        (!known || !S_ISREG(facts.st_mode) || facts.st_uid != owner_)) {
         return base::fail(Code::store_unusable,
                           fmt::format("the directory {} is no store any more: its {} is gone",
                                       base::in_quotes(path_), mark_name),
                           "try again; if it was removed, restart what works in it");
     }
     return (flags & O_PATH) != 0 ? base::Result<base::UniqueFd>(std::move(root))
-                                 : base::open_at(root.get(), ".", flags | O_DIRECTORY);
+                                 : readable(root.get(), path_, flags);
 }
 
 base::Result<base::UniqueFd> Root::part(Part part, int flags) const {
@@ -117,10 +171,15 @@ base::Result<bool> Root::has_mark(int root) const {
     if (!text && text.error().sys_errno == ENOENT) {
         return false;
     }
-    if (!text) {
+    if (!text && text.error().sys_errno != 0) {
+        return base::Unexpected(of_store(
+            base::Error{Code::store_unusable, text.error().sys_errno, text.error().message, {}},
+            path_));
+    }
+    if (!text && text.error().code == Code::store_unusable) {
         return no_store(path_, std::move(text.error().message));
     }
-    if (!text->starts_with(mark_line)) {
+    if (!text || !text->starts_with(mark_line)) { // also when it is longer than any mark
         return no_store(path_, fmt::format("its {} is of another version, or of something else",
                                            mark_name));
     }
@@ -133,23 +192,26 @@ base::Result<void> Root::write_mark(int root) const {
                     "It removes only what it made.\n",
                     mark_line);
     const auto done = write_new_file(root, mark_name, text, file_mode(),
-                                     {root, fmt::format("{}.new.{}.0", mark_name, ::getpid())});
+                                     {root, unfinished_mark(::getpid())});
     if (!done && done.error().sys_errno != EEXIST) { // EEXIST: made at the same time by another
         return base::Unexpected(base::Error{
             base::code_of_errno(done.error().sys_errno, Code::store_unusable),
             done.error().sys_errno,
             "cannot make a store of " + base::in_quotes(path_) + ": " + done.error().message,
-            "check that the store's file system is writable and not full"});
+            cure_of(done.error().sys_errno)});
     }
     return {};
 }
 
-/// Versions before the mark made all six parts at once. One that is in use holds something that only
-/// we name so; empty ones are like new directories, and need no look here.
+/// A store of a version before the mark holds something that only we name so, whatever part of it has
+/// been removed since; empty ones are like new directories, and need no look here.
 bool Root::is_older_store(int root) const {
     bool ours = false;
     for (const auto each : parts) {
         const auto dir = inner(root, name_of(each), O_RDONLY);
+        if (!dir && dir.error().sys_errno == ENOENT) {
+            continue;
+        }
         const auto listed = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
         if (!dir || !listed) {
             return false;
@@ -165,13 +227,13 @@ bool Root::is_older_store(int root) const {
 }
 
 /// Decides whether the directory is a store, or may become one; writes the mark where it is missing.
-base::Result<void> Root::adopt(int root) const {
+base::Result<void> Root::adopt(int root) {
     TRY_ASSIGN(bool marked, has_mark(root));
     if (marked) {
         return {};
     }
     // Listing asks the server: the mark may be there by now.
-    TRY_ASSIGN(const auto listed_dir, base::open_at(root, ".", O_RDONLY | O_DIRECTORY));
+    TRY_ASSIGN(const auto listed_dir, readable(root, path_, O_RDONLY));
     TRY_ASSIGN(const auto listed, entries(listed_dir.get()));
     TRY_ASSIGN(marked, has_mark(root));
     const auto foreign = std::find_if(listed.begin(), listed.end(), [&](const Entry& entry) {
@@ -181,7 +243,14 @@ base::Result<void> Root::adopt(int root) const {
         return no_store(path_, fmt::format("it holds {} and was not made by slipway",
                                            base::in_quotes(foreign->name)));
     }
-    return marked || access_ == Access::read_only ? base::Result<void>() : write_mark(root);
+    if (marked || access_ == Access::read_only) {
+        return {};
+    }
+    TRY(write_mark(root));
+    marked_now_ = std::any_of(listed.begin(), listed.end(), [](const Entry& entry) {
+        return S_ISDIR(entry.facts.st_mode) && is_part(entry.name);
+    });
+    return {};
 }
 
 base::Result<void> Root::make_parts(int root) const {
@@ -200,7 +269,7 @@ base::Result<void> Root::make_parts(int root) const {
         } else if (errno != EEXIST) {
             return base::fail_errno(base::code_of_errno(errno, Code::store_unusable), errno,
                                     "cannot create " + base::in_quotes(base::join_path(path_, name)),
-                                    "check that the store's file system is writable and not full");
+                                    cure_of(errno));
         }
         TRY(inner(root, name, O_PATH));
     }

@@ -47,12 +47,14 @@ class Root {
     /// A directory inside a part.
     [[nodiscard]] base::Result<base::UniqueFd> inner(int dir, const std::string& name,
                                                      int flags) const;
-    /// The root itself.
+    /// The root itself. Where the store is written to, it must have the mark.
     [[nodiscard]] base::Result<base::UniqueFd> directory(int flags) const;
+    /// This object has recognised the directory as a store of an older version, and marked it.
+    [[nodiscard]] bool marked_now() const noexcept { return marked_now_; }
 
   private:
     Root(std::string path, Access access) : path_(std::move(path)), access_(access) {}
-    base::Result<void> adopt(int root) const;
+    base::Result<void> adopt(int root);
     base::Result<void> make_parts(int root) const;
     base::Result<bool> has_mark(int root) const;
     base::Result<void> write_mark(int root) const;
@@ -63,6 +65,17 @@ class Root {
     std::string path_;
     Access access_;
     uid_t owner_ = 0;
+    bool marked_now_ = false;
 };
+
+/// What to do where a call on a store failed with this errno.
+const char* cure_of(int err) noexcept;
+
+/// The error of a system call as one of the store `path`: it names the path, and has a cure.
+base::Error of_store(base::Error error, const std::string& path);
+template <typename T> base::Result<T> in_store(base::Result<T> result, const std::string& path) {
+    return result ? std::move(result)
+                  : base::Result<T>(base::Unexpected(of_store(std::move(result.error()), path)));
+}
 
 } // namespace slipway::store

@@ -75,8 +75,15 @@ base::Result<Store::View> Store::view() const {
     TRY_ASSIGN(const auto root, root_.directory(O_PATH));
     View view;
     TRY_ASSIGN(view.images, root_.inner(root.get(), name_of(Part::images), O_PATH));
-    TRY_ASSIGN(view.pins, root_.inner(root.get(), name_of(Part::pins), O_PATH));
-    TRY_ASSIGN(view.grants, root_.inner(root.get(), name_of(Part::grants), O_PATH));
+    // An older store may lack these, and who only reads does not make them.
+    for (const auto& [part, dir] :
+         {std::pair(Part::pins, &view.pins), std::pair(Part::grants, &view.grants)}) {
+        auto opened = root_.inner(root.get(), name_of(part), O_PATH);
+        if (!opened && opened.error().sys_errno != ENOENT) {
+            return base::Unexpected(std::move(opened.error()));
+        }
+        *dir = opened ? std::move(*opened) : base::UniqueFd();
+    }
     return view;
 }
 
@@ -107,6 +114,13 @@ std::optional<StoredImage> Store::look(const ImageId& id, const View& view) cons
 std::optional<StoredImage> Store::find(const ImageId& id) const {
     const auto directories = view();
     return directories ? look(id, *directories) : std::nullopt;
+}
+
+bool Store::has(const ImageId& id) const {
+    struct stat facts {};
+    return (is_image_id(id) && ::lstat(image_path(id).c_str(), &facts) == 0 &&
+            S_ISREG(facts.st_mode) && facts.st_uid == root_.owner()) ||
+           find_again(id).has_value();
 }
 
 std::optional<StoredImage> Store::find_again(const ImageId& id) const {
@@ -164,6 +178,10 @@ base::Result<std::vector<StoredImage>> Store::list() const {
 }
 
 base::Result<void> Store::record_ref(const RefRecord& record) const {
+    return in_store(write_ref(record), options_.path);
+}
+
+base::Result<void> Store::write_ref(const RefRecord& record) const {
     const auto key = image::sha256_hex(record.reference);
     TRY_ASSIGN(const auto refs, root_.part(Part::refs, O_RDONLY));
     TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
@@ -180,7 +198,7 @@ base::Result<void> Store::record_ref(const RefRecord& record) const {
     const auto name = fmt::format("{:012}{:09}-{}.json", now.tv_sec, now.tv_nsec, record.digest);
     TRY(step("ref-write"));
     TRY(write_new_file(dir.get(), name, to_json(record), root_.file_mode(),
-                       {tmp.get(), new_work_name() + ".new"}));
+                       {tmp.get(), unfinished_record(new_work_name())}));
     constexpr std::size_t kept = 16;
     TRY_ASSIGN(const auto listed, base::list_directory(dir.get()));
     std::vector<std::string> names;

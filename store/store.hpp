@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,10 +82,13 @@ struct FsckProblem {
     bool repaired = false;
 };
 
-struct Swept {
-    std::size_t removed = 0;       ///< leftovers of processes that are gone
-    std::vector<std::string> left; ///< paths that are not the store's; nothing was done to them
+/// Something in the store's directory that the store has not made: it is left as it is.
+struct Foreign {
+    std::string path;
+    std::string why; ///< "belongs to user 5", "a link that slipway has not made"
 };
+/// What people are told of it: "does not belong to the store and is left alone (…)".
+std::string left_alone(const Foreign& foreign);
 
 struct Entry;
 
@@ -125,8 +129,11 @@ class Store {
     [[nodiscard]] std::string image_path(const ImageId& id) const;
     [[nodiscard]] std::string directory(std::string_view part) const;
 
-    /// The image, or nothing. One stat(2).
+    /// The image and what protects it, or nothing.
     [[nodiscard]] std::optional<StoredImage> find(const ImageId& id) const;
+    /// Whether the image is there: one look by its path, and find_again() before the answer is no. What
+    /// it leads to is checked by whoever opens the image.
+    [[nodiscard]] bool has(const ImageId& id) const;
     /// The image, or nothing. Where it seems to be missing, the file server is asked: it may be there
     /// by now. Worth its price before work that finding it would make needless.
     [[nodiscard]] std::optional<StoredImage> find_again(const ImageId& id) const;
@@ -170,11 +177,14 @@ class Store {
     /// images at most the share of `uid` goes. Returns the ids that were collected.
     base::Result<std::vector<ImageId>> make_room(std::uint64_t bytes, std::uint32_t uid) const;
     /// Removes what processes that are gone left: work directories, leases, half-written records,
-    /// grants of images that are gone.
-    base::Result<Swept> sweep() const;
+    /// grants of images that are gone; how much that was. Nothing in a store that this process has
+    /// just recognised as one of an older version and marked.
+    base::Result<std::size_t> sweep() const;
+    /// All that is not the store's own, by looking at every name in it.
+    [[nodiscard]] base::Result<std::vector<Foreign>> foreign() const;
     /// Looks at everything: sizes and digests of images, provenance without image, dead work, old
     /// grants, foreign files. `repair` removes what is broken of ours; an image with wrong bytes is
-    /// removed, too. Foreign files are never touched.
+    /// removed, too. Foreign files are never touched, and where sweep() would not, nothing is removed.
     base::Result<std::vector<FsckProblem>> fsck(bool repair, bool read_all_bytes) const;
 
   private:
@@ -182,6 +192,11 @@ class Store {
     friend class Acquisition;
     struct Collection; ///< what may go, and how much of it
     base::Result<void> step(std::string_view name) const;
+    base::Result<WorkDir> begin_work() const;
+    base::Result<StoredImage> publish_steps(const ImageId& id, const WorkDir& work,
+                                            const std::string& name, const Provenance& what) const;
+    base::Result<void> write_ref(const RefRecord& record) const;
+    base::Result<void> write_grant(const ImageId& id, std::uint32_t uid) const;
     struct View; ///< the directories that say all about images
     [[nodiscard]] base::Result<View> view() const;
     [[nodiscard]] std::optional<StoredImage> look(const ImageId& id, const View& view) const;
@@ -197,12 +212,12 @@ class Store {
                                                 std::uint64_t on_disk, std::uint32_t uid) const;
     base::Result<std::vector<ImageId>> collect(std::uint64_t bytes, std::uint64_t on_disk,
                                                std::uint32_t uid) const;
-    base::Result<void> sweep_tmp(bool remove, Swept& swept) const;
-    [[nodiscard]] bool work_is_dead(int tmp, const Entry& entry, std::int64_t now,
-                                    Swept& swept) const;
-    base::Result<void> sweep_leases(bool remove, Swept& swept) const;
-    base::Result<void> sweep_images(bool remove, Swept& swept) const;
-    base::Result<Swept> sweep_parts(bool remove) const;
+    base::Result<std::size_t> sweep_tmp() const;
+    [[nodiscard]] bool work_is_dead(int tmp, const Entry& entry, std::int64_t now) const;
+    [[nodiscard]] bool work_file_is_dead(const Entry& entry, std::int64_t now) const;
+    base::Result<std::size_t> sweep_leases() const;
+    base::Result<std::size_t> sweep_images() const;
+    base::Result<std::size_t> sweep_provenance(int images, const std::set<std::string>& names) const;
     void check_images(bool repair, bool read_all_bytes, std::vector<FsckProblem>& problems) const;
     void check_orphans(bool repair, std::vector<FsckProblem>& problems) const;
     void check_grants(bool repair, std::vector<FsckProblem>& problems) const;

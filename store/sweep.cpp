@@ -47,8 +47,7 @@ std::int64_t last_change(int dir, const std::vector<Entry>& inside) {
 /// Nothing but a note of its owner that was never finished.
 bool holds_nothing(const std::vector<Entry>& inside) {
     return std::all_of(inside.begin(), inside.end(), [](const Entry& entry) {
-        return S_ISREG(entry.facts.st_mode) &&
-               (entry.name == "owner.new" || is_unfinished(entry.name));
+        return S_ISREG(entry.facts.st_mode) && is_unfinished_owner(entry.name);
     });
 }
 
@@ -56,30 +55,24 @@ bool holds_nothing(const std::vector<Entry>& inside) {
 
 /// Whether a work directory can go. One that does not say whose it is can only when it is empty: a
 /// process that was killed between making it and naming itself has left only its name.
-bool Store::work_is_dead(int tmp, const Entry& entry, std::int64_t now, Swept& swept) const {
-    const auto foreign = [&] {
-        swept.left.push_back(directory("tmp") + "/" + entry.name);
-        return false;
-    };
+bool Store::work_is_dead(int tmp, const Entry& entry, std::int64_t now) const {
     const auto work = parse_work_name(entry.name);
-    const auto dir = root_.inner(tmp, entry.name, O_RDONLY);
+    const auto dir = open_work(tmp, entry.name, root_.owner());
     const auto inside = dir ? entries(dir->get()) : base::Result<std::vector<Entry>>();
     if (!work || !dir || !inside) {
-        return dir || dir.error().sys_errno != 0 ? false : foreign();
+        return false;
     }
-    const auto text = read_plain(dir->get(), "owner", max_owner_bytes, root_.owner());
-    if (!text && text.error().sys_errno != ENOENT) {
-        return false; // cannot be told just now
+    const auto text = read_plain(dir->get(), owner_name, max_owner_bytes, root_.owner());
+    if (!text && (text.error().sys_errno != ENOENT || !holds_nothing(*inside))) {
+        return false;
     }
     auto state = Liveness::unknown;
     if (text) {
         const auto owner = ProcessId::parse(*text);
         if (owner.host != work->host || owner.pid != work->pid) {
-            return foreign();
+            return false;
         }
         state = liveness(owner);
-    } else if (!holds_nothing(*inside)) {
-        return foreign();
     } else if (is_gone(*work)) {
         state = Liveness::dead;
     }
@@ -89,51 +82,79 @@ bool Store::work_is_dead(int tmp, const Entry& entry, std::int64_t now, Swept& s
             now - last_change(dir->get(), *inside) > stale_s);
 }
 
-base::Result<void> Store::sweep_tmp(bool remove, Swept& swept) const {
+/// Of a file in tmp/, which is there for moments: a record that is written, or the clock.
+bool Store::work_file_is_dead(const Entry& entry, std::int64_t now) const {
+    if (is_clock(entry.name)) {
+        return entry.facts.st_size == 0 && is_older(entry.facts, leftover_s, now);
+    }
+    const auto work = parse_work_name(std::string_view(entry.name).substr(entry.name.find('.') + 1));
+    return (work && is_gone(*work)) || is_older(entry.facts, leftover_s, now);
+}
+
+base::Result<std::size_t> Store::sweep_tmp() const {
     TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
     TRY_ASSIGN(const auto listed, entries(tmp.get()));
-    const auto now = remove ? server_now(tmp.get()) : 0;
+    const auto now = server_now(tmp.get());
+    std::size_t removed = 0;
     for (const auto& entry : listed) {
         if (entry.facts.st_uid != root_.owner() ||
             !is_written_name(Part::tmp, entry.name, entry.facts.st_mode)) {
-            swept.left.push_back(directory("tmp") + "/" + entry.name);
             continue;
         }
-        bool gone = false;
-        if (S_ISDIR(entry.facts.st_mode)) {
-            gone = work_is_dead(tmp.get(), entry, now, swept) && remove &&
-                   remove_tree(tmp.get(), entry.name, root_.owner());
-        } else {
-            const auto work = parse_work_name(entry.name.substr(0, entry.name.rfind('.')));
-            gone = ((work && is_gone(*work)) || is_older(entry.facts, leftover_s, now)) &&
-                   remove && remove_plain(tmp.get(), entry.name, root_.owner());
-        }
-        swept.removed += gone ? 1 : 0;
+        const bool gone = S_ISDIR(entry.facts.st_mode)
+                              ? work_is_dead(tmp.get(), entry, now) &&
+                                    remove_work(tmp.get(), entry.name, root_.owner())
+                              : work_file_is_dead(entry, now) &&
+                                    remove_plain(tmp.get(), entry.name, root_.owner());
+        removed += gone ? 1 : 0;
     }
-    return {};
+    return removed;
 }
 
 /// A holder killed behind its commit leaves a lease that nobody will ask for again.
-base::Result<void> Store::sweep_leases(bool remove, Swept& swept) const {
+base::Result<std::size_t> Store::sweep_leases() const {
     TRY_ASSIGN(const auto leases, root_.part(Part::leases, O_RDONLY));
     TRY_ASSIGN(const auto listed, entries(leases.get()));
+    std::size_t removed = 0;
     for (const auto& entry : listed) {
         if (entry.facts.st_uid != root_.owner() ||
             !is_written_name(Part::leases, entry.name, entry.facts.st_mode)) {
-            swept.left.push_back(directory("leases") + "/" + entry.name);
             continue;
         }
         const auto text = read_plain(leases.get(), entry.name, max_owner_bytes, root_.owner());
-        if (remove && text && liveness(ProcessId::parse(*text)) == Liveness::dead &&
+        if (text && liveness(ProcessId::parse(*text)) == Liveness::dead &&
             remove_plain(leases.get(), entry.name, root_.owner())) {
-            ++swept.removed;
+            ++removed;
         }
     }
-    return {};
+    return removed;
 }
 
-/// Provenance that was moved aside and never removed or put back; grants of images that are gone.
-base::Result<void> Store::sweep_images(bool remove, Swept& swept) const {
+/// Provenance that was moved aside and never removed or put back.
+base::Result<std::size_t> Store::sweep_provenance(int images,
+                                                  const std::set<std::string>& names) const {
+    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
+    std::size_t removed = 0;
+    for (const auto& name : names) {
+        const auto id = parse_removed_provenance(name);
+        struct stat facts {};
+        if (!id || ::fstatat(images, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(facts.st_mode) || facts.st_uid != root_.owner()) {
+            continue;
+        }
+        if (find(*id)) {
+            (void)!::linkat(images, name.c_str(), images, (*id + ".json").c_str(), 0);
+        }
+        // Only what finds something asks for the time: asking makes a file, which changes a
+        // directory.
+        if (is_older(facts, leftover_s, server_now(tmp.get()))) {
+            removed += remove_plain(images, name, root_.owner()) ? 1 : 0;
+        }
+    }
+    return removed;
+}
+
+base::Result<std::size_t> Store::sweep_images() const {
     TRY_ASSIGN(const auto grants, root_.part(Part::grants, O_RDONLY));
     TRY_ASSIGN(const auto granted, base::list_directory(grants.get()));
     // Listed after the grants: whoever granted an image had seen it.
@@ -143,53 +164,33 @@ base::Result<void> Store::sweep_images(bool remove, Swept& swept) const {
     for (const auto& entry : listed) {
         names.insert(entry.name);
     }
-    // Only what finds something asks for the time: asking makes a file, which changes a directory.
-    TRY_ASSIGN(const auto tmp, root_.part(Part::tmp, O_RDONLY));
-    for (const auto& name : names) {
-        const auto id = parse_removed_provenance(name);
-        struct stat facts {};
-        if (!id || !remove ||
-            ::fstatat(images.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !S_ISREG(facts.st_mode) || facts.st_uid != root_.owner()) {
-            continue;
-        }
-        if (find(*id)) {
-            (void)!::linkat(images.get(), name.c_str(), images.get(), (*id + ".json").c_str(), 0);
-        }
-        if (is_older(facts, leftover_s, server_now(tmp.get()))) {
-            swept.removed += remove_plain(images.get(), name, root_.owner()) ? 1 : 0;
-        }
-    }
+    TRY_ASSIGN(auto removed, sweep_provenance(images.get(), names));
     for (const auto& entry : granted) {
-        if (!is_image_id(entry.name)) {
-            if (!entry.name.starts_with(".nfs")) {
-                swept.left.push_back(directory("grants") + "/" + entry.name);
-            }
-        } else if (remove && names.count(entry.name + ".sif") == 0 && drop_grants(entry.name)) {
-            ++swept.removed;
+        if (is_image_id(entry.name) && names.count(entry.name + ".sif") == 0 &&
+            drop_grants(entry.name)) {
+            ++removed;
         }
     }
-    return {};
+    return removed;
 }
 
-base::Result<Swept> Store::sweep_parts(bool remove) const {
-    Swept swept;
-    TRY(sweep_tmp(remove, swept));
-    TRY(sweep_leases(remove, swept));
-    TRY(sweep_images(remove, swept));
-    return swept;
-}
-
-base::Result<Swept> Store::sweep() const {
+base::Result<std::size_t> Store::sweep() const {
+    // Whoever has just decided that this is an older store may be wrong: nothing goes on that ground.
+    if (root_.marked_now()) {
+        return 0;
+    }
     TRY_ASSIGN(const auto root, root_.directory(O_RDONLY));
     TRY_ASSIGN(const auto listed, entries(root.get()));
     for (const auto& entry : listed) {
-        if (is_unfinished(entry.name) && entry.name.starts_with(mark_name) &&
+        if (is_unfinished_mark(entry.name) &&
             is_older(entry.facts, leftover_s, server_now(root.get()))) {
             (void)remove_plain(root.get(), entry.name, root_.owner());
         }
     }
-    return sweep_parts(true);
+    TRY_ASSIGN(const auto work, sweep_tmp());
+    TRY_ASSIGN(const auto leases, sweep_leases());
+    TRY_ASSIGN(const auto images, sweep_images());
+    return work + leases + images;
 }
 
 } // namespace slipway::store

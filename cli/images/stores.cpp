@@ -7,6 +7,7 @@
 #include "cli/messages.hpp"
 
 #include <array>
+#include <cerrno>
 #include <ctime>
 
 #include <unistd.h>
@@ -29,15 +30,23 @@ std::string time_text(std::int64_t seconds) {
                                                                                   : "?";
 }
 
-/// The user's own store and those that they may read; stores that are not there yet are empty.
-std::vector<Store> open_all(const Site& site) {
+/// The user's own store and those that they may read; stores that are not there yet are empty. The
+/// site's store is not the user's to mend: what is wrong with it is only said.
+base::Result<std::vector<Store>> open_all(const Site& site) {
     std::vector<Store> stores;
     auto options = site.others;
     options.push_back(site.own);
     for (auto& each : options) {
         each.access = store::Access::read_only;
-        if (auto opened = Store::open(each)) {
+        auto opened = Store::open(each);
+        if (opened) {
             stores.push_back(std::move(*opened));
+        } else if (opened.error().sys_errno == ENOENT) {
+            continue;
+        } else if (each.path == site.own.path) {
+            return base::Unexpected(std::move(opened.error()));
+        } else {
+            base::log(base::LogLevel::warning, opened.error().one_line());
         }
     }
     return stores;
@@ -105,7 +114,8 @@ base::Result<int> run_images(Session& session) {
     TRY_ASSIGN(const auto site, find_site(session));
     const auto& words = session.arguments.words();
     if (words.empty() || words.front() == "list") {
-        return list_images(session, open_all(site));
+        TRY_ASSIGN(const auto stores, open_all(site));
+        return list_images(session, stores);
     }
     const auto& what = words.front();
     if (words.size() < 2 || (what != "rm" && what != "pin" && what != "unpin")) {
@@ -175,11 +185,11 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
     for (const auto& image : chosen) {
         TRY(store.remove(image.id, true));
     }
-    TRY_ASSIGN(const auto swept, store.sweep());
+    TRY(store.sweep());
+    TRY_ASSIGN(const auto others, store.foreign());
     std::string text;
-    for (const auto& path : swept.left) {
-        text += fmt::format("{}: does not belong to the store and is left alone\n",
-                            base::printable(path));
+    for (const auto& each : others) {
+        text += fmt::format("{}: {}\n", base::printable(each.path), store::left_alone(each));
     }
     return printed(text + fmt::format("{} image(s) removed\n", chosen.size()));
 }

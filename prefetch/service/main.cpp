@@ -137,8 +137,8 @@ base::Result<void> run(int argc, char** argv) {
     TRY_ASSIGN(options.socket_path, socket_path(*config));
     TRY_ASSIGN(auto staging, stager_options(config));
     TRY_ASSIGN(const auto stager, prefetch::staging::Stager::create(std::move(staging)));
-    if (const auto swept = stager->store().sweep(); swept && swept->removed != 0) {
-        base::log(base::LogLevel::info, fmt::format("removed {} leftovers of processes that are gone", swept->removed));
+    if (const auto swept = stager->store().sweep(); swept && *swept != 0) {
+        base::log(base::LogLevel::info, fmt::format("removed {} leftovers of processes that are gone", *swept));
     }
     service::Server server(options, stager->store(),
                            [&](const prefetch::stage::StageRequest& request,

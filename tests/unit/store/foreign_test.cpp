@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files of others in a store, and in directories that are none: nothing of them is changed, read or
 // waited for.
+#include "base/child.hpp"
 #include "base/directory.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/temp_dir.hpp"
 #include "store/files.hpp"
 #include "store/process_id.hpp"
+#include "store/layout.hpp"
 #include "store_fixture.hpp"
 #include "tests/support/skip.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -63,6 +68,27 @@ std::vector<std::string> foreign_files() {
             "grants/2026/letter.1",
             "leases/flat.pdf",
             "refs/bibliography.json"};
+}
+
+/// A work directory of a process of this host that is gone.
+std::string dead_work(const StoreFixture& fixture, int number) {
+    auto dead = store::ProcessId::self();
+    dead.start += 1;
+    const auto work = fmt::format("{}/tmp/{}.{}.{}", fixture.options.path, dead.host, dead.pid, number);
+    write_text(work + "/owner", dead.text() + "\n");
+    return work;
+}
+
+/// Why each path is left alone; of paths in the store.
+std::map<std::string, std::string> left_in(const StoreFixture& fixture, const store::Store& store) {
+    std::map<std::string, std::string> found;
+    const auto others = store.foreign();
+    REQUIRE(others);
+    for (const auto& each : *others) {
+        REQUIRE(each.path.starts_with(fixture.options.path + "/"));
+        found[each.path.substr(fixture.options.path.size() + 1)] = each.why;
+    }
+    return found;
 }
 
 bool contains(const std::map<std::string, std::string>& all,
@@ -135,7 +161,7 @@ TEST_CASE("foreign files in a store stay whatever is swept, cleaned and repaired
 
     const auto swept = store.sweep();
     REQUIRE(swept);
-    CHECK(swept->left.size() >= 8);
+    CHECK(store.foreign()->size() >= 15);
     CHECK(contains(listing(fixture.options.path), foreign));
     const auto problems = store.fsck(true, true);
     REQUIRE(problems);
@@ -168,7 +194,7 @@ TEST_CASE("root touches nothing of others in its store") {
         "images/" + StoreFixture::id_of(3) + ".json",
         "pins/" + StoreFixture::id_of(2),
         "grants/" + StoreFixture::id_of(2) + "/1000.5",
-        "refs/" + StoreFixture::id_of(2) + "/x.json.new.1.2",
+        "refs/" + StoreFixture::id_of(2) + "/" + std::string(21, '1') + "-sha256:1.json.new.1.2",
     };
     for (const auto& name : theirs) {
         const auto path = fixture.options.path + "/" + name;
@@ -216,7 +242,7 @@ TEST_CASE("asking the file server for its time touches no file that is there") {
     REQUIRE(dir);
     const auto file = dir->path() + "/thesis";
     write_text(file, precious);
-    const auto taken = fmt::format("{}/.clock.{}", dir->path(), ::getpid());
+    const auto taken = dir->path() + "/" + store::clock_name(::getpid());
     const auto opened = base::open_file(dir->path(), O_RDONLY | O_DIRECTORY);
     REQUIRE(opened);
     REQUIRE(::link(file.c_str(), taken.c_str()) == 0);
@@ -226,4 +252,98 @@ TEST_CASE("asking the file server for its time touches no file that is there") {
     REQUIRE(::mkfifo(taken.c_str(), 0600) == 0); // would hang whoever opens it to write
     CHECK(store::server_now(opened->get()) > 0);
     CHECK(base::names_in(dir->path())->size() == 2);
+}
+
+TEST_CASE("every foreign thing is named, with the reason, and left") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    REQUIRE(StoreFixture::put(store, 1, "content"));
+    REQUIRE(store.grant(StoreFixture::id_of(1), 1000));
+    REQUIRE(store.record_ref({"docker://r/i:1", "sha256:1", "linux/amd64", StoreFixture::id_of(1), 1}));
+    CHECK(store.foreign()->empty());
+    const auto& root = fixture.options.path;
+    const auto id = StoreFixture::id_of(1);
+    const auto ref = "refs/" + base::names_in(root + "/refs")->front();
+    const std::vector<std::string> files{
+        "README", "slipway-store.mydata.new.1.0", "slipway-store.new.1.7", "images/photo.jpg",
+        "pins/map.txt", "leases/flat.pdf", "refs/bibliography.json", ref + "/notes.txt",
+        "grants/" + id + "/notes.txt", "tmp/report.2024.7.new", "tmp/.clock.12"};
+    for (const auto& name : files) {
+        write_text(root + "/" + name, "text of " + name);
+    }
+    const auto linked = dead_work(fixture, 6);
+    REQUIRE(::rename((linked + "/owner").c_str(), (fixture.dir.path() + "/owner").c_str()) == 0);
+    REQUIRE(::symlink("../../../owner", (linked + "/owner").c_str()) == 0);
+    const auto mixed = dead_work(fixture, 7);
+    write_text(mixed + "/thesis.new.1.2", precious);
+    const auto unnamed = fmt::format("{}/tmp/{}.4194303.8", root, store::ProcessId::self().host);
+    write_text(unnamed + "/thesis.new.1.2", precious);
+    const auto provenance = root + "/images/" + id + ".json";
+    REQUIRE(::unlink(provenance.c_str()) == 0);
+    REQUIRE(::mkfifo(provenance.c_str(), 0600) == 0);
+
+    const auto before = listing(root);
+    REQUIRE(store.sweep());
+    const auto problems = store.fsck(true, true);
+    REQUIRE(problems);
+    CHECK(listing(root) == before);
+    REQUIRE(store.remove(id, true)); // as `cache clean` does
+    auto left = left_in(fixture, store);
+    const auto in_store = [&](const std::string& path) { return path.substr(root.size() + 1); };
+    for (const auto& name : files) {
+        CAPTURE(name);
+        CHECK((left[name] == "a file that slipway has not made" || name.starts_with("grants/")));
+    }
+    CHECK(left.count("grants/" + id + "/notes.txt") == 1);
+    CHECK(left[in_store(linked) + "/owner"] == "a link that slipway has not made");
+    CHECK(left[in_store(mixed) + "/thesis.new.1.2"] == "a file that slipway has not made");
+    CHECK(left[in_store(unnamed) + "/thesis.new.1.2"] == "a file that slipway has not made");
+    CHECK(left[in_store(provenance)] == "a FIFO that slipway has not made");
+    CHECK(left.size() == files.size() + 4);
+    for (const auto& [name, why] : left) {
+        const auto named = std::count_if(problems->begin(), problems->end(), [&](const auto& each) {
+            return each.path == root + "/" + name && !each.repaired;
+        });
+        CAPTURE(name);
+        CHECK(named >= 1);
+    }
+}
+
+TEST_CASE("what is mounted in a store is not emptied, also from the same file system") {
+    if (::geteuid() != 0) {
+        test::skip("needs root to mount");
+        return;
+    }
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    const auto work = dead_work(fixture, 5);
+    const auto home = fixture.dir.path() + "/home";
+    write_text(home + "/owner", *base::read_file(work + "/owner", 1000));
+    write_text(home + "/image.sif", precious);
+    const auto gone = dead_work(fixture, 6);
+    auto child = base::Child::fork([&]() -> int {
+        if (::unshare(CLONE_NEWNS) != 0 ||
+            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount(home.c_str(), work.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+            return 77;
+        }
+        const auto others = store.foreign();
+        return store.sweep() && others && others->size() == 1 && others->front().path == work &&
+                       others->front().why == "something else is mounted there" &&
+                       base::read_file(work + "/image.sif", 100) == precious
+                   ? 0
+                   : 1;
+    });
+    REQUIRE(child);
+    const auto status = child->wait();
+    REQUIRE(status);
+    if (base::exit_code_of(*status) == 77) {
+        test::skip("needs a mount namespace of its own");
+        return;
+    }
+    CHECK(base::exit_code_of(*status) == 0);
+    CHECK(base::read_file(home + "/image.sif", 100) == precious);
+    CHECK(::access(gone.c_str(), F_OK) != 0); // it did look
+    REQUIRE(store.sweep());
+    CHECK(fixture.entries("tmp") == 0); // what was under the mount is ours
 }

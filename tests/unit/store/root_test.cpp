@@ -128,7 +128,7 @@ TEST_CASE("a store made before there were marks is known by its own files and ma
         CHECK(store.find(StoreFixture::id_of(1))->pinned);
         CHECK(store.find(StoreFixture::id_of(1))->granted_until > 0);
         CHECK(store.latest_ref("docker://r/i:1", "linux/amd64"));
-        CHECK(store.fsck(true, true)->empty());
+        CHECK(store.fsck(true, true)->size() == 1); // names their README
     }
 }
 
@@ -256,8 +256,13 @@ TEST_CASE("names that are ours, and names that are not") {
     CHECK(file(Part::images, id + ".json.removed.12.0"));
     CHECK(file(Part::leases, id));
     CHECK(file(Part::leases, id + ".broken.12.345"));
-    CHECK(file(Part::tmp, ".clock.12"));
-    CHECK(file(Part::tmp, "host.example.org.12.0.new"));
+    CHECK(file(Part::tmp, store::clock_name(12)));
+    CHECK(file(Part::tmp, store::unfinished_record("host.example.org.12.0")));
+    for (const auto* name : {".clock.12", "report.2024.7.new", "h.1.2.new", "slipway-record.x",
+                             "slipway-clock.07", "slipway-clock.x"}) {
+        INFO(name);
+        CHECK_FALSE(file(Part::tmp, name));
+    }
     CHECK(store::is_written_name(Part::tmp, "host.example.org.12.0", S_IFDIR));
     CHECK_FALSE(store::is_written_name(Part::images, id + ".sif", S_IFDIR));
     CHECK_FALSE(store::is_written_name(Part::images, id + ".sif", S_IFLNK));
@@ -272,12 +277,126 @@ TEST_CASE("names that are ours, and names that are not") {
         CHECK_FALSE(file(Part::images, name));
     }
     CHECK(store::parse_grant_name("1000.1700000000")->uid == 1000);
-    for (const auto* name : {"letter.1", "1000", "1000.", ".1", "1000.1.2", "4294967296.1", "-1.1"}) {
+    for (const auto* name : {"letter.1", "1000", "01.5", "1000.05", "1000.", ".1", "1000.1.2", "4294967296.1", "-1.1"}) {
         INFO(name);
         CHECK_FALSE(store::parse_grant_name(name));
     }
-    CHECK(store::is_unfinished("x.json.new.1.2"));
-    CHECK_FALSE(store::is_unfinished("news.1.2"));
+    CHECK(store::is_unfinished_mark(store::unfinished_mark(12)));
+    CHECK_FALSE(store::is_unfinished_mark("slipway-store.mydata.new.1.0"));
+    CHECK_FALSE(store::is_unfinished_mark("slipway-store.new.1.1"));
     CHECK(store::is_ref_record("000000000001000000000-sha256:ab.json"));
+    CHECK(store::is_unfinished_ref("000000000001000000000-sha256:ab.json.new.1.2"));
+    CHECK_FALSE(store::is_ref_record("000000000001000000000-letter.json"));
     CHECK_FALSE(store::is_ref_record("bibliography.json"));
+    CHECK_FALSE(store::is_unfinished_ref("x.json.new.1.2"));
+    for (const auto* name : {"owner", "owner.new", "owner.new.1.2", "image.sif", "provenance.json",
+                             "provenance.json.new", "spool.12.0", "spool.aB3xYz"}) {
+        INFO(name);
+        CHECK(store::is_work_content(name));
+    }
+    for (const auto* name : {"thesis.new.1.2", "results.csv", "spool.longer-name", "owner.new.x", ""}) {
+        INFO(name);
+        CHECK_FALSE(store::is_work_content(name));
+    }
+}
+
+TEST_CASE("an older store that lacks a part is recognised, completed and marked, and nothing goes") {
+    StoreFixture fixture;
+    {
+        const auto store = fixture.open();
+        REQUIRE(StoreFixture::put(store, 1, "one"));
+        REQUIRE(StoreFixture::put(store, 2, "two"));
+    }
+    const auto& root = fixture.options.path;
+    REQUIRE(::unlink(mark_of(fixture).c_str()) == 0);
+    for (const auto* part : {"leases", "pins", "tmp"}) {
+        REQUIRE(::rmdir((root + "/" + part).c_str()) == 0);
+    }
+    // Something that repairing would remove.
+    REQUIRE(::unlink((root + "/images/" + StoreFixture::id_of(2) + ".json").c_str()) == 0);
+    auto reading = fixture.options;
+    reading.access = Access::read_only;
+    CHECK(store::Store::open(reading)->list()->size() == 2);
+    const auto store = fixture.open();
+    CHECK(base::names_in(root)->size() == 7);
+    CHECK(store.list()->size() == 2);
+    const auto problems = store.fsck(true, true);
+    REQUIRE(problems);
+    REQUIRE(problems->size() == 2);
+    CHECK_FALSE(problems->front().repaired);
+    CHECK(problems->back().what.find("run it again") != std::string::npos);
+    CHECK(store.list()->size() == 2);
+    CHECK(fixture.open().fsck(true, true)->front().repaired); // by a run that has not marked it
+    CHECK(fixture.open().list()->size() == 1);
+}
+
+TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
+    if (!is_root()) {
+        return; // root may read and write everything: as alice
+    }
+    StoreFixture fixture;
+    const auto scratch = fixture.dir.path();
+    REQUIRE(::chmod(scratch.c_str(), 01777) == 0);
+    auto& root = fixture.options.path;
+    REQUIRE(as_user(alice, [&] {
+                const auto store = store::Store::open(fixture.options);
+                return store && StoreFixture::put(*store, 1, "one") ? 0 : 1;
+            }) == 0);
+    // The error of working in the store, "" for none.
+    const auto told = [&](const std::string& path, int image) {
+        return as_user(alice, [&, image] {
+            auto options = fixture.options;
+            options.path = path;
+            auto store = store::Store::open(options);
+            auto done = store ? StoreFixture::put(*store, image, "more")
+                              : base::Result<store::StoredImage>(base::Unexpected(store.error()));
+            if (done) {
+                return 1;
+            }
+            const auto& error = done.error();
+            const bool good = error.code == base::Code::store_unusable && !error.hint.empty() &&
+                              error.message.find(path) != std::string::npos &&
+                              error.message.size() < 1000;
+            if (!good) {
+                (void)base::write_all(STDERR_FILENO, error.one_line() + "\n");
+            }
+            return good ? 0 : 2;
+        });
+    };
+    for (const mode_t mode : {0000U, 0500U}) {
+        for (const auto* part : {"/images", "/tmp", ""}) {
+            INFO(part << " with mode " << mode);
+            const auto path = root + part;
+            REQUIRE(::chmod(path.c_str(), mode) == 0);
+            const bool fine = *part == '\0' && mode == 0500U; // nothing is made in the root itself
+            CHECK(told(root, 2) == (fine ? 1 : 0));
+            REQUIRE(::chmod(path.c_str(), 0700) == 0);
+        }
+    }
+    const auto empty = scratch + "/empty";
+    REQUIRE(::mkdir(empty.c_str(), 0500) == 0);
+    REQUIRE(::lchown(empty.c_str(), alice, alice) == 0);
+    CHECK(told(empty, 3) == 0);
+    const auto circle = scratch + "/circle";
+    REQUIRE(::symlink("circle", circle.c_str()) == 0);
+    REQUIRE(::lchown(circle.c_str(), alice, alice) == 0);
+    CHECK(told(circle, 3) == 0);
+    const auto file = base::open_file(mark_of(fixture), O_WRONLY | O_TRUNC);
+    REQUIRE(file);
+    REQUIRE(base::write_all(file->get(), std::string(100000, 'x')));
+    CHECK(told(root, 3) == 0);
+}
+
+TEST_CASE("a directory that is put in the place of an open store is not written to") {
+    StoreFixture fixture;
+    const auto store = fixture.open();
+    const auto aside = fixture.dir.path() + "/aside";
+    REQUIRE(::rename(fixture.options.path.c_str(), aside.c_str()) == 0);
+    for (const auto* part : {"", "/images", "/tmp", "/leases"}) {
+        REQUIRE(::mkdir((fixture.options.path + part).c_str(), 0700) == 0);
+    }
+    const auto refused = StoreFixture::put(store, 1, "one");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.find("is no store any more") != std::string::npos);
+    CHECK(fixture.entries("tmp") == 0);
 }
