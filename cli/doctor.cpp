@@ -3,6 +3,7 @@
 #include "cli/doctor.hpp"
 
 #include "base/text.hpp"
+#include "cli/images_program.hpp"
 #include "cli/messages.hpp"
 #include "cli/session.hpp"
 
@@ -35,6 +36,13 @@ base::Result<int> run_doctor(Session& session) {
                                      : base::in_quotes(config->source) + " has no mistakes",
               {}}});
         add(check_store(*config));
+        if (const auto program = find_images_program()) {
+            const auto site = session.site_file();
+            add({check_own_store(*program,
+                                 site.empty() ? std::vector<std::string>()
+                                              : std::vector<std::string>{"--config", site},
+                                 session.environment.variables())});
+        }
         add({check_service(*config)});
         add(check_registries(*config));
     } else {

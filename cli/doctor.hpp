@@ -33,6 +33,9 @@ Finding check_user_namespaces(const Surroundings& around);
 Finding check_fuse(const Surroundings& around);
 std::vector<Finding> check_slurm(const Surroundings& around);
 std::vector<Finding> check_store(const config::Config& config);
+/// What `slipway images` says of the user's own store; `options` are its words.
+Finding check_own_store(const std::string& images_program, const std::vector<std::string>& options,
+                        const std::vector<std::string>& environment);
 Finding check_service(const config::Config& config);
 std::vector<Finding> check_registries(const config::Config& config);
 

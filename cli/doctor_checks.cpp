@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of `slipway doctor` that look at this machine and its stores.
+#include "base/capture.hpp"
 #include "base/child.hpp"
 #include "base/format.hpp"
 #include "base/helper_program.hpp"
@@ -7,6 +8,7 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -129,6 +131,35 @@ std::vector<Finding> check_store(const config::Config& config) {
                                           : ""});
     }
     return findings;
+}
+
+Finding check_own_store(const std::string& images_program, const std::vector<std::string>& options,
+                        const std::vector<std::string>& environment) {
+    constexpr std::size_t max_answer = 16U << 20U;
+    constexpr int patience_ms = 10000;
+    std::vector<std::string> words{"slipway-images", "images"};
+    words.insert(words.end(), options.begin(), options.end());
+    const auto answer =
+        base::capture_output({images_program, std::move(words), environment, {}}, max_answer,
+                             base::Deadline(patience_ms), base::ErrorOutput::capture);
+    if (!answer) {
+        return {Verdict::fail, "own-store", answer.error().message,
+                "look at its file system with df and mount"};
+    }
+    if (answer->status == 0) {
+        return {Verdict::pass, "own-store", "your own store can be used", {}};
+    }
+    constexpr std::string_view label = "slipway: error: ";
+    constexpr std::string_view hint = " (hint: ";
+    std::string_view text = answer->output;
+    text.remove_prefix(std::min(text.find(label), text.size()));
+    text = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(label.size(), text.size()));
+    const auto at = text.rfind(hint);
+    const bool cured = at != std::string_view::npos && text.ends_with(')');
+    return {Verdict::fail, "own-store", std::string(text.substr(0, at)),
+            cured ? std::string(text.substr(at + hint.size(), text.size() - at - hint.size() - 1))
+                  : "slipway images"};
 }
 
 } // namespace slipway::cli

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace slipway::cli {
@@ -68,10 +69,14 @@ Result<std::string> ask_images_program(std::vector<std::string> arguments, const
     TRY_ASSIGN(auto answer,
                base::capture_output({std::move(program), std::move(arguments), environment, {}},
                                     max_answer, base::Deadline::never(), base::ErrorOutput::inherit));
-    if (answer.status != 0) {
+    if (WIFSIGNALED(answer.status)) {
         return fail(Code::not_staged,
-                    fmt::format("cannot get the image {}; the reason is above", in_quotes(uri)),
-                    fmt::format("slipway stage -v {}", uri));
+                    fmt::format("cannot get the image {}: {} was killed by signal {}",
+                                in_quotes(uri), program_name, WTERMSIG(answer.status)),
+                    "the system log may say more (out of memory?)");
+    }
+    if (answer.status != 0) {
+        return fail(Code::not_staged, ""); // it has said why
     }
     return std::move(answer.output);
 }

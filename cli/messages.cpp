@@ -51,7 +51,9 @@ void start_messages(base::LogLevel level) {
 }
 
 void print_error(const base::Error& error) {
-    write_line(fmt::format("slipway: error: {}\n", error.one_line()));
+    if (!error.message.empty()) {
+        write_line(fmt::format("slipway: error: {}\n", error.one_line()));
+    }
 }
 
 bool print(std::string_view text) {

@@ -18,7 +18,8 @@ base::LogLevel level_from(const Arguments& arguments);
 /// Sends base::log() to stderr from now on.
 void start_messages(base::LogLevel least);
 
-/// "slipway: error: code: message (hint: …)".
+/// "slipway: error: code: message (hint: …)"; nothing for an error without a message, of which another
+/// program has told.
 void print_error(const base::Error& error);
 
 /// Writes to stdout; false when that failed (a full disk must not look like success).

@@ -145,6 +145,24 @@ TEST_CASE("stores and services that are not there") {
     CHECK(check_registries(config).front().verdict == Verdict::warn);
 }
 
+TEST_CASE("what is wrong with one's own store is told with its cure") {
+    auto dir = base::TempDir::create("slipway-doctor-");
+    REQUIRE(dir);
+    const auto program = dir->path() + "/slipway-images";
+    const auto says = [&](const std::string& script) {
+        const auto file = base::open_file(program, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+        REQUIRE(file);
+        REQUIRE(base::write_all(file->get(), "#!/bin/sh\n" + script));
+    };
+    says("echo IMAGE");
+    CHECK(check_own_store(program, {}, {}).verdict == Verdict::pass);
+    says("echo 'slipway: error: store-unusable: it holds a thesis (hint: name another)' >&2; exit 255");
+    const auto finding = check_own_store(program, {}, {});
+    CHECK(finding.verdict == Verdict::fail);
+    CHECK(finding.what == "store-unusable: it holds a thesis");
+    CHECK(finding.cure == "name another");
+}
+
 TEST_CASE("findings for people and for programs") {
     const std::vector<Finding> findings{{Verdict::fail, "fuse", "a \"b\"\n", "do"}};
     CHECK(findings_text(findings).starts_with("fail  fuse             a \"b\"\\x0a\n"));
