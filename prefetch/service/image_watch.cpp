@@ -60,7 +60,7 @@ void ImageWatch::look(const store::ImageId& id) {
                 base::log(base::LogLevel::warning, done.error().one_line());
             }
         }
-        findings->there = store->find_again(id).has_value();
+        findings->there = store->has(id);
     };
     auto then = [this, id, waiters, findings](bool) { looked(id, *waiters, *findings); };
     try {
