@@ -7,6 +7,7 @@
 #include "launcher/container.hpp"
 #include "launcher/join/join.hpp"
 #include "launcher/join/protocol.hpp"
+#include "launcher/keeper.hpp"
 #include "launcher/orphans.hpp"
 #include "launcher/read_ahead.hpp"
 
@@ -32,6 +33,8 @@ using base::UniqueFd;
 
 /// How long the first task may take for its part; it does a few system calls.
 constexpr int peer_timeout_ms = 60'000;
+/// How long this process outlives slurmstepd at most. Ending the container takes milliseconds.
+constexpr int orphan_grace_ms = 5000;
 /// Before a next try where the kernel has no memory or descriptors to give.
 constexpr useconds_t retry_delay_us = 10'000;
 
@@ -150,6 +153,8 @@ Result<void> Supervisor::start() {
     TRY(join::send_message(options_.step.get(), join::MessageType::unshared));
     TRY(expect(join::MessageType::mapped));
     TRY(verify_identity(options_.uid, options_.gid));
+    // From the first file of the user on this process may wait for somebody without end.
+    TRY(end_with(options_.parent.get(), orphan_grace_ms));
     TRY_ASSIGN(const auto request, receive_request());
     TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
     options_.config.reset();
