@@ -5,12 +5,11 @@ server with requests in hand, so that the launcher waits in FUSE. Prints "ready"
 started, then "held PID" with the launcher's pid. Ends with the server."""
 import os
 import pathlib
-import signal
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "privileged/launcher"))
-from hang import WALL, hold  # noqa: E402
+from hang import WALL, hold_server_of  # noqa: E402
 
 
 def launcher_of(config):
@@ -27,22 +26,9 @@ def launcher_of(config):
                     return int(pid)
 
 
-def children(pid):
-    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-
-
 def main():
     launcher = launcher_of(sys.argv[1])
-    # A little at a time, so that it is still at its mounts when the server is there.
-    os.kill(launcher, signal.SIGSTOP)
-    while not children(launcher):
-        os.kill(launcher, signal.SIGCONT)
-        time.sleep(0.0005)
-        os.kill(launcher, signal.SIGSTOP)
-    server = children(launcher)[0]
-    os.kill(launcher, signal.SIGCONT)
-    hold(server)
+    server = hold_server_of(launcher)
     while pathlib.Path(f"/proc/{launcher}/wchan").read_text() != "request_wait_answer":
         time.sleep(0.01)
     print(f"held {launcher}", flush=True)

@@ -5,6 +5,9 @@ import os
 import platform
 import signal
 import struct
+import time
+
+from harness import children
 
 SEIZE, INTERRUPT, SYSCALL, SYSCALL_INFO = 0x4206, 0x4207, 24, 0x420E
 TRACE_SYSGOOD = 1
@@ -19,6 +22,20 @@ libc.ptrace.argtypes, libc.ptrace.restype = [ctypes.c_long] * 4, ctypes.c_long
 def ptrace(request, pid, address=0, data=0):
     if libc.ptrace(request, pid, address, data) < 0:
         raise OSError(ctypes.get_errno(), f"ptrace {request:x}")
+
+
+def hold_server_of(launcher):
+    """Lets a launcher run a little at a time, so that it is still at its mounts when its server is there,
+    and holds that. Gives the server's pid."""
+    os.kill(launcher, signal.SIGSTOP)
+    while not children(launcher):
+        os.kill(launcher, signal.SIGCONT)
+        time.sleep(0.0005)
+        os.kill(launcher, signal.SIGSTOP)
+    server = children(launcher)[0]
+    os.kill(launcher, signal.SIGCONT)
+    hold(server)
+    return server
 
 
 def hold(server):

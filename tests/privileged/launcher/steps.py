@@ -8,8 +8,8 @@ import subprocess
 import unittest
 
 import world
-from hang import READ, hold
-from harness import children, wait_until
+from hang import READ, hold_server_of
+from harness import wait_until
 from lab import Step
 
 
@@ -83,11 +83,7 @@ class Steps(Step):
             # Many look-ups, so that the launcher is still at work when its server is held.
             binds = ",".join(f"{world.AREA}/source:/d{i}" for i in range(250))
             _, launcher = self.start("sleep", "100", options=["--bind", binds])
-            self.assertTrue(wait_until(lambda: children(launcher), pause=0))
-            os.kill(launcher, signal.SIGSTOP)
-            server = children(launcher)[0]
-            os.kill(launcher, signal.SIGCONT)
-            hold(server)
+            server = hold_server_of(launcher)
             place = pathlib.Path(f"/proc/{launcher}/wchan")
             self.assertTrue(wait_until(lambda: place.read_text() == "request_wait_answer"))
             os.kill(launcher, number)
