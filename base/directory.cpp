@@ -5,48 +5,50 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 
-#include <cerrno>
-#include <memory>
-#include <string_view>
-
 #include <dirent.h>
 #include <fcntl.h>
 
+#include <cerrno>
+#include <string_view>
+
 namespace slipway::base {
-namespace {
-
-struct CloseDirectory {
-    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
-};
-
-} // namespace
+bool DirectoryStream::next(Item& item) noexcept {
+    for (;;) {
+        if (at_ == filled_) {
+            const auto got = ::getdents64(fd_, buffer_.data(), buffer_.size());
+            if (got <= 0) {
+                error_ = got < 0 ? errno : 0;
+                return false;
+            }
+            at_ = 0;
+            filled_ = static_cast<std::size_t>(got);
+        }
+        const auto* entry = reinterpret_cast<const dirent64*>(buffer_.data() + at_);
+        at_ += entry->d_reclen;
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") {
+            item = {entry->d_name, entry->d_type};
+            return true;
+        }
+    }
+}
 
 Result<std::vector<DirectoryEntry>> list_directory(int fd, std::size_t max) {
     // Opened anew: a duplicate would share the position with the caller's.
-    UniqueFd own(::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
-    const std::unique_ptr<DIR, CloseDirectory> directory(own ? ::fdopendir(own.get()) : nullptr);
-    if (!directory) {
+    const UniqueFd own(::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
+    if (!own) {
         return fail_errno(Code::io, errno, "cannot list a directory");
     }
-    (void)own.release();
     std::vector<DirectoryEntry> entries;
-    for (;;) {
-        errno = 0;
-        const dirent* entry = ::readdir(directory.get());
-        if (entry == nullptr) {
-            break;
-        }
-        const std::string_view name = entry->d_name;
-        if (name == "." || name == "..") {
-            continue;
-        }
+    DirectoryStream stream(own.get());
+    for (DirectoryStream::Item item; stream.next(item);) {
         if (entries.size() == max) {
             return fail(Code::limit_exceeded, fmt::format("more than {} entries", max));
         }
-        entries.push_back({std::string(name), entry->d_type});
+        entries.push_back({item.name, item.type});
     }
-    if (errno != 0) {
-        return fail_errno(Code::io, errno, "cannot list a directory");
+    if (stream.error() != 0) {
+        return fail_errno(Code::io, stream.error(), "cannot list a directory");
     }
     return entries;
 }

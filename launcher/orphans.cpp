@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/orphans.hpp"
 
-#include "base/fd.hpp"
-#include "base/text.hpp"
+#include "base/child.hpp"
+#include "base/directory.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <climits>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <memory>
 #include <optional>
+#include <string_view>
 
 namespace slipway::launcher {
 namespace {
@@ -45,7 +45,8 @@ std::optional<Namespace> namespace_of(int proc, const char* pid, const char* nam
     return Namespace{about.st_dev, about.st_ino};
 }
 
-/// The kernel shows parents as far as the caller's own user namespace, and says EPERM beyond it.
+/// The kernel shows parents as far as the caller's own user namespace, and fails with EPERM beyond
+/// it.
 bool is_below(int proc, const char* pid, const Namespace& users) noexcept {
     char path[64];
     std::snprintf(path, sizeof path, "%s/ns/user", pid);
@@ -63,34 +64,39 @@ bool is_below(int proc, const char* pid, const Namespace& users) noexcept {
     return false;
 }
 
-bool is_ours(int proc, const char* pid, const Container& container) noexcept {
-    // The owner is known without asking for the namespaces of every process of the node.
+/// Known without asking for the namespaces of every process of the node.
+bool is_users(int proc, const char* pid) noexcept {
     struct stat about {};
-    if (::fstatat(proc, pid, &about, 0) != 0 || about.st_uid != ::geteuid()) {
-        return false;
-    }
+    return ::fstatat(proc, pid, &about, 0) == 0 && about.st_uid == ::geteuid();
+}
+
+bool is_in(int proc, const char* pid, const Container& container) noexcept {
     const auto mounts = namespace_of(proc, pid, "mnt");
     // One that has ended and waits to be reaped has none any more.
     return mounts && (*mounts == container.mounts || is_below(proc, pid, container.users));
 }
 
-struct CloseDirectory {
-    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
-};
+/// 0 for a name that is no pid.
+pid_t pid_of(std::string_view name) noexcept {
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    return error == std::errc() && end == name.data() + name.size() ? pid : 0;
+}
 
 /// One walk over all processes; true when it has killed any.
 bool kill_once(int proc, const Container& container) noexcept {
-    const std::unique_ptr<DIR, CloseDirectory> directory(
-        ::fdopendir(::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+    const base::UniqueFd directory(::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    base::DirectoryStream processes(directory.get());
     bool killed = false;
-    while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
-        const auto pid = base::parse_u64(entry->d_name, INT_MAX);
-        if (!pid || static_cast<pid_t>(*pid) == ::getpid()) {
+    for (base::DirectoryStream::Item item; processes.next(item);) {
+        const pid_t pid = pid_of(item.name);
+        if (pid <= 0 || pid == ::getpid() || !is_users(proc, item.name)) {
             continue;
         }
-        // A pid that changes hands in between would have to be one of the same user's.
-        if (is_ours(proc, entry->d_name, container)) {
-            killed = ::kill(static_cast<pid_t>(*pid), SIGKILL) == 0 || killed;
+        // Opened before the look: a pid that has changed hands since then is not hit.
+        const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+        if (pidfd && is_in(proc, item.name, container)) {
+            killed = base::signal_pidfd(pidfd.get(), SIGKILL) || killed;
         }
     }
     return killed;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/views.hpp"
 
+#include "base/directory.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
@@ -14,10 +15,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <climits>
-#include <memory>
 
 namespace slipway::launcher {
 namespace {
@@ -96,46 +95,27 @@ EntryKind MountedImage::kind(const std::string& path) const {
 
 Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std::string& path,
                                                                       std::size_t max) const {
-    TRY_ASSIGN(auto fd, open_followed(root_, path, O_RDONLY | O_DIRECTORY));
-    const std::unique_ptr<DIR, decltype([](DIR* dir) { ::closedir(dir); })> dir(
-        ::fdopendir(fd.get()));
-    if (!dir) {
-        return fail_errno(Code::io, errno,
-                          fmt::format("cannot list {} in the image", in_quotes(path)));
+    TRY_ASSIGN(const auto directory, open_followed(root_, path, O_PATH | O_DIRECTORY));
+    auto listed = base::list_directory(directory.get(), max);
+    if (!listed) {
+        return base::Unexpected(
+            std::move(listed).error().context(fmt::format("{} in the image", in_quotes(path))));
     }
-    (void)fd.release();
     std::vector<std::pair<std::string, Entry>> names;
-    for (;;) {
-        errno = 0;
-        const dirent* item = ::readdir(dir.get());
-        if (item == nullptr) {
-            break;
-        }
-        const std::string name = item->d_name;
-        if (name == "." || name == "..") {
-            continue;
-        }
-        if (names.size() == max) {
-            return fail(Code::limit_exceeded,
-                        fmt::format("{} has more than {} entries", in_quotes(path), max));
-        }
+    for (auto& [name, type] : *listed) {
         struct stat st {};
-        st.st_mode = DTTOIF(item->d_type);
-        if (item->d_type == DT_UNKNOWN &&
-            ::fstatat(::dirfd(dir.get()), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        st.st_mode = DTTOIF(type);
+        if (type == DT_UNKNOWN &&
+            ::fstatat(directory.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
             return fail_errno(Code::io, errno,
                               fmt::format("cannot look at {} in {} of the image", in_quotes(name),
                                           in_quotes(path)));
         }
         Entry entry{kind_of(st.st_mode), {}};
         if (entry.kind == EntryKind::symlink) {
-            TRY_ASSIGN(entry.link, read_link(::dirfd(dir.get()), name.c_str()));
+            TRY_ASSIGN(entry.link, read_link(directory.get(), name.c_str()));
         }
-        names.emplace_back(name, std::move(entry));
-    }
-    if (errno != 0) {
-        return fail_errno(Code::io, errno,
-                          fmt::format("cannot list {} in the image", in_quotes(path)));
+        names.emplace_back(std::move(name), std::move(entry));
     }
     std::sort(names.begin(), names.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -157,10 +137,10 @@ std::optional<std::string> MountedImage::read(const std::string& path, std::size
 
 void MountedImage::learn(const std::string& path) const noexcept {
     const auto fd = open_strictly(root_, path, O_RDONLY | O_DIRECTORY);
-    // Names of a usual directory; what does not fit is looked up one by one.
-    std::array<char, 32768> names;
     if (fd) {
-        (void)::syscall(SYS_getdents64, fd->get(), names.data(), names.size());
+        // One call gets the names of a usual directory; others are looked up one by one.
+        base::DirectoryStream::Item first;
+        (void)base::DirectoryStream(fd->get()).next(first);
     }
 }
 
@@ -178,7 +158,8 @@ Result<HostEntry> MountableHost::open(const std::string& path) {
     entry.kind = kind_of(st.st_mode);
     entry.device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
     // A directory that may only be passed through, or a file that may only be written or run, is
-    // still of use; one with which nothing can be done is a mistake that should be said at once.
+    // still of use; one with which nothing can be done is a mistake that should be reported at
+    // once.
     entry.readable =
         user_may(tree->get(), R_OK) || user_may(tree->get(), X_OK) || user_may(tree->get(), W_OK);
     entry.handle = static_cast<int>(trees_.size());
