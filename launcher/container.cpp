@@ -34,7 +34,8 @@ constexpr int environment_scripts_timeout_ms = 10'000;
 Result<UserFacts> user_of(const join::Request& request) {
     TRY_ASSIGN(auto user, look_up_user());
     if (user.name.empty()) {
-        // A node without the user's entry (no LDAP on it, say) still has what the job brought.
+        // A node without the user's entry (without LDAP, for example) still has what the job
+        // brought.
         for (const auto& item : request.environment) {
             if (item.starts_with("HOME=/") && user.home == "/") {
                 user.home = item.substr(5);

@@ -16,9 +16,9 @@
 
 /// The container's environment (reference native-image.md 3, 5 and 6). Precedence, low to high:
 /// site file < host < image < SINGULARITYENV_/APPTAINERENV_/SLIPWAYENV_ of the caller < --env.
-/// Exceptions: PATH and LD_LIBRARY_PATH of the host never enter, what Slurm and PMI say is never
-/// overridden by an image, and names that the user wants to keep (--container-env) have the host's
-/// value.
+/// Exceptions: PATH and LD_LIBRARY_PATH of the host never enter, variables of Slurm and PMI are
+/// never overridden by an image, and names that the user wants to keep (--container-env) have the
+/// host's value.
 namespace slipway::launcher {
 
 inline constexpr std::string_view default_path =

@@ -89,7 +89,8 @@ Error exec_inside(const std::vector<std::string>& argv,
             return failure(program, err);
         }
         if (err == EACCES && is_file(program)) {
-            best = failure(program, err); // like a shell: go on, but say this if nothing is found
+            best =
+                failure(program, err); // like a shell: go on, but report this if nothing is found
         } else if (err != ENOENT && err != ENOTDIR && err != EACCES) {
             return failure(program, err);
         }

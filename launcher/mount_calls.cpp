@@ -29,8 +29,8 @@ base::Unexpected mount_failure(int err, const std::string& message) {
     return fail_errno(Code::mount_failed, err, message);
 }
 
-/// What the file system itself said about a failed fsconfig, "" if nothing.
-std::string kernel_words(int context) {
+/// The file system's own message about a failed fsconfig, "" if there is none.
+std::string kernel_message(int context) {
     char line[256];
     const ssize_t got = ::read(context, line, sizeof line);
     if (got <= 2) {
@@ -106,13 +106,13 @@ Result<UniqueFd> new_filesystem(const std::string& type,
                        flag ? nullptr : value.c_str(), 0) != 0) {
             const int err = errno;
             return mount_failure(err, fmt::format("cannot set {} of the file system {}{}", key,
-                                                  type, kernel_words(context.get())));
+                                                  type, kernel_message(context.get())));
         }
     }
     if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
         const int err = errno;
         return mount_failure(err, fmt::format("cannot make the file system {}{}", type,
-                                              kernel_words(context.get())));
+                                              kernel_message(context.get())));
     }
     unsigned attributes = MOUNT_ATTR_NOSUID;
     attributes |= flags.nodev ? MOUNT_ATTR_NODEV : 0U;
@@ -122,7 +122,7 @@ Result<UniqueFd> new_filesystem(const std::string& type,
     if (mount < 0) {
         const int err = errno;
         return mount_failure(err, fmt::format("cannot mount the file system {}{}", type,
-                                              kernel_words(context.get())));
+                                              kernel_message(context.get())));
     }
     return UniqueFd(mount);
 }

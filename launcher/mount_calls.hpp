@@ -31,8 +31,8 @@ base::Result<void> restrict_tree(int tree_fd, const MountFlags& flags, std::stri
 base::Result<void> make_readonly(int mount_fd, std::string_view what);
 
 /// A new file system, mounted but not attached; nosuid,nodev and the given flags. `settings` go to
-/// fsconfig(2) in order, an empty value sets a flag. Code::mount_failed (the kernel's own words are
-/// added); Code::unsupported when the kernel lacks these calls.
+/// fsconfig(2) in order, an empty value sets a flag. Code::mount_failed (the kernel's own message
+/// is added); Code::unsupported when the kernel lacks these calls.
 base::Result<base::UniqueFd>
 new_filesystem(const std::string& type,
                const std::vector<std::pair<std::string, std::string>>& settings,

@@ -466,7 +466,7 @@ Result<void> Planner::add_cwd() {
                      ? targets_.place(cwd, EntryKind::directory)
                      : Result<Targets::Place>(fail(Code::mount_source_missing, ""));
     if (!place) {
-        return {}; // choose_cwd()'s second and third try will be said where they are taken
+        return {}; // choose_cwd() of container.cpp reports what it takes instead
     }
     Operation operation;
     operation.target = std::move(place->path);

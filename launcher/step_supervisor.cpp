@@ -73,7 +73,7 @@ class Supervisor {
     Result<void> send_offer() const;
     Result<void> answer_one() const;
     bool answer_or_refuse() const;
-    bool hear_task() noexcept;
+    bool handle_message() noexcept;
     void warn(std::string_view line) const;
     int serve();
 
@@ -122,7 +122,7 @@ Result<UniqueFd> Supervisor::fuse_device() const {
 }
 
 void Supervisor::warn(std::string_view line) const {
-    // A warning that cannot be said stops nothing.
+    // A warning that cannot be sent stops nothing.
     (void)join::send_message(options_.step.get(), join::MessageType::warning, line.substr(0, 2048))
         .has_value();
 }
@@ -213,7 +213,7 @@ bool Supervisor::answer_or_refuse() const {
 }
 
 /// Whatever one task sends, and whatever fails on the way to it, is no reason to end the others.
-bool Supervisor::hear_task() noexcept {
+bool Supervisor::handle_message() noexcept {
     bool more = true;
     if (!base::completes([&] { more = answer_or_refuse(); })) {
         ::usleep(retry_delay_us); // no memory; the task learns of it by its own time limit
@@ -247,7 +247,7 @@ int Supervisor::serve() {
             }
         }
         // The socket closes a moment before the process that held it is gone.
-        if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !hear_task())) {
+        if (waiting[0].revents != 0 || (waiting[1].revents != 0 && !handle_message())) {
             return 0;
         }
     }

@@ -13,9 +13,9 @@ namespace slipway::squashfs {
 /// Numbers as the superblock stores them.
 enum class Compressor : std::uint16_t { gzip = 1, lzma = 2, lzo = 3, xz = 4, lz4 = 5, zstd = 6 };
 
-/// What is known about one compressor. Everything that names, checks or chooses one asks this table:
-/// site file, converter, image server, inspect. Its code is in codec/: every row has a decoder, every
-/// row with levels has an encoder (both checked when compiled).
+/// What is known about one compressor. Everything that names, checks or chooses one asks this
+/// table: site file, converter, image server, inspect. Its code is in codec/: every row has a
+/// decoder, every row with levels has an encoder (both checked when compiled).
 struct CompressorRow {
     Compressor id;
     std::string_view name;

@@ -39,11 +39,11 @@ struct Superblock {
 /// True when `head` begins with SquashFS' magic number.
 bool looks_like_squashfs(std::span<const std::uint8_t> head) noexcept;
 
-/// Checks the first 96 bytes of a file system that has at most `available` bytes, every field that a
-/// reader relies on: version, block size, known compressor, counts, every table position inside the
-/// file system and in order. Code::image_format: no SquashFS; Code::image_unsupported: another
-/// version or an unknown compressor; Code::image_corrupt: contradictions, or the file is shorter than
-/// it says.
+/// Checks the first 96 bytes of a file system that has at most `available` bytes, every field that
+/// a reader relies on: version, block size, known compressor, counts, every table position inside
+/// the file system and in order. Code::image_format: no SquashFS; Code::image_unsupported: another
+/// version or an unknown compressor; Code::image_corrupt: contradictions, or the file is shorter
+/// than it says.
 base::Result<Superblock> parse_superblock(std::span<const std::uint8_t> bytes,
                                           std::uint64_t available);
 
@@ -51,7 +51,8 @@ base::Result<Superblock> parse_superblock(std::span<const std::uint8_t> bytes,
 base::Result<Superblock> read_superblock(int fd, std::uint64_t offset, std::uint64_t available);
 
 /// A little-endian number at `at`; the caller has checked the bounds.
-template <typename T> T little(const std::uint8_t* at) noexcept {
+template <typename T>
+T little(const std::uint8_t* at) noexcept {
     T value;
     std::memcpy(&value, at, sizeof value);
     static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);

@@ -34,7 +34,7 @@ class Session {
 
     /// Facts that all threads share once INIT has been answered.
     struct Features {
-        bool no_open = false;    ///< the kernel may be told that open() need not ask
+        bool no_open = false;    ///< ENOSYS makes the kernel open files without asking
         bool no_opendir = false; ///< the same for opendir()
     };
 

@@ -41,7 +41,8 @@ class Worker {
     void fill_attributes(const squashfs::reader::Inode& inode, fuse_attr& out) const noexcept;
     void fill_entry(const squashfs::reader::Inode& inode, fuse_entry_out& out) const noexcept;
     struct ListingAnswer;
-    bool add_dots(const squashfs::reader::Inode& directory, std::uint64_t& offset, ListingAnswer& answer);
+    bool add_dots(const squashfs::reader::Inode& directory, std::uint64_t& offset,
+                  ListingAnswer& answer);
 
     void reply(const iovec* pieces, std::size_t count, std::size_t bytes) noexcept;
     void reply(const void* data, std::size_t bytes) noexcept;

@@ -79,7 +79,7 @@ void reset_signals() noexcept {
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; ++number) {
-        ::sigaction(number, &standard, nullptr); // SIGKILL and SIGSTOP say EINVAL
+        ::sigaction(number, &standard, nullptr); // SIGKILL and SIGSTOP fail with EINVAL
     }
     sigset_t none;
     sigemptyset(&none);

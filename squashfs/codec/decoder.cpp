@@ -2,13 +2,13 @@
 // The only file that knows the decompression libraries: the column "decode" of compressors.hpp.
 #include "squashfs/codec/decoder.hpp"
 
-#include <algorithm>
-
 #include <isa-l/igzip_lib.h>
 #include <lz4.h>
 #include <lzma.h>
 #include <lzo/lzo1x.h>
 #include <zstd.h>
+
+#include <algorithm>
 
 namespace slipway::squashfs::codec {
 namespace {
@@ -111,7 +111,8 @@ class Lzo final : public Decoder {
     }
 };
 
-template <typename T, auto... arguments> std::unique_ptr<Decoder> make() {
+template <typename T, auto... arguments>
+std::unique_ptr<Decoder> make() {
     return std::make_unique<T>(arguments...);
 }
 
@@ -120,9 +121,9 @@ struct Row {
     std::unique_ptr<Decoder> (*make)();
 };
 constexpr Row decoders[] = {
-    {Compressor::zstd, &Zstd::make},         {Compressor::gzip, &make<Gzip>},
-    {Compressor::xz, &make<Lzma, false>},    {Compressor::lz4, &make<Lz4>},
-    {Compressor::lzo, &make<Lzo>},           {Compressor::lzma, &make<Lzma, true>},
+    {Compressor::zstd, &Zstd::make},      {Compressor::gzip, &make<Gzip>},
+    {Compressor::xz, &make<Lzma, false>}, {Compressor::lz4, &make<Lz4>},
+    {Compressor::lzo, &make<Lzo>},        {Compressor::lzma, &make<Lzma, true>},
 };
 
 constexpr bool every_compressor_has_one() {

@@ -17,8 +17,8 @@ class Zstd final : public Encoder {
     [[nodiscard]] bool usable() const noexcept { return context_ != nullptr; }
 
     std::size_t compress(std::span<const std::uint8_t> in, std::span<std::uint8_t> out) override {
-        const std::size_t size = ZSTD_compressCCtx(context_.get(), out.data(), out.size(), in.data(),
-                                                   in.size(), level_);
+        const std::size_t size =
+            ZSTD_compressCCtx(context_.get(), out.data(), out.size(), in.data(), in.size(), level_);
         return ZSTD_isError(size) != 0 ? 0 : size;
     }
 

@@ -18,8 +18,7 @@ std::uint64_t mix(std::uint64_t value) noexcept {
 } // namespace
 
 BlockCache::BlockCache(std::size_t slot_bytes, std::size_t slots)
-    : slot_bytes_(slot_bytes),
-      slots_per_shard_(0),
+    : slot_bytes_(slot_bytes), slots_per_shard_(0),
       shards_(std::bit_floor(std::clamp<std::size_t>(slots / min_slots_per_shard, 1, max_shards))) {
     slots_per_shard_ = std::max<std::size_t>(slots / shards_.size(), 1);
     const std::size_t count = slots_per_shard_ * shards_.size();

@@ -23,10 +23,10 @@ class BlockCache {
         std::uint64_t next = 0;
         std::uint8_t* data = nullptr;
         std::uint32_t size = 0;
-        std::uint32_t chain = 0; ///< next slot of the same bucket + 1
+        std::uint32_t chain = 0;            ///< next slot of the same bucket + 1
         std::atomic<std::uint32_t> pins{0}; ///< raised only under the shard's mutex
         enum class State : std::uint8_t { empty, loading, ready, failed } state = State::empty;
-        bool touched = false; ///< used since the clock hand passed
+        bool touched = false;                ///< used since the clock hand passed
         std::unique_ptr<std::uint8_t[]> own; ///< set in a block outside of the cache
     };
 
@@ -72,7 +72,8 @@ class BlockCache {
     /// The block at `position`, loaded by load(buffer of slot_bytes) -> optional<Loaded> when it is
     /// not there. `load` runs without any lock held and does not throw: others wait for its block.
     /// std::bad_alloc when all slots are pinned and memory is short; nothing has changed then.
-    template <typename Load> Ref get(std::uint64_t position, Load&& load) {
+    template <typename Load>
+    Ref get(std::uint64_t position, Load&& load) {
         auto [slot, must_load] = claim(position);
         if (must_load) {
             const std::optional<Loaded> loaded = load(std::span(slot->data, slot_bytes_));

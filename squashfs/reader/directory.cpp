@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "squashfs/reader/reader.hpp"
 
-#include <cerrno>
-
 #include <dirent.h>
+
+#include <cerrno>
 
 namespace slipway::squashfs::reader {
 namespace {
@@ -16,7 +16,8 @@ constexpr std::size_t index_bytes = 12;
 /// Directories say three bytes more than their listing has (room for "." and "..").
 constexpr std::uint64_t size_excess = 3;
 
-constexpr std::uint8_t dirent_types[] = {DT_UNKNOWN, DT_DIR, DT_REG, DT_LNK, DT_BLK, DT_CHR, DT_FIFO, DT_SOCK};
+constexpr std::uint8_t dirent_types[] = {DT_UNKNOWN, DT_DIR, DT_REG,  DT_LNK,
+                                         DT_BLK,     DT_CHR, DT_FIFO, DT_SOCK};
 
 /// A name that may go to the kernel: not empty, not "." or "..", without '/' and NUL.
 bool good_name(std::string_view name) noexcept {
@@ -30,10 +31,11 @@ struct IndexedRun {
     MetadataPlace metadata;
 };
 
-/// Goes through the directory's index as long as keep_going(listing position, first name) says so;
+/// Goes through the directory's index as long as keep_going(listing position, first name) is true;
 /// the last run that it accepted, or the start of the listing. False on damage.
 template <typename KeepGoing>
-bool find_run(Reader& reader, const Inode& directory, IndexedRun& out, const KeepGoing& keep_going) {
+bool find_run(Reader& reader, const Inode& directory, IndexedRun& out,
+              const KeepGoing& keep_going) {
     out = {0, directory.listing};
     MetadataStream stream(reader, directory.tail);
     char name[256];
@@ -53,8 +55,8 @@ bool find_run(Reader& reader, const Inode& directory, IndexedRun& out, const Kee
         out.position = position;
         out.metadata.block =
             reader.image().super().directory_table + little<std::uint32_t>(record + 4);
-        out.metadata.offset =
-            static_cast<std::uint32_t>((directory.listing.offset + position) % metadata_block_bytes);
+        out.metadata.offset = static_cast<std::uint32_t>((directory.listing.offset + position) %
+                                                         metadata_block_bytes);
     }
     return true;
 }
@@ -69,10 +71,8 @@ ListingIndex::Place start_of(const Inode& directory) {
 } // namespace
 
 Listing::Listing(Reader& reader, const Inode& directory, std::uint64_t position)
-    : reader_(reader),
-      end_(directory.size > size_excess ? directory.size - size_excess : 0),
-      place_(start_of(directory)),
-      stream_(reader, directory.listing) {
+    : reader_(reader), end_(directory.size > size_excess ? directory.size - size_excess : 0),
+      place_(start_of(directory)), stream_(reader, directory.listing) {
     if (position == 0) {
         return;
     }
@@ -87,7 +87,9 @@ Listing::Listing(Reader& reader, const Inode& directory, std::uint64_t position)
 /// Finds a position that nobody remembers: from the nearest run of the index entry by entry.
 bool Listing::seek(const Inode& directory, std::uint64_t position) {
     IndexedRun run;
-    const auto not_beyond = [&](std::uint64_t begin, std::string_view) { return begin <= position; };
+    const auto not_beyond = [&](std::uint64_t begin, std::string_view) {
+        return begin <= position;
+    };
     if (!find_run(reader_, directory, run, not_beyond)) {
         return false;
     }

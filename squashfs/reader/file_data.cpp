@@ -73,7 +73,8 @@ int Reader::begin_walk(const Inode& inode, std::uint64_t block, BlockWalk& walk)
         }
     }
     while (at < block) {
-        const std::uint64_t to = std::min(block, (at / BlockListIndex::spacing + 1) * BlockListIndex::spacing);
+        const std::uint64_t to =
+            std::min(block, (at / BlockListIndex::spacing + 1) * BlockListIndex::spacing);
         if (!walk.advance(to - at)) {
             return EIO;
         }
@@ -132,7 +133,8 @@ int Reader::add_block(std::uint64_t position, std::uint32_t header, std::size_t 
         }
     }
     auto block = image_.data_.get(
-        position, [&](std::span<std::uint8_t> buffer) noexcept -> std::optional<BlockCache::Loaded> {
+        position,
+        [&](std::span<std::uint8_t> buffer) noexcept -> std::optional<BlockCache::Loaded> {
             const auto size = decompress_block(position, header, buffer);
             return size ? std::optional(BlockCache::Loaded{static_cast<std::uint32_t>(*size), 0})
                         : std::nullopt;
@@ -173,7 +175,8 @@ int Reader::read(const Inode& inode, std::uint64_t offset, std::size_t size, Fil
     if (offset >= inode.size) {
         return 0;
     }
-    const std::uint64_t end = offset + std::min<std::uint64_t>({size, max_read, inode.size - offset});
+    const std::uint64_t end =
+        offset + std::min<std::uint64_t>({size, max_read, inode.size - offset});
     const unsigned log = image_.super().block_log;
     const std::uint64_t block_size = image_.super().block_size;
     const std::uint64_t full = inode.size >> log;

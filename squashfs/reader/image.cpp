@@ -4,11 +4,11 @@
 #include "base/format.hpp"
 #include "squashfs/reader/reader.hpp"
 
-#include <algorithm>
-#include <cerrno>
-
 #include <fcntl.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 namespace slipway::squashfs::reader {
 namespace {
@@ -64,17 +64,13 @@ void ListingIndex::remember(const Place& place) {
     next_ = (next_ + 1) % std::size(places_);
 }
 
-Image::Image(int fd, std::uint64_t offset, const Superblock& super,
-                             const CacheLimits& limits)
-    : fd_(fd),
-      offset_(offset),
-      super_(super),
+Image::Image(int fd, std::uint64_t offset, const Superblock& super, const CacheLimits& limits)
+    : fd_(fd), offset_(offset), super_(super),
       metadata_(metadata_block_bytes, limits.metadata_blocks),
       data_(super.block_size, std::min(limits.data_bytes / super.block_size, max_data_slots)) {}
 
-Result<std::unique_ptr<Image>> Image::open(int fd, std::uint64_t offset,
-                                                           std::uint64_t size,
-                                                           const CacheLimits& limits) {
+Result<std::unique_ptr<Image>> Image::open(int fd, std::uint64_t offset, std::uint64_t size,
+                                           const CacheLimits& limits) {
     TRY_ASSIGN(const Superblock super, read_superblock(fd, offset, size));
     std::unique_ptr<Image> image(new Image(fd, offset, super, limits));
     image->prefetch_metadata();
@@ -111,19 +107,19 @@ void Image::prefetch_metadata() const noexcept {
 }
 
 /// A lookup table is an array of the positions of metadata blocks, 512 records of 16 bytes in each.
-Result<std::vector<std::uint64_t>> Image::load_positions(std::uint64_t at,
-                                                                 std::uint64_t records,
-                                                                 const char* what) const {
+Result<std::vector<std::uint64_t>> Image::load_positions(std::uint64_t at, std::uint64_t records,
+                                                         const char* what) const {
     const std::uint64_t blocks = (records + records_per_block - 1) / records_per_block;
     if (blocks * sizeof(std::uint64_t) > max_positions_bytes) {
-        return fail(Code::limit_exceeded, fmt::format("SquashFS: {} {} are too many", records, what),
+        return fail(Code::limit_exceeded,
+                    fmt::format("SquashFS: {} {} are too many", records, what),
                     "rebuild the image with a larger block size");
     }
     std::vector<std::uint64_t> positions(blocks);
     auto* bytes = reinterpret_cast<std::uint8_t*>(positions.data());
     if (!read(at, {bytes, blocks * sizeof(std::uint64_t)})) {
-        return fail(Code::image_corrupt, fmt::format("SquashFS: the table of {} cannot be read", what),
-                    fetch_again);
+        return fail(Code::image_corrupt,
+                    fmt::format("SquashFS: the table of {} cannot be read", what), fetch_again);
     }
     return positions;
 }

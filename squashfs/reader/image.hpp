@@ -9,7 +9,8 @@
 
 namespace slipway::squashfs::reader {
 
-/// A place in the metadata: a block (position in the image) and an offset in its decompressed bytes.
+/// A place in the metadata: a block (position in the image) and an offset in its decompressed
+/// bytes.
 struct MetadataPlace {
     std::uint64_t block = 0;
     std::uint32_t offset = 0;
@@ -77,9 +78,8 @@ class Image {
     /// root directory), so that a bad image gives a clear error before it is used: image_format,
     /// image_unsupported (version, compressor), image_corrupt, io. `size` is the room that it has.
     /// About 0.1 ms; needs no privilege and no other call than pread(2) and posix_fadvise(2).
-    static base::Result<std::unique_ptr<Image>> open(int fd, std::uint64_t offset,
-                                                             std::uint64_t size,
-                                                             const CacheLimits& limits = {});
+    static base::Result<std::unique_ptr<Image>>
+    open(int fd, std::uint64_t offset, std::uint64_t size, const CacheLimits& limits = {});
 
     [[nodiscard]] const Superblock& super() const noexcept { return super_; }
     [[nodiscard]] bool has_xattrs() const noexcept { return !xattr_blocks_.empty(); }

@@ -21,7 +21,8 @@ enum Type : unsigned { directory = 1, file, symlink, block_device, char_device, 
 /// Bytes of an inode record after the base part, by type; extended forms follow the basic ones.
 constexpr std::uint8_t record_bytes[] = {0, 16, 16, 8, 8, 8, 4, 4, 24, 40, 8, 12, 12, 8, 8};
 
-constexpr std::uint32_t type_bits[] = {0, S_IFDIR, S_IFREG, S_IFLNK, S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK};
+constexpr std::uint32_t type_bits[] = {0,       S_IFDIR, S_IFREG, S_IFLNK,
+                                       S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK};
 
 void take_directory(const std::uint8_t* at, bool extended, std::uint64_t table, Inode& out) {
     if (extended) {
@@ -134,10 +135,9 @@ bool MetadataStream::skip(std::size_t count) {
 }
 
 Reader::Reader(Image& image)
-    : image_(image),
-      decoder_(codec::make_decoder(image.super().compressor)),
-      stored_(std::make_unique_for_overwrite<std::uint8_t[]>(
-          std::max<std::size_t>(image.super().block_size, metadata_header + metadata_block_bytes))) {}
+    : image_(image), decoder_(codec::make_decoder(image.super().compressor)),
+      stored_(std::make_unique_for_overwrite<std::uint8_t[]>(std::max<std::size_t>(
+          image.super().block_size, metadata_header + metadata_block_bytes))) {}
 
 BlockCache::Ref Reader::metadata(std::uint64_t position) {
     return image_.metadata_.get(position, [&](std::span<std::uint8_t> buffer) noexcept {
@@ -172,7 +172,8 @@ std::optional<BlockCache::Loaded> Reader::load_metadata(std::uint64_t position,
     if (!size || *size == 0) {
         return std::nullopt;
     }
-    return BlockCache::Loaded{static_cast<std::uint32_t>(*size), position + metadata_header + stored};
+    return BlockCache::Loaded{static_cast<std::uint32_t>(*size),
+                              position + metadata_header + stored};
 }
 
 std::optional<MetadataPlace> Reader::place_of(std::uint64_t table,

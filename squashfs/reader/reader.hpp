@@ -4,11 +4,11 @@
 #include "squashfs/codec/decoder.hpp"
 #include "squashfs/reader/image.hpp"
 
-#include <string>
-#include <string_view>
-
 #include <sys/stat.h>
 #include <sys/uio.h>
+
+#include <string>
+#include <string_view>
 
 namespace slipway::squashfs::reader {
 
@@ -26,10 +26,10 @@ struct Inode {
     std::uint64_t data_start = 0; ///< files: position of the first block
     std::uint32_t fragment = no_fragment;
     std::uint32_t fragment_offset = 0;
-    MetadataPlace listing;       ///< directories
+    MetadataPlace listing; ///< directories
     std::uint32_t index_count = 0;
-    std::uint32_t parent = 0;    ///< directories: inode number of the parent
-    MetadataPlace tail;          ///< what follows: block list, directory index or link target
+    std::uint32_t parent = 0; ///< directories: inode number of the parent
+    MetadataPlace tail;       ///< what follows: block list, directory index or link target
 };
 
 struct DirectoryEntry {
@@ -103,8 +103,8 @@ class Listing {
 
 /// What one thread needs to read an image: decompressor and buffers. Not thread-safe; any number of
 /// them may work on one Image. Functions return 0 or an errno: every damage is EIO, because
-/// all that anybody can do with it is to tell the kernel. std::bad_alloc comes out of all of them and
-/// leaves everything as it was.
+/// all that anybody can do with it is to pass it to the kernel. std::bad_alloc comes out of all of
+/// them and leaves everything as it was.
 class Reader {
   public:
     explicit Reader(Image& image);
@@ -116,7 +116,7 @@ class Reader {
     int read_link(const Inode& inode, std::string& out);
     /// At most `size` bytes (and at most max_read); fewer only at the end of the file.
     int read(const Inode& inode, std::uint64_t offset, std::size_t size, FileData& out);
-    /// The most that a kernel asks for which cannot be told a limit: 32 pages of 64 KiB.
+    /// The most that a kernel asks for that accepts no limit: 32 pages of 64 KiB.
     static constexpr std::size_t max_read = 2U << 20U;
     /// Of one read: every block of the smallest size, two in part, and a fragment.
     static constexpr std::size_t max_pieces = max_read / 4096 + 3;
