@@ -24,7 +24,8 @@ constexpr Unit size_units[] = {
     {"G", kib * kib * kib}, {"GiB", kib * kib * kib},
     {"T", kib * kib * kib * kib}, {"TiB", kib * kib * kib * kib},
 };
-constexpr Unit time_units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+// No bare number: 7 is meant as days by whoever writes it, and would be seconds.
+constexpr Unit time_units[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
 
 Result<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Unit> units,
                                       std::string_view example) {
@@ -39,7 +40,7 @@ Result<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Uni
             return number * known.factor;
         }
     }
-    return fail(Code::option_invalid, in_quotes(text) + " has an unknown unit",
+    return fail(Code::option_invalid, in_quotes(text) + (unit.empty() ? " has no unit" : " has an unknown unit"),
                 fmt::format("write for example {}", example));
 }
 

@@ -23,7 +23,7 @@ Result<std::uint64_t> parse_u64(std::string_view text, std::uint64_t max = UINT6
 /// Bytes: "512", "512B", "64KiB", "100MiB", "2GiB", "20TiB"; also K, M, G, T (powers of 1024).
 Result<std::uint64_t> parse_size(std::string_view text);
 
-/// Seconds: "90", "90s", "5m", "2h", "7d".
+/// Seconds: "90s", "5m", "2h", "7d"; a number without unit is an error.
 Result<std::uint64_t> parse_duration(std::string_view text);
 
 /// "1.5 GiB" for people.

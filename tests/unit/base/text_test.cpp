@@ -29,6 +29,7 @@ TEST_CASE("sizes and durations take units") {
     CHECK(parse_duration("7d") == 7U * 86400U);
     CHECK(parse_duration("90s") == 90U);
     CHECK_FALSE(parse_duration("1w"));
+    CHECK_FALSE(parse_duration("7"));
     CHECK(size_text(1536) == "1.5 KiB");
     CHECK(size_text(7) == "7 B");
 }

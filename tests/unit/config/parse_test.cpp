@@ -203,7 +203,10 @@ TEST_CASE("mistakes are reported with file, line and a way out: single values") 
          "config-invalid: f.yaml:2: convert.level: gzip has levels 1 to 9 (hint: write a level "
          "from "
          "1 to 9, or auto)"},
-        {"store: {max_job_time: 0}\n",
+        {"store: {max_job_time: 7}\n",
+         "config-invalid: f.yaml:1: store.max_job_time: '7' has no unit (hint: write a time such as "
+         "90s, 5m, 2h or 7d)"},
+        {"store: {max_job_time: 0s}\n",
          "config-invalid: f.yaml:1: store.max_job_time: must be longer than nothing (hint: write a "
          "time such as 90s, 5m, 2h or 7d)"},
         {"store: {user_path: \"$HOME/x\"}\n",
