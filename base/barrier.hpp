@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/result.hpp"
+
+#include <exception>
+
 namespace slipway::base {
 
 /// Runs `body` in a place that no exception may leave: the function of a thread, a callback of a C
@@ -14,5 +18,9 @@ template <typename Body> [[nodiscard]] bool completes(Body&& body) noexcept {
         return false;
     }
 }
+
+/// What an exception of the standard library means to a user. We throw none ourselves: left are
+/// memory and threads that the system refuses.
+[[nodiscard]] Error error_of(const std::exception& thrown);
 
 } // namespace slipway::base

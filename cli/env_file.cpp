@@ -73,8 +73,12 @@ Result<std::string> environment_after(const std::string& path,
     shell.program = "/bin/sh";
     // set -a exports every assignment; the script's own output must not mix with the answer.
     // `.` would look a bare name up in PATH.
+    // bash sets UID and others, a plain sh does not: scripts were written for the former.
     shell.arguments = {"sh", "-c",
-                       "exec 3>&1 >&2; set -a; . \"$1\" 3>&- || exit; exec /usr/bin/env -0 >&3",
+                       fmt::format("exec 3>&1 >&2; : \"${{UID:={}}}\" \"${{EUID:={}}}\" "
+                                   "\"${{GID:={}}}\"; set -a; . \"$1\" 3>&- || exit; "
+                                   "exec /usr/bin/env -0 >&3",
+                                   ::getuid(), ::geteuid(), ::getgid()),
                        "slipway-env-file", path.starts_with('/') ? path : "./" + path};
     shell.environment = environment;
     shell.descriptors = {{STDIN_FILENO, STDIN_FILENO}};

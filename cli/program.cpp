@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/program.hpp"
 
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
@@ -44,8 +45,8 @@ int run_program(const std::function<base::Result<int>()>& run) {
         }
         print_error(result.error());
         return static_cast<int>(base::exit_code_for(result.error().code));
-    } catch (const std::exception& error) { // out of memory; everything else is a Result
-        print_error({base::Code::internal, 0, error.what(), "report this as an error of Slipway"});
+    } catch (const std::exception& thrown) {
+        print_error(base::error_of(thrown));
         return static_cast<int>(base::ExitCode::setup);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/convert/feeder.hpp"
 
+#include "base/barrier.hpp"
 #include "base/pipe.hpp"
 
 #include <cerrno>
@@ -67,9 +68,8 @@ void Feeder::run() noexcept {
         }
     } catch (const std::exception& error) {
         try {
-            (void)send(LayerFailed{serial_,
-                                   {Code::internal, 0,
-                                    std::string("reading a layer failed: ") + error.what(), {}}});
+            (void)send(
+                LayerFailed{serial_, base::error_of(error).context("reading a layer failed")});
         } catch (const std::exception&) {
             // No memory even for that: the child sees the end of the socket.
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/convert/isolated.hpp"
 
+#include "base/barrier.hpp"
 #include "base/child.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
@@ -241,7 +242,7 @@ template <typename Work> auto guarded(Work work) -> decltype(work()) {
     try {
         return work();
     } catch (const std::exception& error) {
-        return fail(Code::system, std::string("cannot run a conversion: ") + error.what());
+        return base::Unexpected(base::error_of(error).context("cannot run a conversion"));
     }
 }
 

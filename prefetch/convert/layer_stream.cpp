@@ -47,22 +47,29 @@ LayerStream::LayerStream(Layer layer, Limits limits, OnBytes on_bytes)
     : layer_(std::move(layer)), limits_(limits), on_bytes_(std::move(on_bytes)),
       packed_(packed_chunks), to_hash_(packed_chunks),
       to_reader_(std::max<std::size_t>(2, limits.buffer_bytes / chunk_size)) {
-    // Each names itself: the name of another thread is a file, and this process may open none.
-    threads_.emplace_back([this] {
-        pthread_setname_np(pthread_self(), "layer-read");
-        read_blob();
-    });
-    threads_.emplace_back([this] {
-        pthread_setname_np(pthread_self(), "layer-inflate");
-        inflate();
-    });
-    threads_.emplace_back([this] {
-        pthread_setname_np(pthread_self(), "layer-hash");
-        hash_tar();
+    try {
+        start("layer-read", &LayerStream::read_blob);
+        start("layer-inflate", &LayerStream::inflate);
+        start("layer-hash", &LayerStream::hash_tar);
+    } catch (...) { // the system allows no more threads: those that run must end first
+        stop();
+        throw;
+    }
+}
+
+void LayerStream::start(const char* name, void (LayerStream::*work)()) {
+    threads_.emplace_back([this, name, work] {
+        // It names itself: the name of another thread is a file, and this process may open none.
+        pthread_setname_np(pthread_self(), name);
+        (this->*work)();
     });
 }
 
 LayerStream::~LayerStream() {
+    stop();
+}
+
+void LayerStream::stop() noexcept {
     cancel();
     for (auto& thread : threads_) {
         if (thread.joinable()) {

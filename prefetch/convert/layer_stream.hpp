@@ -81,6 +81,8 @@ class LayerStream final : public TarInput {
     };
     using ChunkPtr = std::shared_ptr<Chunk>;
 
+    void start(const char* name, void (LayerStream::*work)());
+    void stop() noexcept;
     void read_blob();
     base::Result<void> read_all();
     void inflate();

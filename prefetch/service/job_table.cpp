@@ -57,7 +57,9 @@ bool JobTable::is_valid(const Job& job, const stage::StageRequest& request,
         return request.pull != stage::PullPolicy::always &&
                (age < limits_.ready_ttl || is_digest_pinned(request));
     case JobState::failed:
-        return age < limits_.failed_ttl;
+        // Only for those who saw it fail: an error that comes at once would tell another user that
+        // somebody has asked for that name.
+        return age < limits_.failed_ttl && job.askers.contains(request.uid);
     }
     return false;
 }
@@ -75,7 +77,11 @@ base::Result<std::shared_ptr<Job>> JobTable::submit(const stage::StageRequest& r
             join(*job, request, detached, now);
             return job;
         }
-        forget(*job);
+        if (job->state == JobState::failed) {
+            by_key_.erase(known); // whoever saw it fail may still ask about it by its id
+        } else {
+            forget(*job);
+        }
     }
     return make(request, detached, std::move(key), now);
 }

@@ -2,6 +2,7 @@
 // slipwayd: stages images for the whole cluster. Reads the site file, opens the shared store, listens
 // on a Unix socket, and works until a signal ends it. Composition only; the parts are in this
 // folder and in prefetch/staging.
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/standard_fds.hpp"
@@ -179,7 +180,7 @@ int main(int argc, char** argv) {
         base::log(base::LogLevel::error, done.error().one_line());
         return static_cast<int>(base::exit_code_for(done.error().code));
     } catch (const std::exception& error) {
-        base::log(base::LogLevel::error, std::string("internal: ") + error.what());
+        base::log(base::LogLevel::error, base::error_of(error).one_line());
         return static_cast<int>(base::ExitCode::setup);
     }
 }

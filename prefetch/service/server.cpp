@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prefetch/service/server.hpp"
 
+#include "base/barrier.hpp"
 #include "base/format.hpp"
 #include "base/log.hpp"
 #include "base/path.hpp"
@@ -43,7 +44,7 @@ base::Result<Peer> peer_of(Protocol::socket& socket) {
 
 void log_failure(std::string_view what, std::string_view why) noexcept {
     try {
-        base::log(base::LogLevel::error, fmt::format("internal: {} failed: {}", what, why));
+        base::log(base::LogLevel::error, fmt::format("{} failed: {}", what, why));
     } catch (...) {
         // No memory for a line: the service goes on without it.
     }
@@ -67,9 +68,9 @@ template <typename Body> bool runs_well(std::string_view what, Body&& body) noex
         body();
         return true;
     } catch (const std::exception& error) {
-        log_failure(what, error.what());
+        log_failure(what, base::error_of(error).one_line());
     } catch (...) {
-        log_failure(what, "unknown exception");
+        log_failure(what, "internal: unknown exception");
     }
     return false;
 }

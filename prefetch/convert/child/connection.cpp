@@ -109,6 +109,9 @@ Connection::Connection(int socket) : socket_(socket) {
         Failed{{Code::limit_exceeded, 0, "the image needs more memory than one conversion may have",
                 "raise convert.memory if you trust the image"}}});
     memory_socket = socket;
+}
+
+void Connection::start() {
     std::thread([this] { listen(); }).detach();
 }
 

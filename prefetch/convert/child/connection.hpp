@@ -19,8 +19,10 @@ namespace slipway::prefetch::convert {
 /// for the life of the process.
 class Connection {
   public:
-    /// Takes over the socket and starts listening.
+    /// Takes over the socket.
     explicit Connection(int socket);
+    /// Starts listening. Throws where the system allows no thread; send() works without.
+    void start();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 

@@ -2,6 +2,7 @@
 // slipway-convert: one conversion, or one check of a finished image, in a process that can do nothing else. Started by
 // convert_isolated(), never by people; protocol.hpp says what it inherits and what it says.
 // Composition only.
+#include "base/barrier.hpp"
 #include "base/capabilities.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
@@ -100,6 +101,7 @@ base::Result<convert::ConvertReport> run(convert::Connection& connection) {
     return std::visit(
         [&](auto& what) -> base::Result<convert::ConvertReport> {
             TRY(convert::set_bounds(bounds_for(what)));
+            connection.start();
             return carry_out(what, connection);
         },
         order);
@@ -131,8 +133,7 @@ int main() {
     } catch (const std::bad_alloc&) {
         convert::Connection::out_of_memory();
     } catch (const std::exception& error) {
-        last = convert::Failed{{base::Code::internal, 0,
-                                std::string("the conversion failed: ") + error.what(), {}}};
+        last = convert::Failed{base::error_of(error).context("the conversion failed")};
     }
     connection.send(last);
     ::_exit(0); // threads that still listen have nothing to lose

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.hpp"
+#include "base/format.hpp"
 #include "base/temp_dir.hpp"
 #include "cli/env_file.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -84,6 +86,13 @@ TEST_CASE("--env-file is a shell script on the host") {
         INFO(name);
         CHECK(value_of(variables, name) == "(absent)");
     }
+}
+
+TEST_CASE("an --env-file knows who runs it, also in a shell that has no UID") {
+    const auto variables = run_script("WHO=$UID/$EUID/$GID\n", {"PATH=/usr/bin:/bin"});
+    CHECK(value_of(variables, "WHO") ==
+          fmt::format("{}/{}/{}", ::getuid(), ::geteuid(), ::getgid()));
+    CHECK(value_of(variables, "UID") == "(absent)");
 }
 
 TEST_CASE("an --env-file that fails is an error") {

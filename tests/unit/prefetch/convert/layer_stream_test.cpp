@@ -5,8 +5,15 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/barrier.hpp"
+#include "base/child.hpp"
+#include "tests/support/skip.hpp"
+
 #include <chrono>
 #include <thread>
+
+#include <sys/resource.h>
+#include <unistd.h>
 
 using namespace slipway;
 using namespace slipway::prefetch::convert;
@@ -165,4 +172,39 @@ TEST_CASE("a stream can be stopped while its source hangs, or while nobody reads
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     CHECK(std::chrono::steady_clock::now() - started < std::chrono::seconds(20));
+}
+
+namespace {
+
+/// As a user who may have so many processes and threads: 0 where the stream works, 1 where it
+/// fails as an error of the system, 2 otherwise.
+int stream_with(unsigned most) {
+    constexpr uid_t nobody_else = 429'496; // with no process yet
+    const rlimit limit{most, most};
+    if (::setresuid(nobody_else, nobody_else, nobody_else) != 0 ||
+        ::setrlimit(RLIMIT_NPROC, &limit) != 0) {
+        return 2;
+    }
+    try {
+        return read_layer(memory_layer(content())) ? 0 : 2;
+    } catch (const std::exception& thrown) {
+        return base::error_of(thrown).code == Code::system ? 1 : 2;
+    }
+}
+
+} // namespace
+
+TEST_CASE("threads that cannot be started end that stream, not the process") {
+    if (::geteuid() != 0) {
+        test::skip("needs root to become a user without processes");
+        return;
+    }
+    for (const unsigned most : {1U, 2U, 3U, 4U}) {
+        CAPTURE(most);
+        auto child = base::Child::fork([&] { return stream_with(most); });
+        REQUIRE(child);
+        const auto status = child->wait();
+        REQUIRE(status);
+        CHECK(*status == (most < 4 ? 1 : 0) << 8); // an exit status as wait(2) has it
+    }
 }

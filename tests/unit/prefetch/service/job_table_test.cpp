@@ -165,6 +165,19 @@ TEST_CASE("a ready answer is kept for a while, a digest for longer, a failure sh
     CHECK((*table.submit(Bench::want("bad"), false, bench.now + 6s))->state == JobState::running);
 }
 
+TEST_CASE("a remembered failure is for those who saw it") {
+    Bench bench;
+    auto table = bench.make();
+    const auto seen = table.submit(Bench::want("private", 1), false, bench.now);
+    table.finished((*seen)->id, base::fail(base::Code::source_not_found, "no"), bench.now);
+    const auto other = table.submit(Bench::want("private", 2), false, bench.now + 1s);
+    CHECK((*other)->state == JobState::running); // as if nobody had asked before
+    CHECK((*other)->id != (*seen)->id);
+    CHECK(table.find((*seen)->id)); // and the first user can still read why theirs failed
+    table.finished((*other)->id, base::fail(base::Code::source_not_found, "no"), bench.now + 1s);
+    CHECK((*table.submit(Bench::want("private", 2), false, bench.now + 2s))->id == (*other)->id);
+}
+
 TEST_CASE("work that nobody waits for is cancelled, detached work is not") {
     Bench bench;
     bench.limits.workers = 2;
