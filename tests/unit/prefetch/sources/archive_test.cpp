@@ -271,6 +271,11 @@ TEST_CASE("docker archives") {
         CHECK(test::layered(*image).layers[0].diff_id.text() == test::digest_of(top));
         CHECK(read_layer(test::layered(*image).layers[0]) == *packed);
     }
+}
+
+TEST_CASE("docker archives with several images, and broken ones") {
+    Bench bench;
+    const auto one = test::make_image();
     SECTION("several images") {
         bench.write("d.tar",
                     TarWriter()
@@ -278,7 +283,7 @@ TEST_CASE("docker archives") {
                                                    save_manifest("c", {"a", "b"}, "two") + "]")
                         .file("c", one.config)
                         .file("a", one.layers[0])
-                        .file("b", top)
+                        .file("b", one.layers[1])
                         .done());
         auto image = bench.resolve(docker_archive, "d.tar");
         REQUIRE_FALSE(image);
