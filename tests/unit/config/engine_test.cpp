@@ -103,6 +103,76 @@ std::string first_problem(const std::string& text) {
     return all.empty() ? "accepted" : all.front();
 }
 
+constexpr std::string_view expected_example = R"(
+# Who may run what.
+policy:
+  # What happens when no rule fits.
+  # Value: allow or deny.
+  #default: allow
+
+  # The first that fits decides.
+  #rules:
+    # What messages call it.
+    # Value: a text. Default: none.
+    #- name: no-latest
+
+      # What is done.
+      # Value: allow or deny.
+      #action: allow
+
+      # For which jobs.
+      #when:
+        # Whose job it is.
+        # Value: a text. Default: none.
+        #account: physics
+
+        # How many nodes.
+        # Value: a whole number from 1 to 8, or auto.
+        #nodes: auto
+
+      # For which others.
+      #also:
+        #others:
+          # Whose job it is.
+          # Value: a text. Default: none.
+          #account: physics
+
+          # How many nodes.
+          # Value: a whole number from 1 to 8, or auto.
+          #nodes: auto
+
+# Rules at the top.
+loose:
+  # What messages call it.
+  # Value: a text. Default: none.
+  #- name: no-latest
+
+    # What is done.
+    # Value: allow or deny.
+    #action: allow
+
+    # For which jobs.
+    #when:
+      # Whose job it is.
+      # Value: a text. Default: none.
+      #account: physics
+
+      # How many nodes.
+      # Value: a whole number from 1 to 8, or auto.
+      #nodes: auto
+
+    # For which others.
+    #also:
+      #others:
+        # Whose job it is.
+        # Value: a text. Default: none.
+        #account: physics
+
+        # How many nodes.
+        # Value: a whole number from 1 to 8, or auto.
+        #nodes: auto
+)";
+
 } // namespace
 
 TEST_CASE("lists and maps of records are read in order, with what is nested in them") {
@@ -180,73 +250,5 @@ TEST_CASE("nothing there is shown as nothing there") {
 }
 
 TEST_CASE("the example of lists and maps can be switched on line by line") {
-    CHECK(config::example_of(document) == R"(
-# Who may run what.
-policy:
-  # What happens when no rule fits.
-  # Value: allow or deny.
-  #default: allow
-
-  # The first that fits decides.
-  #rules:
-    # What messages call it.
-    # Value: a text. Default: none.
-    #- name: no-latest
-
-      # What is done.
-      # Value: allow or deny.
-      #action: allow
-
-      # For which jobs.
-      #when:
-        # Whose job it is.
-        # Value: a text. Default: none.
-        #account: physics
-
-        # How many nodes.
-        # Value: a whole number from 1 to 8, or auto.
-        #nodes: auto
-
-      # For which others.
-      #also:
-        #others:
-          # Whose job it is.
-          # Value: a text. Default: none.
-          #account: physics
-
-          # How many nodes.
-          # Value: a whole number from 1 to 8, or auto.
-          #nodes: auto
-
-# Rules at the top.
-loose:
-  # What messages call it.
-  # Value: a text. Default: none.
-  #- name: no-latest
-
-    # What is done.
-    # Value: allow or deny.
-    #action: allow
-
-    # For which jobs.
-    #when:
-      # Whose job it is.
-      # Value: a text. Default: none.
-      #account: physics
-
-      # How many nodes.
-      # Value: a whole number from 1 to 8, or auto.
-      #nodes: auto
-
-    # For which others.
-    #also:
-      #others:
-        # Whose job it is.
-        # Value: a text. Default: none.
-        #account: physics
-
-        # How many nodes.
-        # Value: a whole number from 1 to 8, or auto.
-        #nodes: auto
-)");
+    CHECK(config::example_of(document) == expected_example);
 }
