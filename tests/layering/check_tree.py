@@ -4,12 +4,15 @@
 
 includes     every #include of ours crosses only an allowed edge between rooms
 third_party  heavy libraries are included only by the rooms (and adapters) that may use them
-house        SPDX line first, at most 600 lines a file
+house        SPDX line first, at most 600 lines a file and 60 a function
+coverage     every test that docs/coverage.md names is there
 coroutines   no closure or braced temporary inside a co_await statement (g++ 12 destroys it twice)
 """
 import pathlib
 import re
 import sys
+
+import functions
 
 # Room -> rooms that it may include. launcher/join and the parts of prefetch/ are rooms of their own
 # (what the plugin may use; who works for whom when an image is staged); so is the file where
@@ -42,6 +45,7 @@ ALLOWED = {
     "cli": {"cli", "spank", "launcher", "launcher/join", "launcher/image_server", "prefetch/client", "prefetch/stage", "prefetch/staging",
             "store", "image", "squashfs/reader", "squashfs", "config", "base"},
 }
+TOPS = ("base", "squashfs", "config", "image", "store", "prefetch", "launcher", "spank", "cli")
 # The longest name that fits decides.
 ROOMS = sorted(ALLOWED, key=len, reverse=True)
 
@@ -68,6 +72,9 @@ THIRD_PARTY = {
 }
 SOURCE = {".cpp", ".hpp", ".c", ".h"}
 MAX_LINES = 600
+MAX_FUNCTION_LINES = 60
+# Longer than people would write them.
+GENERATED = {"contrib/completions/slipway.bash": "made from the tables of cli/"}
 
 
 def room_of(path):
@@ -78,7 +85,7 @@ def room_of(path):
 
 
 def sources(root):
-    for top in ("base", "squashfs", "config", "image", "store", "prefetch", "launcher", "spank", "cli"):
+    for top in TOPS:
         for path in sorted((root / top).rglob("*")):
             if path.suffix in SOURCE:
                 yield path.relative_to(root).as_posix(), path.read_text(errors="replace")
@@ -112,17 +119,49 @@ def check_third_party(root):
                     yield f"{name}:{number}: {library} belongs to {', '.join(places)}"
 
 
+def is_text(path):
+    """Sources, tests and scripts, which may have no suffix; not the inputs of fuzz tests."""
+    if path.suffix in SOURCE | {".sh", ".bats", ".bash", ".py"}:
+        return True
+    if path.suffix or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
 def check_house(root):
-    for top in ("base", "squashfs", "config", "image", "store", "prefetch", "launcher", "spank", "cli", "tests", "contrib"):
+    for top in (*TOPS, "tests", "contrib", "docs", ".ci"):
         for path in sorted((root / top).rglob("*")):
             name = path.relative_to(root).as_posix()
-            if path.suffix not in SOURCE | {".sh", ".bats", ".bash", ".py"} or "/corpus/" in name:
+            if "/corpus/" in name or name in GENERATED or not is_text(path):
                 continue
-            lines = path.read_text(errors="replace").splitlines()
+            text = path.read_text(errors="replace")
+            lines = text.splitlines()
             if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:3]):
                 yield f"{name}:1: no SPDX line"
             if len(lines) > MAX_LINES:
                 yield f"{name}: {len(lines)} lines, more than {MAX_LINES}: a room that wants a wall"
+            for function, first, count in functions.functions(path.name, text):
+                if count > MAX_FUNCTION_LINES:
+                    yield f"{name}:{first}: {function} has {count} lines, more than {MAX_FUNCTION_LINES}"
+
+
+def titles(text):
+    """Names of the tests in a file: of bats, Catch2 (also when written in pieces) and unittest."""
+    joined = re.sub(r'"\s*\n\s*"', "", text)
+    return set(re.findall(r'^@test "([^"]+)"', joined, re.M)) | set(
+        re.findall(r'^TEST_CASE(?:_METHOD\(\w+,|\()\s*"([^"]+)"', joined, re.M)) | set(
+        re.findall(r"^ +def (test_\w+)\(", joined, re.M))
+
+
+def check_coverage(root):
+    page = root / "docs/coverage.md"
+    named = re.findall(r'`(tests/[^`]+)` "([^"]+)"', page.read_text()) if page.is_file() else []
+    for name, title in named:
+        if not (root / name).is_file():
+            yield f"docs/coverage.md: there is no {name}"
+        elif title not in titles((root / name).read_text(errors="replace")):
+            yield f'docs/coverage.md: {name} has no test "{title}"'
 
 
 def check_coroutines(root):
@@ -139,6 +178,7 @@ RULES = {
     "includes": check_includes,
     "third_party": check_third_party,
     "house": check_house,
+    "coverage": check_coverage,
     "coroutines": check_coroutines,
 }
 
