@@ -14,7 +14,7 @@ PLAIN=docker://127.0.0.1:$(cat /run/layouts.port)/small:latest
 HELD=docker://127.0.0.1:$(cat /run/layouts.port)/gate-middle:latest
 cd /
 
-# at a|b COMMAND…: as Alice on one of the two hosts, with her store on its mount.
+# at a|b COMMAND…: as Alice on one of the two hosts, with a store of her own on its mount.
 mapfile -t ALICE_ENV < <("$CLUSTER/as" "$ALICE" env)
 at() {
     local host=$1

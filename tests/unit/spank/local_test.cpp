@@ -267,7 +267,7 @@ TEST_CASE("variables count where the command line is silent", "[spank]") {
     CHECK(one.handed_on("container-writable") == "on");
 }
 
-TEST_CASE("an option beats the variable of its opposite", "[spank]") {
+TEST_CASE("an option wins over the variable of its opposite", "[spank]") {
     Submission one;
     one.around.env = {{"SLIPWAY_CONTAINER_MOUNT_HOME", "1"}, {"SLIPWAY_CONTAINER_WRITABLE", "1"}};
     one.with(OptionId::image, "/a").with(OptionId::no_mount_home, nullptr);

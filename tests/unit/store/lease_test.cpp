@@ -270,7 +270,7 @@ TEST_CASE("waiting can be cancelled") {
     CHECK(result.error().code == base::Code::interrupted);
 }
 
-TEST_CASE("processes are told apart by boot and start time") {
+TEST_CASE("processes are identified by boot and start time") {
     const auto self = store::ProcessId::self();
     CHECK(store::liveness(self) == store::Liveness::alive);
     auto older = self;

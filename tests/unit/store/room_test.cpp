@@ -151,7 +151,7 @@ TEST_CASE("who is beyond their share makes room with their own images first") {
     Shared fixture;
     const auto store = fixture.open();
     have(store, 1, 5, bob, false);
-    have(store, 6, 10, alice, true); // two beyond her share
+    have(store, 6, 10, alice, true); // two beyond the share
     REQUIRE(put(store, 11, alice));
     CHECK_FALSE(store.find(StoreFixture::id_of(6)));
     CHECK(store.find(StoreFixture::id_of(1)));
