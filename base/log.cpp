@@ -16,18 +16,4 @@ void log(LogLevel level, std::string_view message) {
     }
 }
 
-std::string_view level_name(LogLevel level) noexcept {
-    switch (level) {
-    case LogLevel::debug:
-        return "debug";
-    case LogLevel::info:
-        return "info";
-    case LogLevel::warning:
-        return "warning";
-    case LogLevel::error:
-        return "error";
-    }
-    return "error";
-}
-
 } // namespace slipway::base

@@ -90,6 +90,12 @@ std::size_t harmless_length(std::string_view text) noexcept {
     return control || hidden ? 0 : length;
 }
 
+/// Columns that a terminal needs: bytes that begin a character.
+std::size_t columns(std::string_view text) {
+    const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins));
+}
+
 } // namespace
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -150,6 +156,20 @@ std::string size_text(std::uint64_t bytes) {
         ++unit;
     }
     return fmt::format("{:.1f} {}", value, names[unit]);
+}
+
+std::string wrapped(std::string_view text, std::string_view margin, std::size_t width) {
+    std::string out;
+    std::string line;
+    for (const auto word : split(text, ' ')) {
+        if (!line.empty() && columns(margin) + columns(line) + 1 + columns(word) > width) {
+            out += fmt::format("{}{}\n", margin, line);
+            line.clear();
+        }
+        line += line.empty() ? "" : " ";
+        line += word;
+    }
+    return out + fmt::format("{}{}\n", margin, line);
 }
 
 std::string printable(std::string_view text) {

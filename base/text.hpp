@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -14,6 +15,19 @@ namespace slipway::base {
 
 /// Splits at every `separator`; "a,,b" gives three pieces, "" gives one empty piece.
 std::vector<std::string_view> split(std::string_view text, char separator);
+
+/// What `show` makes of each piece, with `separator` between two of them.
+template <typename Pieces, typename Show = std::identity>
+std::string joined(const Pieces& pieces, std::string_view separator, Show show = {}) {
+    std::string out;
+    bool first = true;
+    for (const auto& piece : pieces) {
+        out += first ? std::string_view() : separator;
+        out += std::invoke(show, piece);
+        first = false;
+    }
+    return out;
+}
 
 std::string_view trim(std::string_view text) noexcept; ///< without blanks and tabs at both ends
 
@@ -28,6 +42,10 @@ Result<std::uint64_t> parse_duration(std::string_view text);
 
 /// "1.5 GiB" for people.
 std::string size_text(std::uint64_t bytes);
+
+/// The words of `text` in lines of at most `width` columns, each behind `margin`. A longer word has a
+/// line of its own.
+std::string wrapped(std::string_view text, std::string_view margin, std::size_t width);
 
 /// Control and format characters (direction overrides, zero-width …) and invalid UTF-8 become \xNN,
 /// byte by byte: foreign text cannot drive a terminal, break a log line or look like other text.

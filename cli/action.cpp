@@ -18,23 +18,12 @@ using launcher::join::Containment;
 using launcher::join::MountSyntax;
 using launcher::join::Switch;
 
-std::string_view verb_name(ActionKind kind) {
-    switch (kind) {
-    case ActionKind::run:
-        return "run";
-    case ActionKind::shell:
-        return "shell";
-    case ActionKind::exec:
-        break;
-    }
-    return "exec";
-}
-
 Result<void> read_words(Action& action, const Arguments& arguments) {
     const auto& words = arguments.words();
-    const auto see = fmt::format("see slipway {} --help", verb_name(action.kind));
+    const auto verb = action_verbs.name(action.kind);
+    const auto see = fmt::format("see slipway {} --help", verb);
     if (words.empty() || words.front().empty()) {
-        return fail(Code::usage, fmt::format("{} needs an image", verb_name(action.kind)), see);
+        return fail(Code::usage, fmt::format("{} needs an image", verb), see);
     }
     action.image_word = words.front();
     action.command.assign(words.begin() + 1, words.end());

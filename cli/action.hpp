@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/enum_table.hpp"
 #include "cli/options.hpp"
 #include "launcher/join/request.hpp"
 
+#include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +15,9 @@
 namespace slipway::cli {
 
 enum class ActionKind : std::uint8_t { run, exec, shell };
+inline constexpr base::EnumTable action_verbs =
+    std::array{base::EnumRow{ActionKind::run, "run"}, base::EnumRow{ActionKind::exec, "exec"},
+               base::EnumRow{ActionKind::shell, "shell"}};
 
 /// What the command line of run, exec or shell asks for. request.image is still empty: the image
 /// word has not been looked at.

@@ -8,10 +8,7 @@
 namespace slipway::cli {
 namespace {
 
-constexpr auto flag = OptionKind::flag;
-constexpr auto text = OptionKind::text;
-constexpr auto list = OptionKind::list;
-constexpr auto texts = OptionKind::texts;
+using enum OptionKind;
 
 constexpr std::array mount_options{
     Option{.name = "bind", .letter = 'B', .kind = texts, .value = "SRC[:DST[:OPTIONS]],…",

@@ -39,11 +39,7 @@ std::string replaced(std::string text, char from, char to) {
 }
 
 std::string verb_names() {
-    std::string out;
-    for (const auto& verb : verbs()) {
-        out += (out.empty() ? "" : " ") + std::string(verb.name);
-    }
-    return out;
+    return base::joined(verbs(), " ", [](const Verb& verb) { return verb.name; });
 }
 
 /// One branch of the case over verbs: its options, which of them take what, and its words.

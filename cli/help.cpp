@@ -4,35 +4,14 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "image/transports.hpp"
-#include "image/transports.hpp"
 
 namespace slipway::cli {
 namespace {
 
 constexpr std::size_t line_width = 80;
 
-/// Columns that a terminal needs: bytes that begin a character.
-std::size_t columns(std::string_view text) {
-    std::size_t count = 0;
-    for (const char c : text) {
-        count += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
-    }
-    return count;
-}
-
 std::string wrapped(std::string_view text, std::size_t indent) {
-    const std::string margin(indent, ' ');
-    std::string out;
-    std::string line;
-    for (const auto word : base::split(text, ' ')) {
-        if (!line.empty() && indent + columns(line) + 1 + columns(word) > line_width) {
-            out += margin + line + '\n';
-            line.clear();
-        }
-        line += line.empty() ? "" : " ";
-        line += word;
-    }
-    return out + margin + line + '\n';
+    return base::wrapped(text, std::string(indent, ' '), line_width);
 }
 
 std::string paragraphs(std::string_view text) {
@@ -56,11 +35,7 @@ std::string option_text(const Option& option, char letter) {
     out += option.value.empty() ? "\n" : fmt::format(" {}\n", option.value);
     std::string doc(option.doc);
     if (!option.environment.empty()) {
-        std::string names;
-        for (const auto name : base::split(option.environment, ' ')) {
-            names += (names.empty() ? "" : ", ") + fmt::format("SLIPWAY_{}", name);
-        }
-        doc += fmt::format(" [{}]", names);
+        doc += fmt::format(" [{}]", variable_names(option));
     }
     return out + wrapped(doc, 10);
 }

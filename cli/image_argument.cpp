@@ -8,7 +8,6 @@
 #include "image/reference.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 

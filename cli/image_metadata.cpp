@@ -5,6 +5,7 @@
 #include "base/cursor.hpp"
 #include "base/directory.hpp"
 #include "base/path.hpp"
+#include "base/pipe.hpp"
 #include "base/text.hpp"
 #include "image/open_image.hpp"
 #include "launcher/image_server/sandbox.hpp"
@@ -245,17 +246,12 @@ Result<std::string> describe_image(const image::OpenImage& open, const std::stri
                         [=](const std::string& name) { return list_directory(root, name); }}));
         return text_of(metadata);
     }
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    base::UniqueFd answer(ends[0]);
-    base::UniqueFd answering(ends[1]);
+    TRY_ASSIGN(auto answer, base::make_pipe());
     TRY_ASSIGN(auto child, base::Child::fork([&] {
-                   return answer_locked_up(open, path, text_of, answering.get());
+                   return answer_locked_up(open, path, text_of, answer.writer.get());
                }));
-    answering.reset();
-    TRY_ASSIGN(const auto bytes, base::read_to_end(answer.get(), max_answer));
+    answer.writer.reset();
+    TRY_ASSIGN(const auto bytes, base::read_to_end(answer.reader.get(), max_answer));
     TRY(child.wait());
     return decode_answer(bytes);
 }

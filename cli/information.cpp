@@ -93,7 +93,7 @@ Result<int> run_help(Session& session) {
 Result<int> run_version(Session& session) {
     TRY(at_most(session, 0));
     if (session.arguments.flag("json")) {
-        return printed(fmt::format("{{\"version\": {}}}\n", base::json::compact(base::json::Value(version_text))));
+        return printed(base::json::compact(base::json::Value{{"version", version_text}}) + "\n");
     }
     return printed(fmt::format("slipway {}\n", version_text));
 }

@@ -91,11 +91,7 @@ std::string option_entry(const Option& option, char letter) {
     }
     out += names + '\n' + roff(option.doc) + '\n';
     if (!option.environment.empty()) {
-        std::string variables;
-        for (const auto name : base::split(option.environment, ' ')) {
-            variables += (variables.empty() ? "" : ", ") + fmt::format("SLIPWAY_{}", name);
-        }
-        out += fmt::format("Environment: {}.\n", roff(variables));
+        out += fmt::format("Environment: {}.\n", roff(variable_names(option)));
     }
     return out;
 }

@@ -29,7 +29,7 @@ void to_stderr(base::LogLevel level, std::string_view message) {
     if (level == base::LogLevel::info) {
         write_line(fmt::format("slipway: {}\n", text));
     } else {
-        write_line(fmt::format("slipway: {}: {}\n", base::level_name(level), text));
+        write_line(fmt::format("slipway: {}: {}\n", base::log_levels.name(level), text));
     }
 }
 

@@ -300,6 +300,12 @@ std::optional<std::string_view> EnvironmentView::get(std::string_view name) cons
     return std::nullopt;
 }
 
+std::string variable_names(const Option& option) {
+    return base::joined(base::split(option.environment, ' '), ", ", [](std::string_view name) {
+        return std::string(option_prefixes[0]) + std::string(name);
+    });
+}
+
 std::string temporary_directory(const EnvironmentView& environment) {
     for (const std::string_view prefix : {option_prefixes[0], option_prefixes[1], option_prefixes[2],
                                           std::string_view()}) {

@@ -109,6 +109,9 @@ base::Result<void> add_environment(Arguments& arguments, std::span<const OptionG
 /// an absolute path, else /tmp.
 std::string temporary_directory(const EnvironmentView& environment);
 
+/// The variables that stand for an option as help and manuals name them: "SLIPWAY_BIND, …".
+std::string variable_names(const Option& option);
+
 /// Prefixes of option variables, the first one wins.
 inline constexpr std::string_view option_prefixes[] = {"SLIPWAY_", "APPTAINER_", "SINGULARITY_"};
 

@@ -23,10 +23,6 @@ void warn(std::string_view message) {
     base::log(base::LogLevel::warning, message);
 }
 
-std::string_view action_name(ActionKind kind) {
-    return kind == ActionKind::run ? "run" : kind == ActionKind::shell ? "shell" : "exec";
-}
-
 std::vector<std::string> with_arguments(std::vector<std::string> argv,
                                         const std::vector<std::string>& arguments) {
     argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -76,10 +72,7 @@ Result<int> dry_run(const Action& action, const config::Config& config) {
     if (action.json) {
         text = launcher::plan_json(plan, command) + "\n";
     } else {
-        std::string words;
-        for (const auto& word : command) {
-            words += (words.empty() ? "" : " ") + base::in_quotes(word);
-        }
+        const auto words = base::joined(command, " ", [](const auto& word) { return base::in_quotes(word); });
         text = fmt::format("{}command {}\n", launcher::plan_text(plan), words);
     }
     return printed(text);
@@ -106,7 +99,7 @@ Result<int> run_action(ActionKind kind, Session& session) {
     }
     TRY_ASSIGN(auto inside, launcher::enter_container(action.request, config, warn));
     for (const auto* prefix : {"SINGULARITY", "APPTAINER"}) {
-        inside.environment.push_back(fmt::format("{}_COMMAND={}", prefix, action_name(kind)));
+        inside.environment.push_back(fmt::format("{}_COMMAND={}", prefix, action_verbs.name(kind)));
     }
     if (action.reset_umask) {
         ::umask(0022);

@@ -6,7 +6,7 @@
 namespace slipway::cli {
 namespace {
 
-constexpr auto text = OptionKind::text;
+using enum OptionKind;
 
 constexpr std::array message_table{
     Option{.name = "quiet", .letter = 'q', .doc = "No informative messages."},

@@ -2,6 +2,7 @@
 #include "base/argv.hpp"
 #include "base/child.hpp"
 #include "base/format.hpp"
+#include "base/pipe.hpp"
 #include "base/text.hpp"
 #include "spank/options.hpp"
 #include "spank/surroundings.hpp"
@@ -22,7 +23,6 @@ namespace {
 
 using base::Code;
 using base::Result;
-using base::UniqueFd;
 
 constexpr std::size_t max_answer = 16384;
 constexpr int exit_not_run = 127;
@@ -85,19 +85,6 @@ int exec_error(int reader) noexcept {
         got = ::read(reader, &err, sizeof err);
     } while (got < 0 && errno == EINTR);
     return got == sizeof err ? err : 0;
-}
-
-struct Pipe {
-    UniqueFd reader;
-    UniqueFd writer;
-};
-
-Result<Pipe> make_pipe() {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-        return base::fail_errno(Code::system, errno, "cannot make a pipe");
-    }
-    return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 /// srun blocks these while plugins run, so they only wait to be seen. (A signal that is ignored, as
@@ -191,8 +178,8 @@ Result<Staged> run_stage_client(const std::string& program, const std::string& c
     }
     words.push_back(reference);
     const auto argv = base::argv_pointers(words);
-    TRY_ASSIGN(auto output, make_pipe());
-    TRY_ASSIGN(auto exec, make_pipe());
+    TRY_ASSIGN(auto output, base::make_pipe());
+    TRY_ASSIGN(auto exec, base::make_pipe());
     const ClientCall call{program.c_str(), argv.data(), output.writer.get(), exec.writer.get(),
                           ::getpid()};
     TRY_ASSIGN(auto child, base::Child::fork([&] { return exec_client(call); }));

@@ -2,6 +2,7 @@
 #include "spank/surroundings.hpp"
 
 #include "base/child.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 
 #include <sys/stat.h>
@@ -40,8 +41,7 @@ class RealSurroundings final : public Surroundings {
     }
 
     std::string current_directory() const override {
-        std::array<char, PATH_MAX> path{};
-        return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();
+        return base::current_directory().value_or("");
     }
 
     bool is_regular_file(const std::string& path) const override {

@@ -129,12 +129,8 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
     const auto policy =
         pull ? pull_policies.value(*pull) : std::optional(prefetch::stage::PullPolicy::missing);
     if (!policy) {
-        std::string names;
-        for (const auto name : pull_policies.names()) {
-            names += (names.empty() ? "" : ", ") + std::string(name);
-        }
         return base::fail(Code::usage, "unknown value " + base::in_quotes(*pull) + " of --pull",
-                          "one of " + names);
+                          "one of " + base::joined(pull_policies.names(), ", "));
     }
     request.pull = *policy;
     if (request.pull == prefetch::stage::PullPolicy::never &&

@@ -154,8 +154,8 @@ int main(int argc, char** argv) {
     }
     if (number(options, "verbose", 0) != 0) {
         base::set_log_sink([](base::LogLevel level, std::string_view message) {
-            std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(base::level_name(level).size()),
-                         base::level_name(level).data(), static_cast<int>(message.size()),
+            std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(base::log_levels.name(level).size()),
+                         base::log_levels.name(level).data(), static_cast<int>(message.size()),
                          message.data());
         });
     }

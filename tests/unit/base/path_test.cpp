@@ -9,6 +9,21 @@
 
 using namespace slipway::base;
 
+TEST_CASE("the current directory is absolute, or an error when it is gone") {
+    auto dir = TempDir::create("slipway-test-");
+    REQUIRE(dir);
+    const auto before = current_directory();
+    REQUIRE(before);
+    CHECK(before->starts_with('/'));
+    const auto gone = dir->path() + "/gone";
+    REQUIRE(::mkdir(gone.c_str(), 0700) == 0);
+    REQUIRE(::chdir(gone.c_str()) == 0);
+    CHECK(*current_directory() == gone);
+    REQUIRE(::rmdir(gone.c_str()) == 0);
+    CHECK(current_directory().error().code == Code::system);
+    REQUIRE(::chdir(before->c_str()) == 0);
+}
+
 TEST_CASE("paths are cleaned lexically") {
     CHECK(clean_path("/a//b/./c/../d/") == "/a/b/d");
     CHECK(clean_path("/../../x") == "/x");

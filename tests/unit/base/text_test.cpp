@@ -82,3 +82,13 @@ TEST_CASE("splitting keeps empty pieces") {
     CHECK(trim(" \ta b\t") == "a b");
     CHECK(trim("  ").empty());
 }
+
+TEST_CASE("pieces are joined, and words wrapped by the columns that they take") {
+    constexpr std::array<std::string_view, 3> pieces{"", "b", "c"};
+    CHECK(joined(pieces, ", ") == ", b, c");
+    CHECK(joined(std::array{1, 2}, "+", [](int n) { return std::to_string(n); }) == "1+2");
+    CHECK(joined(std::vector<std::string>{}, ", ").empty());
+    CHECK(wrapped("one two three", "# ", 9) == "# one two\n# three\n");
+    CHECK(wrapped("\u00e9\u00e9\u00e9 \u00e9", "", 5) == "\u00e9\u00e9\u00e9 \u00e9\n");
+    CHECK(wrapped("unbreakable x", "  ", 4) == "  unbreakable\n  x\n");
+}
