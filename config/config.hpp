@@ -41,11 +41,11 @@ struct ServiceConfig {
 struct RegistryConfig {
     /// base::canonical_registry_host(), tried in order before the registry itself.
     std::vector<std::string> mirrors;
-    bool insecure = false;            ///< plain HTTP
-    std::string ca_file;              ///< absolute; "" for the system's certificates
-    std::string username;             ///< site credentials; "" for none
-    std::string password_file;        ///< absolute; its first line is the password or token
-    std::uint64_t rate_limit = 0;     ///< bytes per second for downloads; 0: no limit
+    bool insecure = false;        ///< plain HTTP
+    std::string ca_file;          ///< absolute; "" for the system's certificates
+    std::string username;         ///< site credentials; "" for none
+    std::string password_file;    ///< absolute; its first line is the password or token
+    std::uint64_t rate_limit = 0; ///< bytes per second for downloads; 0: no limit
 };
 
 struct ConvertConfig {
@@ -93,8 +93,8 @@ struct Config {
     std::string raw;    ///< its bytes, for whoever logs their hash
 };
 
-/// Settings for a registry by any spelling of its "host[:port]"; defaults when the file does not name
-/// it.
+/// Settings for a registry by any spelling of its "host[:port]"; defaults when the file does not
+/// name it.
 const RegistryConfig& registry(const Config& config, std::string_view host);
 
 /// Who reads. It decides whose word is taken for the file's path and owner, and is a parameter so
@@ -116,7 +116,7 @@ Source find_source(Reader reader, std::string_view given = {});
 /// Opens the file, an invalid UniqueFd when it may be absent and is. Reads nothing. A file that is
 /// read with privilege, or is the site's own, must be owned by root and, like every directory above
 /// it, must not be writable by group or others (Code::config_insecure). Also for programs that open
-/// as one user and parse as another: inside a user namespace owners can no longer be told.
+/// as one user and parse as another: inside a user namespace nobody can see the owners any more.
 base::Result<base::UniqueFd> open_source(Reader reader, const Source& source);
 
 /// Reads and checks an open file from its start; an invalid fd gives the built-in defaults.

@@ -3,6 +3,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
+#include "config/document.hpp"
 
 namespace slipway::config {
 namespace {
@@ -17,9 +18,8 @@ constexpr std::string_view allowed = "begin with / or ~, and use only ${USER}, $
 /// A name from the password database goes into a path as one component only.
 Result<void> check_component(std::string_view name) {
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos) {
-        return fail(Code::config_invalid,
-                    "the user name " + in_quotes(name) + " cannot be part of a path",
-                    "set SLIPWAY_CACHEDIR");
+        return wrong("the user name " + in_quotes(name) + " cannot be part of a path",
+                     "set SLIPWAY_CACHEDIR");
     }
     return {};
 }
@@ -35,8 +35,7 @@ Result<std::string> variable(std::string_view name, const User& user) {
     if (name == "HOME") {
         return user.home;
     }
-    return fail(Code::config_invalid, fmt::format("unknown variable {}", in_quotes(name)),
-                std::string(allowed));
+    return wrong(fmt::format("unknown variable {}", in_quotes(name)), std::string(allowed));
 }
 
 } // namespace
@@ -57,16 +56,15 @@ Result<std::string> expand(std::string_view pattern, const User& user) {
         rest.remove_prefix(dollar + 1);
         const auto end = rest.find('}');
         if (!rest.starts_with('{') || end == std::string_view::npos) {
-            return fail(Code::config_invalid, in_quotes(pattern) + " has a $ without {NAME}",
-                        std::string(allowed));
+            return wrong(in_quotes(pattern) + " has a $ without {NAME}", std::string(allowed));
         }
         TRY_ASSIGN(const auto value, variable(rest.substr(1, end - 1), user));
         out += value;
         rest.remove_prefix(end + 1);
     }
     if (!out.starts_with('/') || base::has_dotdot(out)) {
-        return fail(Code::config_invalid, in_quotes(pattern) + " gives no absolute path without ..",
-                    std::string(allowed));
+        return wrong(in_quotes(pattern) + " gives no absolute path without ..",
+                     std::string(allowed));
     }
     return base::clean_path(out);
 }

@@ -5,8 +5,6 @@
 
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <utility>
 #include <vector>
 
 /// How rows of a schema table are written: the member pointer says where a value is kept, the kind
@@ -15,9 +13,10 @@ namespace slipway::config {
 
 template <typename T>
 struct MemberOf;
-template <typename Struct, typename Value>
-struct MemberOf<Value Struct::*> {
+template <typename Struct, typename T>
+struct MemberOf<T Struct::*> {
     using Owner = Struct;
+    using Value = T;
 };
 
 template <auto member>
@@ -48,55 +47,62 @@ constexpr Field value(std::string_view name, std::string_view doc, std::string_v
             .get = [](const void* record) { return Kind::write(member_in<member>(record)); }};
 }
 
-/// Records below a key. What the member is decides: a struct is a section, a std::map holds records
-/// by a name that `read_name` gives (`example` is one), a std::vector a list of them.
+// A member that has records below its key is a section, or a map (by name) or list of them.
+template <typename T>
+constexpr bool is_map = requires {
+    typename T::mapped_type;
+};
+template <typename T>
+constexpr bool is_list = !is_map<T> && requires {
+    typename T::value_type;
+};
+template <typename T>
+constexpr auto shape_of = is_map<T>    ? Field::Shape::map
+                          : is_list<T> ? Field::Shape::list
+                                       : Field::Shape::one;
+
+template <typename T>
+void* add_to(T& held, std::string_view name) {
+    if constexpr (is_map<T>) {
+        return &held[std::string(name)];
+    } else if constexpr (is_list<T>) {
+        return &held.emplace_back();
+    } else {
+        return &held;
+    }
+}
+
+template <typename T>
+Entries entries_of(const T& held) {
+    Entries entries;
+    if constexpr (is_map<T>) {
+        for (const auto& [name, each] : held) {
+            entries.emplace_back(name, &each);
+        }
+    } else if constexpr (is_list<T>) {
+        for (const auto& each : held) {
+            entries.emplace_back("", &each);
+        }
+    } else {
+        entries.emplace_back("", &held);
+    }
+    return entries;
+}
+
+/// Records below a key. The names of a map are read by `read_name`; `example` is one.
 template <auto member>
 constexpr Field records(std::string_view name, const Record& record, std::string_view doc,
                         base::Result<std::string> (*read_name)(std::string_view) = nullptr,
                         std::string_view example = {}) {
-    using Below =
-        std::remove_reference_t<decltype(member_in<member>(static_cast<void*>(nullptr)))>;
-    constexpr bool is_map = requires {
-        typename Below::mapped_type;
-    };
-    constexpr bool is_list = !is_map && requires {
-        typename Below::value_type;
-    };
-    return {.name = name,
-            .doc = doc,
-            .example = example,
-            .shape = is_map    ? Field::Shape::map
-                     : is_list ? Field::Shape::list
-                               : Field::Shape::one,
-            .records = &record,
-            .read_name = read_name,
-            .add = [](void* from, std::string_view key) -> void* {
-                auto& at = member_in<member>(from);
-                if constexpr (is_map) {
-                    return &at[std::string(key)];
-                } else if constexpr (is_list) {
-                    return &at.emplace_back();
-                } else {
-                    return &at;
-                }
-            },
-            .all =
-                [](const void* from) {
-                    const auto& at = member_in<member>(from);
-                    std::vector<std::pair<std::string, const void*>> all;
-                    if constexpr (is_map) {
-                        for (const auto& [key, each] : at) {
-                            all.emplace_back(key, &each);
-                        }
-                    } else if constexpr (is_list) {
-                        for (const auto& each : at) {
-                            all.emplace_back(std::string(), &each);
-                        }
-                    } else {
-                        all.emplace_back(std::string(), &at);
-                    }
-                    return all;
-                }};
+    return {
+        .name = name,
+        .doc = doc,
+        .example = example,
+        .shape = shape_of<typename MemberOf<decltype(member)>::Value>,
+        .records = &record,
+        .read_name = read_name,
+        .add = [](void* to, std::string_view key) { return add_to(member_in<member>(to), key); },
+        .all = [](const void* from) { return entries_of(member_in<member>(from)); }};
 }
 
 } // namespace slipway::config

@@ -20,29 +20,28 @@ class Walker {
 
     void read(const Record& record, const Node& node, void* target, const std::string& path) {
         const auto problems_before = problems_.size();
-        for (const auto& member : node.members) {
-            const auto* field = find(record, member, path);
+        for (const auto& item : node.items) {
+            const auto* field = find(record, item, path);
             if (field == nullptr) {
                 continue;
             }
-            const auto below = path.empty() ? member.key : path + "." + member.key;
+            const auto below = path.empty() ? item.key : path + "." + item.key;
             if (field->shape != Field::Shape::value) {
-                nested(*field, member, target, below);
-            } else if (auto set = field->set(target, member.value); !set) {
-                report(line_of(member), fmt::format("{}: {}", below, set.error().message),
-                       std::move(set.error().hint));
+                nested(*field, item, target, below);
+            } else if (auto set = field->set(target, item); !set) {
+                report(item.line, below + ": " + set.error().message, set.error().hint);
             }
         }
-        if (record.conflicts != nullptr && problems_.size() == problems_before) {
-            for (auto& conflict : record.conflicts(target)) {
-                const auto at =
-                    std::find_if(node.members.begin(), node.members.end(),
-                                 [&](const Member& m) { return m.key == conflict.key; });
-                report(at == node.members.end() ? node.line : line_of(*at),
-                       fmt::format("{}{}{}: {}", path, conflict.key.empty() ? "" : ".",
-                                   conflict.key, conflict.what),
-                       std::move(conflict.hint));
-            }
+        if (record.conflicts == nullptr || problems_.size() != problems_before) {
+            return;
+        }
+        for (const auto& conflict : record.conflicts(target)) {
+            const auto at = std::find_if(node.items.begin(), node.items.end(),
+                                         [&](const Node& n) { return n.key == conflict.key; });
+            report(at == node.items.end() ? node.line : at->line,
+                   fmt::format("{}{}{}: {}", path, conflict.key.empty() ? "" : ".", conflict.key,
+                               conflict.what),
+                   conflict.hint);
         }
     }
 
@@ -53,98 +52,70 @@ class Walker {
         problems_.push_back(problem_at(name_, line, std::move(what), std::move(hint)));
     }
 
-    static std::size_t line_of(const Member& member) {
-        return member.value.line == 0 ? member.line : member.value.line;
-    }
-
     /// The field that a key names; a key that is not known or not supported is reported.
-    const Field* find(const Record& record, const Member& member, const std::string& path) {
+    const Field* find(const Record& record, const Node& item, const std::string& path) {
+        const auto key = in_quotes(item.key);
         for (const auto& refusal : record.refusals) {
-            if (refusal.name == member.key) {
-                report(member.line,
-                       in_quotes(member.key) + " is not supported: " + std::string(refusal.reason),
-                       fmt::format("remove {}", in_quotes(member.key)));
+            if (refusal.name == item.key) {
+                report(item.key_line, fmt::format("{} is not supported: {}", key, refusal.reason),
+                       "remove " + key);
                 return nullptr;
             }
         }
         std::vector<std::string_view> names;
-        std::string known;
         for (const auto& field : record.fields) {
-            if (field.name == member.key) {
+            if (field.name == item.key) {
                 return &field;
             }
             names.push_back(field.name);
-            known += (known.empty() ? "known are " : ", ") + std::string(field.name);
         }
-        const auto near = base::did_you_mean(member.key, names);
-        report(member.line,
-               fmt::format("unknown {} {}{}{}", path.empty() ? "section" : "key",
-                           in_quotes(member.key), path.empty() ? "" : " in ", path),
-               near.empty() ? known : fmt::format("did you mean '{}'?", near));
+        const auto near = base::did_you_mean(item.key, names);
+        report(item.key_line,
+               path.empty() ? "unknown section " + key : "unknown key " + key + " in " + path,
+               near.empty() ? "known are " + base::joined(names, ", ")
+                            : fmt::format("did you mean '{}'?", near));
         return nullptr;
     }
 
-    void nested(const Field& field, const Member& member, void* target, const std::string& path) {
-        if (member.value.kind == Node::Kind::null) {
-            return; // every key of it is commented out
-        }
-        if (field.shape == Field::Shape::list) {
-            list(field, member, target, path);
+    /// The records below a key; without a value every key of them is commented out.
+    void nested(const Field& field, const Node& node, void* target, const std::string& path) {
+        const bool is_list = field.shape == Field::Shape::list;
+        if (node.kind == Node::Kind::null) {
             return;
         }
-        if (!is_map(member, "write one indented 'key: value' per line below it")) {
-            return;
+        if (is_list && node.kind != Node::Kind::list) {
+            report(node.line, path + ": is not a list", "write one '- ' per entry below it");
+        } else if (!is_list && node.kind != Node::Kind::map) {
+            report(node.key_line, in_quotes(node.key) + " must hold keys of its own",
+                   "write one indented 'key: value' per line below it");
+        } else if (field.shape == Field::Shape::one) {
+            read(*field.records, node, field.add(target, {}), path);
+        } else {
+            entries(field, node, target, path);
         }
-        if (field.shape == Field::Shape::one) {
-            read(*field.records, member.value, field.add(target, {}), path);
-            return;
-        }
+    }
+
+    void entries(const Field& field, const Node& node, void* target, const std::string& path) {
         std::set<std::string> names;
-        for (const auto& entry : member.value.members) {
-            const auto name = field.read_name(entry.key);
+        for (const auto& item : node.items) {
+            const bool is_map = field.shape == Field::Shape::map;
+            const auto where = is_map ? path + "." + item.key
+                                      : fmt::format("{}[{}]", path, &item - node.items.data() + 1);
+            const auto name = is_map ? field.read_name(item.key) : std::string();
             if (!name) {
-                report(entry.line, name.error().message, name.error().hint);
-            } else if (!names.insert(*name).second) {
-                report(entry.line,
-                       fmt::format("{} is {}, which is there already", in_quotes(entry.key), *name),
+                report(item.key_line, name.error().message, name.error().hint);
+            } else if (is_map && !names.insert(*name).second) {
+                report(item.key_line,
+                       fmt::format("{} is {}, which is there already", in_quotes(item.key), *name),
                        "write each one once");
-            } else if (entry.value.kind == Node::Kind::null) {
-                field.add(target, *name);
-            } else if (is_map(entry, example_of_map(*field.records))) {
-                read(*field.records, entry.value, field.add(target, *name), path + "." + entry.key);
-            }
-        }
-    }
-
-    void list(const Field& field, const Member& member, void* target, const std::string& path) {
-        if (member.value.kind != Node::Kind::list) {
-            report(line_of(member), path + ": is not a list", "write one '- ' per entry below it");
-            return;
-        }
-        for (std::size_t i = 0; i < member.value.items.size(); ++i) {
-            const auto& item = member.value.items[i];
-            const auto where = fmt::format("{}[{}]", path, i + 1);
-            if (item.kind != Node::Kind::map) {
-                report(item.line == 0 ? member.line : item.line,
-                       where + ": must hold keys of its own", example_of_map(*field.records));
+            } else if (item.kind == Node::Kind::map || (is_map && item.kind == Node::Kind::null)) {
+                read(*field.records, item, field.add(target, *name), where);
             } else {
-                read(*field.records, item, field.add(target, {}), where);
+                const auto& first = field.records->fields.front();
+                report(item.line, where + ": must hold keys of its own",
+                       fmt::format("write for example {{{}: {}}}", first.name, first.example));
             }
         }
-    }
-
-    bool is_map(const Member& member, std::string hint) {
-        if (member.value.kind != Node::Kind::map) {
-            report(member.line, in_quotes(member.key) + " must hold keys of its own",
-                   std::move(hint));
-            return false;
-        }
-        return true;
-    }
-
-    static std::string example_of_map(const Record& record) {
-        const auto& first = record.fields.front();
-        return fmt::format("write for example {{{}: {}}}", first.name, first.example);
     }
 
     std::string_view name_;
@@ -169,12 +140,21 @@ std::vector<base::Error> read_record(const Record& record, const Node& document,
     return walker.take();
 }
 
+namespace {
+
+std::vector<base::Error> read_site(std::string_view text, std::string_view name, Config& config) {
+    const auto document = read_document(text, name);
+    return document ? read_record(site_record(), *document, name, &config)
+                    : std::vector{document.error()};
+}
+
+} // namespace
+
 base::Result<Config> parse(std::string_view text, std::string_view name) {
-    TRY_ASSIGN(const auto document, read_document(text, name));
     Config config;
-    auto found = read_record(site_record(), document, name, &config);
+    auto found = read_site(text, name, config);
     if (!found.empty()) {
-        return tl::unexpected<base::Error>(std::move(found.front()));
+        return base::Unexpected(std::move(found.front()));
     }
     config.source = name;
     config.raw = text;
@@ -182,12 +162,8 @@ base::Result<Config> parse(std::string_view text, std::string_view name) {
 }
 
 std::vector<base::Error> problems(std::string_view text, std::string_view name) {
-    auto document = read_document(text, name);
-    if (!document) {
-        return {std::move(document.error())};
-    }
-    Config config;
-    return read_record(site_record(), *document, name, &config);
+    Config ignored;
+    return read_site(text, name, ignored);
 }
 
 const RegistryConfig& registry(const Config& config, std::string_view host) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "config/schema.hpp"
 
 #include <algorithm>
@@ -12,23 +13,19 @@ namespace {
 constexpr std::size_t line_width = 96;
 
 /// `text` as comment lines behind `indent`.
-std::string comment(std::string_view text, std::string_view indent) {
-    std::string out;
-    std::string line;
-    for (const auto word : base::split(text, ' ')) {
-        if (!line.empty() && indent.size() + 3 + line.size() + word.size() > line_width) {
-            out += fmt::format("{}# {}\n", indent, line);
-            line.clear();
-        }
-        line += (line.empty() ? "" : " ") + std::string(word);
-    }
-    return out + fmt::format("{}# {}\n", indent, line);
+std::string comment(std::string_view text, const std::string& indent) {
+    return base::wrapped(text, indent + "# ", line_width);
 }
 
 constexpr std::size_t step = 2; ///< of indentation
 
 std::string blanks(std::size_t count) {
     return std::string(count, ' ');
+}
+
+/// A value that stands for nothing.
+bool is_nothing(std::string_view value) {
+    return value == "\"\"" || value == "[]" || value == "{}" || value == "none";
 }
 
 std::string example_field(const Record& record, const Field& field, std::size_t indent,
@@ -49,21 +46,25 @@ std::string example_field(const Record& record, const Field& field, std::size_t 
     const auto value = default_text(record, field);
     auto facts = "Value: " + field.type() + ".";
     if (!field.example.empty()) {
-        const bool nothing = value == "\"\"" || value == "[]" || value == "{}" || value == "none";
-        facts += nothing ? " Default: none." : " Default: " + value + ".";
+        facts += " Default: " + (is_nothing(value) ? "none" : value) + ".";
     }
     out += comment(facts, front);
     return out + fmt::format("{}#{}{}: {}\n", front, dash, field.name,
-                             field.example.empty() ? value : std::string(field.example));
+                             field.example.empty() ? value : field.example);
 }
 
-std::string shown_entry(const Field& field, const std::string& key, const void* entry,
-                        std::size_t indent) {
-    auto lines = show_record(*field.records, entry, indent + step, true);
-    if (field.shape == Field::Shape::map) {
-        return fmt::format("{}{}:\n{}", blanks(indent), yaml_scalar(key), lines);
+/// The records below a key, each without what is as it is by default.
+std::string show_entries(const Field& field, const Entries& entries, std::size_t indent) {
+    std::string out;
+    for (const auto& [name, entry] : entries) {
+        auto lines = show_record(*field.records, entry, indent + step, true);
+        if (field.shape == Field::Shape::map) {
+            out += fmt::format("{}{}:\n{}", blanks(indent), yaml_scalar(name), lines);
+        } else {
+            out += lines.empty() ? blanks(indent) + "- {}\n" : lines.replace(indent, step, "- ");
+        }
     }
-    return lines.empty() ? blanks(indent) + "- {}\n" : lines.replace(indent, step, "- ");
+    return out;
 }
 
 bool is_plain(std::string_view text) {
@@ -71,9 +72,8 @@ bool is_plain(std::string_view text) {
                                                     "off",  "null",  "y",   "n"};
     constexpr std::string_view inner = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                        "0123456789_./:+-";
-    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
     // A letter or / in front keeps clear of numbers, dates and every YAML indicator.
-    return !text.empty() && (letter(text.front()) || text.front() == '/') &&
+    return !text.empty() && (base::is_letter(text.front()) || text.front() == '/') &&
            text.find_first_not_of(inner) == std::string_view::npos && text.back() != ':' &&
            std::find(words.begin(), words.end(), text) == words.end();
 }
@@ -100,16 +100,14 @@ std::string yaml_scalar(std::string_view text) {
 }
 
 std::string example_file() {
-    std::string out = "# Site configuration of Slipway, to be installed as "
-                      "/etc/slipway/slipway.yaml. The file must\n"
-                      "# belong to root, be writable for nobody else and readable for everybody. "
-                      "Every key is shown,\n"
-                      "# commented out, with its default value or with an example; remove the # in "
-                      "front of a key\n"
-                      "# to set it. `slipway config check FILE` tells mistakes, `slipway config "
-                      "show` prints what is\n"
-                      "# in force, slipway.yaml(5) explains more. Sizes are powers of 1024.\n";
-    return out + example_of(site_record());
+    const std::string_view about =
+        "Site configuration of Slipway, to be installed as /etc/slipway/slipway.yaml. The file "
+        "must "
+        "belong to root, be writable for nobody else and readable for everybody. Every key is "
+        "shown, commented out, with its default value or with an example; remove the # in front of "
+        "a key to set it. `slipway config check FILE` reports mistakes, `slipway config show` "
+        "prints what is in force, slipway.yaml(5) explains more. Sizes are powers of 1024.";
+    return comment(about, "") + example_of(site_record());
 }
 
 std::string example_of(const Record& record, std::size_t indent, bool in_list) {
@@ -125,7 +123,7 @@ std::string example_of(const Record& record, std::size_t indent, bool in_list) {
 std::string show_record(const Record& record, const void* from, std::size_t indent, bool changed) {
     std::string out;
     for (const auto& field : record.fields) {
-        const auto name = blanks(indent) + std::string(field.name) + ":";
+        const auto name = fmt::format("{}{}:", blanks(indent), field.name);
         if (field.shape == Field::Shape::value) {
             // An empty text cannot be written for a path; the key is left out, as in the file.
             const auto value = field.get(from);
@@ -135,18 +133,15 @@ std::string show_record(const Record& record, const void* from, std::size_t inde
             continue;
         }
         const auto all = field.all(from);
-        if (field.shape == Field::Shape::one) {
-            const auto below =
-                show_record(*field.records, all.front().second, indent + step, changed);
-            out += changed && below.empty() ? "" : name + "\n" + below;
-            continue;
-        }
-        const std::string_view nothing = field.shape == Field::Shape::map ? " {}\n" : " []\n";
-        if (!changed || !all.empty()) {
-            out += name + std::string(all.empty() ? nothing : "\n");
-        }
-        for (const auto& [key, entry] : all) {
-            out += shown_entry(field, key, entry, indent + step);
+        const bool one = field.shape == Field::Shape::one;
+        const auto below =
+            one ? show_record(*field.records, all.front().second, indent + step, changed)
+                : show_entries(field, all, indent + step);
+        const std::string_view nothing = one                                ? ""
+                                         : field.shape == Field::Shape::map ? " {}"
+                                                                            : " []";
+        if (!below.empty() || !changed) {
+            out += fmt::format("{}{}\n{}", name, below.empty() ? nothing : "", below);
         }
     }
     return out;

@@ -17,16 +17,18 @@ namespace slipway::config {
 
 struct Record;
 
+/// The structs below a key; in a map each with its name.
+using Entries = std::vector<std::pair<std::string, const void*>>;
+
 /// One key. A value has type, set and get; records below it have `records` and the functions
-/// behind.
+/// behind. `record` is always the struct that the Record around it describes.
 struct Field {
     std::string_view name;
     std::string_view doc;     ///< whole sentences for an administrator
     std::string_view example; ///< YAML, "" to show the default; for a map the name of an example
     /// "a size such as 512MiB, at least 4KiB"
     std::string (*type)() = nullptr;
-    /// `record` is the struct that the Record describes. The error has only the message and the
-    /// hint; the caller knows file, line and key.
+    /// The error has only the message and the hint; the caller knows file, line and key.
     base::Result<void> (*set)(void* record, const Node& value) = nullptr;
     std::string (*get)(const void* record) = nullptr; ///< YAML
 
@@ -37,8 +39,7 @@ struct Field {
     base::Result<std::string> (*read_name)(std::string_view name) = nullptr;
     /// The struct below: the one there is, the one of that name, or a new one at the end.
     void* (*add)(void* record, std::string_view name) = nullptr;
-    /// The structs that are there, with the names that a map has.
-    std::vector<std::pair<std::string, const void*>> (*all)(const void* record) = nullptr;
+    Entries (*all)(const void* record) = nullptr;
 };
 
 /// A key that people may know from the documentation of later versions, and why it is refused.
@@ -57,8 +58,8 @@ struct Conflict {
 struct Record {
     std::span<const Field> fields;
     std::span<const Refusal> refusals = {};
-    std::vector<Conflict> (*conflicts)(const void* record) =
-        nullptr;                         ///< every key is valid by then
+    /// Called when every key is valid.
+    std::vector<Conflict> (*conflicts)(const void* record) = nullptr;
     const void* (*defaults)() = nullptr; ///< the struct as it is when the file says nothing
 };
 

@@ -109,9 +109,9 @@ constexpr std::array convert_fields{
     value<NumberOrAuto<max_threads>, &ConvertConfig::threads>(
         "threads", "Threads that compress one image. auto: one per core."),
     value<Size<64 * mib>, &ConvertConfig::memory>(
-        "memory",
-        "Memory for one conversion: its buffers and what the names, attributes and numbers of files "
-        "need. An image with millions of files needs more."),
+        "memory", "Memory for one conversion: its buffers and what the names, attributes and "
+                  "numbers of files "
+                  "need. An image with millions of files needs more."),
 };
 
 std::vector<Conflict> convert_conflicts(const void* record) {
@@ -188,9 +188,9 @@ constexpr std::array limits_fields{
                                                 "Sum of the sizes of all files of all layers."),
     value<Number<std::uint64_t, 1, 10000>, &LimitsConfig::layers>("layers", "Number of layers."),
     value<Number<std::uint64_t, 1, 1'000'000'000>, &LimitsConfig::entries>(
-        "entries",
-        "Number of files, directories and links in all layers together, and of directories that only "
-        "the path of another entry names."),
+        "entries", "Number of files, directories and links in all layers together, and of "
+                   "directories that only "
+                   "the path of another entry names."),
 };
 constexpr Record limits_record{.fields = limits_fields, .defaults = default_struct<LimitsConfig>};
 

@@ -10,9 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 
 #ifndef SLIPWAY_CONFIG_FILE
@@ -23,7 +21,6 @@ namespace slipway::config {
 namespace {
 
 using base::Code;
-using base::fail;
 using base::fail_errno;
 using base::in_quotes;
 using base::Result;
@@ -36,21 +33,9 @@ constexpr int open_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
 Result<base::UniqueFd> plain_file(base::UniqueFd file, const std::string& path) {
     struct stat facts {};
     if (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        return fail(Code::config_invalid, in_quotes(path) + " is not a plain file",
-                    "name a YAML file");
+        return wrong(in_quotes(path) + " is not a plain file", "name a YAML file");
     }
     return file;
-}
-
-Result<std::string> absolute(const std::string& path) {
-    std::array<char, PATH_MAX> here{};
-    if (path.starts_with('/')) {
-        return path;
-    }
-    if (::getcwd(here.data(), here.size()) == nullptr) {
-        return fail_errno(Code::io, errno, "cannot find the current directory");
-    }
-    return base::join_path(here.data(), path);
 }
 
 } // namespace
@@ -72,7 +57,11 @@ Source find_source(Reader reader, std::string_view given) {
 Result<base::UniqueFd> open_source(Reader reader, const Source& source) {
     const bool guarded =
         reader == Reader::privileged || ::geteuid() == 0 || source.path == site_file;
-    TRY_ASSIGN(const auto path, absolute(source.path));
+    auto path = source.path;
+    if (!path.starts_with('/')) {
+        TRY_ASSIGN(const auto here, base::current_directory());
+        path = base::join_path(here, path);
+    }
     auto file = guarded ? base::open_trusted(path, open_flags, 0, Code::config_insecure)
                         : base::open_file(path, open_flags);
     if (file) {

@@ -3,7 +3,8 @@
 
 #include "base/enum_table.hpp"
 #include "config/config.hpp"
-#include "config/document.hpp"
+#include "config/schema.hpp"
+#include "squashfs/compressors.hpp"
 
 #include <algorithm>
 #include <array>
@@ -27,6 +28,7 @@ base::Result<std::uint64_t> read_size(const Node& node, std::uint64_t min, std::
 /// The place of the word in `names`.
 base::Result<std::size_t> read_choice(const Node& node, std::span<const std::string_view> names);
 std::string number_type(std::uint64_t min, std::uint64_t max);
+std::string size_type(std::uint64_t min); ///< 0: says nothing about it
 std::string choice_type(std::span<const std::string_view> names);
 std::string write_size(std::uint64_t bytes);
 bool is_word(const Node& node, std::string_view word);
@@ -36,8 +38,15 @@ struct Kind {
     using Value = T;
 };
 
+/// A literal as a parameter of a template.
+template <std::size_t n>
+struct Word {
+    constexpr Word(const char (&from)[n]) { std::copy_n(from, n, text); } // NOLINT: implicit
+    char text[n]{};
+};
+
 struct Boolean : Kind<bool> {
-    static std::string type();
+    static std::string type() { return "true or false"; }
     static base::Result<bool> read(const Node& node);
     static std::string write(bool value) { return value ? "true" : "false"; }
 };
@@ -54,35 +63,20 @@ struct Number : Kind<T> {
 
 template <std::uint64_t min, bool says_min = true>
 struct Size : Kind<std::uint64_t> {
-    static std::string type() {
-        return "a size such as 512MiB or 20TiB" +
-               (says_min ? ", at least " + write_size(min) : std::string());
-    }
-    static base::Result<std::uint64_t> read(const Node& node) {
-        return read_size(node, min, max_size);
-    }
-    static std::string write(std::uint64_t value) { return write_size(value); }
-};
-
-template <std::size_t n>
-struct Word {
-    constexpr Word(const char (&from)[n]) {
-        std::copy_n(from, n, text);
-    } // NOLINT: implicit on purpose
-    char text[n]{};
+    static std::string type() { return size_type(says_min ? min : 0); }
+    static base::Result<Value> read(const Node& node) { return read_size(node, min, max_size); }
+    static std::string write(Value value) { return write_size(value); }
 };
 
 /// Another kind, or a word, which is kept as 0.
 template <typename Other, Word word>
 struct Or : Kind<typename Other::Value> {
+    using Value = typename Other::Value;
     static std::string type() { return Other::type() + ", or " + word.text; }
-    static base::Result<typename Other::Value> read(const Node& node) {
-        using Read = base::Result<typename Other::Value>;
-        return is_word(node, word.text) ? Read(typename Other::Value{0}) : Other::read(node);
+    static base::Result<Value> read(const Node& node) {
+        return is_word(node, word.text) ? base::Result<Value>(Value{0}) : Other::read(node);
     }
-    static std::string write(typename Other::Value value) {
-        return value == 0 ? word.text : Other::write(value);
-    }
+    static std::string write(Value value) { return value == 0 ? word.text : Other::write(value); }
 };
 
 template <std::uint64_t max>
@@ -100,65 +94,55 @@ struct Percent : Kind<unsigned> {
 
 struct BlockSize : Kind<std::uint64_t> {
     static std::string type() { return "a power of two from 4KiB to 1MiB"; }
-    static base::Result<std::uint64_t> read(const Node& node);
-    static std::string write(std::uint64_t value) { return write_size(value); }
+    static base::Result<Value> read(const Node& node);
+    static std::string write(Value value) { return write_size(value); }
 };
 
 struct Duration : Kind<std::uint64_t> {
     static std::string type() { return "a time such as 90s, 5m, 2h or 7d"; }
-    static base::Result<std::uint64_t> read(const Node& node);
-    static std::string write(std::uint64_t value);
-};
-
-struct Text : Kind<std::string> {
-    static std::string type() { return "a text"; }
-    static base::Result<std::string> read(const Node& node);
-    static std::string write(const std::string& value);
-};
-
-/// The name of an account at a registry.
-struct AccountName : Text {
-    static base::Result<std::string> read(const Node& node);
-};
-
-struct AbsolutePath : Text {
-    static std::string type() { return "an absolute path"; }
-    static base::Result<std::string> read(const Node& node);
-};
-
-/// A path with ~, ${HOME}, ${USER} and ${UID}.
-struct PathPattern : Text {
-    static std::string type();
-    static base::Result<std::string> read(const Node& node);
+    static base::Result<Value> read(const Node& node);
+    static std::string write(Value value);
 };
 
 /// The one spelling of a text, or why it is not allowed.
 using ReadText = base::Result<std::string> (*)(std::string_view);
-
-struct TextList : Kind<std::vector<std::string>> {
-    static base::Result<Value> read(const Node& node, ReadText reader);
-    static std::string write(const Value& list);
-};
-
-template <const char* phrase, ReadText reader>
-struct ListOf : TextList {
-    static std::string type() { return phrase; }
-    static base::Result<Value> read(const Node& node) { return TextList::read(node, reader); }
-};
-
+base::Result<std::string> read_any(std::string_view text);
+base::Result<std::string> read_account(std::string_view text); ///< at a registry
+base::Result<std::string> read_path(std::string_view text);    ///< absolute, not the root
+base::Result<std::string> read_pattern(std::string_view text); ///< for expand()
 base::Result<std::string> read_listener(std::string_view text);
 base::Result<std::string> read_bind(std::string_view text);
 /// base::canonical_registry_host() of "host" or "host:port", without scheme and path.
 base::Result<std::string> registry_host(std::string_view text);
 
-inline constexpr char hosts_type[] = "a list of host or host:port";
-using Hosts = ListOf<hosts_type, registry_host>;
-inline constexpr char binds_type[] = "a list of SOURCE[:TARGET[:ro|rw]]";
-using Binds = ListOf<binds_type, read_bind>;
+base::Result<std::string> read_text(const Node& node, ReadText reader);
+base::Result<std::vector<std::string>> read_texts(const Node& node, ReadText reader);
+std::string write_texts(const std::vector<std::string>& texts);
+
+template <Word phrase, ReadText reader>
+struct TextOf : Kind<std::string> {
+    static std::string type() { return phrase.text; }
+    static base::Result<Value> read(const Node& node) { return read_text(node, reader); }
+    static std::string write(const Value& value) { return yaml_scalar(value); }
+};
+using Text = TextOf<"a text", read_any>;
+using AccountName = TextOf<"a text", read_account>;
+using AbsolutePath = TextOf<"an absolute path", read_path>;
+using PathPattern =
+    TextOf<"a path that begins with / or ~; ${USER}, ${UID} and ${HOME} stand for the user's",
+           read_pattern>;
+
+template <Word phrase, ReadText reader>
+struct ListOf : Kind<std::vector<std::string>> {
+    static std::string type() { return phrase.text; }
+    static base::Result<Value> read(const Node& node) { return read_texts(node, reader); }
+    static std::string write(const Value& list) { return write_texts(list); }
+};
+using Hosts = ListOf<"a list of host or host:port", registry_host>;
+using Binds = ListOf<"a list of SOURCE[:TARGET[:ro|rw]]", read_bind>;
 
 /// Exactly one.
-struct Listeners : TextList {
-    static std::string type() { return "a list with one unix:/absolute/path"; }
+struct Listeners : ListOf<"a list with one unix:/absolute/path", read_listener> {
     static base::Result<Value> read(const Node& node);
 };
 
@@ -187,15 +171,13 @@ using DeviceModeName = Choice<DeviceMode, device_modes>;
 struct CompressorName : Kind<squashfs::Compressor> {
     static std::string type();
     static base::Result<Value> read(const Node& node);
-    static std::string write(Value value);
+    static std::string write(Value value) { return std::string(squashfs::facts_of(value).name); }
 };
 
-/// A level that some compressor has, or auto, which is kept as 0. Whether it fits the chosen one is
-/// seen when the whole section has been read.
-struct CompressionLevel : Kind<unsigned> {
+/// A level that some compressor has, or auto. Whether it fits the chosen one is seen when the whole
+/// section has been read.
+struct CompressionLevel : NumberOrAuto<squashfs::highest_level()> {
     static std::string type();
-    static base::Result<unsigned> read(const Node& node);
-    static std::string write(unsigned value) { return value == 0 ? "auto" : std::to_string(value); }
 };
 
 } // namespace slipway::config

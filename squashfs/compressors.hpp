@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -41,6 +43,19 @@ inline constexpr CompressorRow compressors[] = {
     {Compressor::lzma, "lzma", 0, 0, 0},
 };
 inline constexpr Compressor default_compressor = compressors[0].id;
+
+constexpr std::span<const CompressorRow> written_compressors() noexcept {
+    return {std::begin(compressors), std::find_if(std::begin(compressors), std::end(compressors),
+                                                  [](const auto& row) { return !row.written(); })};
+}
+/// Of all that we write.
+constexpr int highest_level() noexcept {
+    int highest = 0;
+    for (const auto& row : written_compressors()) {
+        highest = std::max(highest, row.highest_level);
+    }
+    return highest;
+}
 
 /// Null for a number or name that nobody has defined.
 constexpr const CompressorRow* find_compressor(std::uint16_t number) noexcept {

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <set>
 
 using namespace slipway::squashfs;
@@ -17,6 +18,11 @@ TEST_CASE("every row of the table is found by number and by name") {
         CHECK(row.has_level(row.default_level) == row.written());
     }
     CHECK(std::size(compressors) == 6);
+    const auto written = written_compressors();
+    CHECK(std::count_if(std::begin(compressors), std::end(compressors),
+                        [](const auto& row) { return row.written(); }) ==
+          static_cast<std::ptrdiff_t>(written.size()));
+    CHECK(highest_level() == 22);
     CHECK(find_compressor(0) == nullptr);
     CHECK(find_compressor(7) == nullptr);
     CHECK(find_compressor("bzip2") == nullptr);
