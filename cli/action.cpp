@@ -28,7 +28,7 @@ Result<void> read_words(Action& action, const Arguments& arguments) {
     action.image_word = words.front();
     action.command.assign(words.begin() + 1, words.end());
     if (action.kind == ActionKind::exec && (words.size() < 2 || words[1].empty())) {
-        return fail(Code::usage, "exec needs a command behind the image", see);
+        return fail(Code::usage, "exec needs a command after the image", see);
     }
     return {};
 }

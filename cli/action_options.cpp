@@ -43,7 +43,7 @@ constexpr std::array mount_options{
 
 constexpr std::array isolation_options{
     Option{.name = "contain", .letter = 'c',
-           .doc = "Show no directories of the host but those asked for: empty /tmp and home, a "
+           .doc = "Show only those directories of the host that you ask for: empty /tmp and home, a "
                   "minimal /dev.",
            .environment = "CONTAIN"},
     Option{.name = "containall", .letter = 'C',
@@ -52,16 +52,16 @@ constexpr std::array isolation_options{
            .doc = "As Docker does it: --containall --no-umask --no-eval --writable-tmpfs.",
            .environment = "COMPAT"},
     Option{.name = "userns", .letter = 'u',
-           .doc = "Use a user namespace. Slipway always does; the option is accepted for habit.",
+           .doc = "Use a user namespace. Slipway always does; the option is accepted for compatibility.",
            .environment = "USERNS UNSHARE_USERNS"},
     Option{.name = "no-privs",
-           .doc = "Drop all capabilities. Slipway always does; the option is accepted for habit.",
+           .doc = "Drop all capabilities. Slipway always does; the option is accepted for compatibility.",
            .environment = "NO_PRIVS"},
     Option{.name = "no-init",
-           .doc = "Run no init process. Slipway never does; the option is accepted for habit.",
+           .doc = "Run no init process. Slipway never does; the option is accepted for compatibility.",
            .environment = "NOSHIMINIT NO_INIT"},
     Option{.name = "no-pid",
-           .doc = "Keep the host's process namespace. Slipway always does; accepted for habit.",
+           .doc = "Keep the host's process namespace. Slipway always does; accepted for compatibility.",
            .environment = "NO_PID"},
 };
 
@@ -73,7 +73,7 @@ constexpr std::array environment_options{
            .doc = "Set the variables that this shell script sets. It is run on the host by /bin/sh.",
            .environment = "ENV_FILE", .files = "file"},
     Option{.name = "cleanenv", .letter = 'e',
-           .doc = "Keep the host's variables out, but for TERM and the proxy settings.",
+           .doc = "Keep the host's variables out, except TERM and the proxy settings.",
            .environment = "CLEANENV"},
     Option{.name = "no-eval",
            .doc = "Take arguments and values of variables literally. Without it the shell code in "

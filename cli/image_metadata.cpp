@@ -221,7 +221,7 @@ Result<std::string> decode_answer(std::string_view bytes) {
         }
     }
     return fail(Code::image_corrupt, "the image cannot be looked into",
-                "it may be damaged; unsquashfs -l tells more");
+                "it may be damaged; unsquashfs -l shows more");
 }
 
 /// In the child: reads no byte of the image before it is locked up. Returns its exit code.

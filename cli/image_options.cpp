@@ -27,15 +27,15 @@ constexpr std::array fetch_table{
     Option{.name = "no-https", .doc = "Plain HTTP for a registry on this machine.",
            .environment = "NOHTTPS NO_HTTPS", .alias = "nohttps"},
     Option{.name = "disable-cache",
-           .doc = "Neither use the store nor leave anything in it: fetch the image anew. What has "
-                  "to be kept for the moment goes to a directory in SLIPWAY_TMPDIR.",
+           .doc = "Neither use the store nor leave anything in it: fetch the image anew. "
+                  "Temporary files go to a directory in SLIPWAY_TMPDIR.",
            .environment = "DISABLE_CACHE"},
 };
 
 constexpr std::array stage_table{
     Option{.name = "print-path", .doc = "Print the path of the image file only."},
     Option{.name = "print-keys", .doc = "Print id=, pinned= and, for a store of your own, store= lines, for programs."},
-    Option{.name = "detach", .doc = "Print these lines as soon as it is known what the image will be, "
+    Option{.name = "detach", .doc = "Print these lines as soon as the image is identified, "
                                     "and go on in the background."},
     Option{.name = "json", .letter = 'j', .doc = "Progress and result as JSON lines on stdout."},
 };
@@ -53,7 +53,7 @@ constexpr std::array pull_table{
            .environment = "NAME"},
     json_lines,
     Option{.name = "allow-unsigned", .letter = 'U',
-           .doc = "Accept images without a signature. Slipway checks none; accepted for habit."},
+           .doc = "Accept images without a signature. Slipway checks none; accepted for compatibility."},
 };
 constexpr std::array build_table{
     force,

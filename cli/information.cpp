@@ -112,7 +112,7 @@ Result<int> run_config(Session& session) {
         return printed(config::example_file());
     }
     return fail(Code::usage,
-                what.empty() ? "config needs to know what to do"
+                what.empty() ? "config needs a word: check, show or example"
                              : "config does not know " + in_quotes(what),
                 "write config check, config show or config example");
 }

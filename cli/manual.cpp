@@ -251,7 +251,7 @@ std::string srun_page() {
             "as the script's own options or those of sbatch ask for it.\n\n"
             "In srun an option without an image is an error. As a variable, or for sbatch and "
             "salloc, it is a default for containers that later commands ask for.\n\n"
-            "What the text of options alone shows to be wrong is refused before anything is "
+            "Mistakes that the text of the options shows are reported before anything is "
             "queued. A relative path counts from where the command is called.",
             spank::max_option_bytes)) +
         ".SH OPTIONS\n";

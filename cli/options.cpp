@@ -112,7 +112,7 @@ class Parser {
             const auto spelling = fmt::format("-{}", letter);
             if (option == nullptr) {
                 return fail(Code::usage, "unknown option " + in_quotes(spelling),
-                            "options of the command go behind the image; see the verb's --help");
+                            "options of the command go after the image; see the verb's --help");
             }
             if (text.starts_with('=')) {
                 return accept(*option, spelling, std::string(text.substr(1)));

@@ -105,7 +105,7 @@ class EnvironmentView {
 base::Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,
                                    const EnvironmentView& environment);
 
-/// Where files go for the moment: the first of SLIPWAY_, APPTAINER_ and SINGULARITY_TMPDIR and TMPDIR that is
+/// Where temporary files go: the first of SLIPWAY_, APPTAINER_ and SINGULARITY_TMPDIR and TMPDIR that is
 /// an absolute path, else /tmp.
 std::string temporary_directory(const EnvironmentView& environment);
 

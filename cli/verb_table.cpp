@@ -138,7 +138,7 @@ constexpr std::array variable_table{
                         .doc = "Without SLIPWAY_CACHEDIR the user's own store is the directory "
                                "slipway in this one; the first that is set counts."},
     EnvironmentVariable{.names = "SLIPWAY_TMPDIR, APPTAINER_TMPDIR, SINGULARITY_TMPDIR, TMPDIR",
-                        .doc = "Where --disable-cache keeps images for the moment. The first that "
+                        .doc = "Where --disable-cache keeps temporary images. The first that "
                                "is set counts; without any it is /tmp."},
     EnvironmentVariable{.names = "SLIPWAY_DOCKER_USERNAME, SLIPWAY_DOCKER_PASSWORD",
                         .doc = "A login for the registry that is asked. The same with APPTAINER_ "
@@ -210,7 +210,7 @@ const std::array verb_table{
              "example prints a file with every key, its default and its documentation.\n\n"
              "The configuration in force is the file named by --config, else by SLIPWAY_CONFIG, "
              "else /etc/slipway/slipway.yaml; without any of them the built-in defaults hold. "
-             "Slurm's part and the service never listen to SLIPWAY_CONFIG.",
+             "The plugin and the service ignore SLIPWAY_CONFIG.",
          .examples = config_examples,
          .subverbs = "check show example",
          .files = "file",

@@ -219,7 +219,7 @@ Result<void> Plugin::resolve_image(Settings& settings) {
         const auto directory = around_.current_directory();
         if (directory.empty()) {
             return base::fail(Code::image_not_found,
-                              "cannot tell where " + base::in_quotes(settings.image) +
+                              "cannot find out where " + base::in_quotes(settings.image) +
                                   " is: the current directory is gone",
                               "change to a directory that exists, or give an absolute path");
         }

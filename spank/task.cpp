@@ -79,7 +79,7 @@ Result<void> Plugin::obtain_container(SpankApi& api) {
     case launcher::join::StepPhase::starting:
         break;
     }
-    return base::fail(Code::internal, "starting the container was given up half-way");
+    return base::fail(Code::internal, "starting the container was stopped half-way");
 }
 
 Result<launcher::join::JoinHandles> Plugin::start_container(SpankApi& api) {

@@ -120,7 +120,7 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
     const auto platform = session.arguments.text("platform");
     const auto arch = session.arguments.text("arch");
     if (platform && arch) {
-        return base::fail(Code::usage, "--arch and --platform say the same thing twice",
+        return base::fail(Code::usage, "--arch and --platform exclude each other",
                           "give one of them");
     }
     request.platform = platform ? *platform : arch.value_or("");
@@ -130,7 +130,7 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
         pull ? pull_policies.value(*pull) : std::optional(prefetch::stage::PullPolicy::missing);
     if (!policy) {
         return base::fail(Code::usage, "unknown value " + base::in_quotes(*pull) + " of --pull",
-                          "one of " + base::joined(pull_policies.names(), ", "));
+                          "write one of " + base::joined(pull_policies.names(), ", "));
     }
     request.pull = *policy;
     if (request.pull == prefetch::stage::PullPolicy::never &&

@@ -51,7 +51,7 @@ TEST_CASE("image and command") {
     CHECK(good({"img", "-c", "x"}, {}, ActionKind::shell).command == List{"-c", "x"});
     CHECK(error_of({}) == "usage: exec needs an image (hint: see slipway exec --help)");
     CHECK(error_of({"img"}) ==
-          "usage: exec needs a command behind the image (hint: see slipway exec --help)");
+          "usage: exec needs a command after the image (hint: see slipway exec --help)");
     CHECK(error_of({}, {}, ActionKind::shell) ==
           "usage: shell needs an image (hint: see slipway shell --help)");
 }

@@ -100,7 +100,7 @@ TEST_CASE("mistakes on the command line") {
     CHECK(error_of({"--wrod", "x"}) ==
           "usage: unknown option '--wrod' (hint: did you mean --word?)");
     CHECK(error_of({"--xyzzy"}) == "usage: unknown option '--xyzzy' (hint: see the verb's --help)");
-    CHECK(error_of({"-x"}) == "usage: unknown option '-x' (hint: options of the command go behind "
+    CHECK(error_of({"-x"}) == "usage: unknown option '-x' (hint: options of the command go after "
                               "the image; see the verb's --help)");
     CHECK(error_of({"--word"}) == "usage: option --word needs a value (hint: write --word WORD)");
     CHECK(error_of({"-w"}) == "usage: option -w needs a value (hint: write -w WORD)");
