@@ -19,6 +19,8 @@ template <typename E> struct EnumRow {
     std::string_view name;
 };
 
+template <typename E> EnumRow(E, std::string_view) -> EnumRow<E>; // clang 14 does not find it
+
 template <typename E, std::size_t N> class EnumTable {
   public:
     consteval EnumTable(const std::array<EnumRow<E>, N>& rows) { // NOLINT: implicit on purpose
