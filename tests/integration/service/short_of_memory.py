@@ -123,9 +123,12 @@ def try_limit(program, registry, enter):
         path, config = folder + "/run/s", folder + "/slipway.yaml"
         with open(config, "w") as out:
             out.write("store: {path: %s/run/store}\nservice: {listen: [\"unix:%s\"], workers: 3}\n"
+                      # Stacks of threads count, and a machine may have many cores.
+                      "convert: {threads: 2}\n"
                       "registries:\n  \"%s\": {insecure: true}\n" % (folder, path, registry))
         with open(folder + "/log", "w") as log:
-            service = subprocess.Popen([program, "--config", config], stderr=log, preexec_fn=lambda: (enter(), become(SERVICE)))
+            service = subprocess.Popen([program, "--config", config], stderr=log,
+                                       preexec_fn=lambda: (enter(), become(SERVICE)))
         try:
             while not os.path.exists(path):
                 assert service.poll() is None, open(folder + "/log").read()
