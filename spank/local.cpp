@@ -175,9 +175,35 @@ Result<void> Plugin::refuse_contradiction() const {
                       "give one of them; " + one + "=off takes back what a script says");
 }
 
+/// Only a batch script can be moved into its container. What salloc runs is started by salloc
+/// itself on this machine, and what srun runs is in the container anyway.
+Result<void> Plugin::refuse_batch(const SpankApi& api, Switch batch) const {
+    if (batch != Switch::on || is_inherited(OptionId::batch)) {
+        return {};
+    }
+    const auto name = "--" + name_of(OptionId::batch);
+    if (api.context() == Context::allocator && !around_.only_submits()) {
+        return base::fail(Code::option_conflict,
+                          name + " is for batch scripts: what salloc runs stays on this machine",
+                          "leave it out and use srun inside");
+    }
+    // As a variable it is a default for later batch scripts.
+    const auto is_set = [&](const char* prefix) {
+        const auto variable = std::string(prefix) + row_of(OptionId::batch).variable;
+        return !around_.get_env(variable).value_or("").empty();
+    };
+    if (api.context() == Context::local && !is_set(our_variable_prefix) &&
+        !is_set(pyxis_variable_prefix)) {
+        return base::fail(Code::option_conflict, name + " is for batch scripts, not for srun",
+                          "leave it out: all tasks of srun are in the container");
+    }
+    return {};
+}
+
 Result<Settings> Plugin::local_settings(const SpankApi& api) {
     TRY_ASSIGN(auto settings, options_.settings());
     TRY(refuse_contradiction());
+    TRY(refuse_batch(api, settings.batch));
     if (!settings.mounts.empty()) {
         // Like the image: the node does not know where srun was called.
         auto mounts = launcher::join::absolute_mounts(settings.mounts, around_.current_directory());

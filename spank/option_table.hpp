@@ -123,8 +123,8 @@ inline constexpr OptionRow option_table[] = {
      "on|off",
      ValueKind::on_off,
      {.on_off = &Settings::batch},
-     "[slipway] run the batch script (or salloc's shell) itself in the container, not only the "
-     "srun commands in it",
+     "[slipway] run the batch script itself in the container, not only the srun commands in it; "
+     "for sbatch only",
      "BATCH"},
 };
 inline constexpr std::size_t option_count = std::size(option_table);

@@ -59,6 +59,7 @@ class Plugin {
     base::Result<void> resolve_image(Settings& settings);
     base::Result<void> refuse_orphans(const SpankApi& api) const;
     base::Result<void> refuse_contradiction() const;
+    base::Result<void> refuse_batch(const SpankApi& api, Switch batch) const;
     [[nodiscard]] bool is_inherited(OptionId id) const;
     void forget_credentials(const std::vector<std::string>& wanted);
     void publish(SpankApi& api, const Settings& settings);

@@ -194,7 +194,7 @@ TEST_CASE("no credentials go to the nodes", "[spank]") {
 
 TEST_CASE("sbatch begins the staging and goes on, unless its script needs the image", "[spank]") {
     const auto how = [](bool sbatch, const char* batch) {
-        Submission one;
+        Submission one({}, Context::allocator);
         one.around.is_sbatch = sbatch;
         one.around.staging = Staged{std::string(64, 'e'), "/store", "docker://debian@sha256:12"};
         one.with(OptionId::image, "docker://debian");
@@ -208,6 +208,25 @@ TEST_CASE("sbatch begins the staging and goes on, unless its script needs the im
     CHECK(how(true, nullptr) == Staging::begin);
     CHECK(how(true, "on") == Staging::wait);
     CHECK(how(true, "off") == Staging::begin);
+}
+
+TEST_CASE("only sbatch moves its script into the container", "[spank]") {
+    const auto submit = [](Context context, bool sbatch, const char* variable) {
+        Submission one({}, context);
+        one.around.is_sbatch = sbatch;
+        one.with(OptionId::image, "/images/a.sif");
+        if (variable != nullptr) {
+            one.around.env[variable] = "on";
+        } else {
+            one.with(OptionId::batch, "on");
+        }
+        return one.submit();
+    };
+    CHECK_FALSE(submit(Context::allocator, true, nullptr));
+    CHECK(submit(Context::allocator, false, nullptr) == 1); // salloc runs its command here
+    CHECK(submit(Context::allocator, false, "SLIPWAY_CONTAINER_BATCH") == 1);
+    CHECK(submit(Context::local, false, nullptr) == 1);
+    CHECK_FALSE(submit(Context::local, false, "SLIPWAY_CONTAINER_BATCH")); // a default for sbatch
 }
 
 TEST_CASE("a failed staging ends the submission", "[spank]") {
