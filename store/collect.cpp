@@ -137,6 +137,13 @@ base::Result<Store::Collection> Store::plan(std::uint64_t bytes, std::uint64_t u
         const auto taken = found.used - std::min(found.used, found.collectable()) + unfinished;
         return options_.quota - std::min(options_.quota, taken);
     };
+    if (options_.quota != 0 && bytes > options_.quota) {
+        return base::fail(base::Code::quota_exceeded,
+                          fmt::format("the image may need up to {} while it is made, and the store's "
+                                      "quota is {}",
+                                      base::size_text(bytes), base::size_text(options_.quota)),
+                          "raise store.quota: no removal makes enough room");
+    }
     if (options_.quota != 0 && bytes > free_quota()) {
         return base::fail(base::Code::quota_exceeded,
                           fmt::format("the store's quota of {} is reached: {} in use, {} needed, "
@@ -257,7 +264,7 @@ base::Result<void> Store::remove(const ImageId& id, bool force) const {
                           "image " + id + (image->pinned ? " is pinned" : " may be in use by jobs"),
                           "remove it anyway with --force");
     }
-    return drop(id);
+    return in_store(drop(id), options_.path);
 }
 
 base::Result<std::uint64_t> Store::usage() const {

@@ -179,7 +179,7 @@ base::Result<std::vector<FsckProblem>> Store::fsck(bool repair, bool read_all_by
     }
     TRY_ASSIGN(const auto others, foreign());
     for (const auto& each : others) {
-        problems.push_back({each.path, left_alone(each), false});
+        problems.push_back({each.path, left_alone(each), false, true});
     }
     if (*swept != 0) {
         problems.push_back({directory("tmp"),

@@ -80,6 +80,7 @@ struct FsckProblem {
     std::string path;
     std::string what;
     bool repaired = false;
+    bool foreign = false; ///< not the store's, which is no damage
 };
 
 /// Something in the store's directory that the store has not made: it is left as it is.

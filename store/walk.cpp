@@ -47,7 +47,8 @@ class Way : public base::WayRules {
             return base::fail_errno(base::code_of_errno(errno, Code::store_unusable), errno,
                                     fmt::format("cannot create directory {} for the store {}",
                                                 base::in_quotes(name), base::in_quotes(store_)),
-                                    "set store.path to a place that you may write to");
+                                    "name a place that you may write to (SLIPWAY_CACHEDIR, "
+                                    "store.user_path or store.path)");
         }
         return true;
     }
@@ -88,7 +89,8 @@ base::Unexpected no_way(const std::string& store, int err) {
     switch (err) {
     case ENOENT:
         return base::fail_errno(Code::store_unusable, err, fmt::format("the store {} is not there", name),
-                                "create it, or set store.path in the site configuration");
+                                "create it, or name another one (SLIPWAY_CACHEDIR, "
+                                "store.user_path or store.path)");
     case ENOTDIR:
         return base::fail(Code::store_unusable, fmt::format("the store {} is not a directory", name),
                           "name a directory, or one that is not there yet");

@@ -196,16 +196,21 @@ base::Result<int> cache_clean(const Session& session, const Store& store) {
 
 base::Result<int> cache_fsck(const Session& session, const Store& store) {
     TRY_ASSIGN(const auto problems, store.fsck(session.arguments.flag("repair"), true));
+    std::size_t damage = 0;
     bool left = false;
     auto rows = json::OrderedValue::array();
     std::string text;
     for (const auto& problem : problems) {
-        left = left || !problem.repaired;
-        rows.push_back({{"path", problem.path}, {"what", problem.what}, {"repaired", problem.repaired}});
+        damage += problem.foreign ? 0 : 1;
+        left = left || !(problem.repaired || problem.foreign);
+        rows.push_back({{"path", problem.path},
+                        {"what", problem.what},
+                        {"repaired", problem.repaired},
+                        {"foreign", problem.foreign}});
         text += fmt::format("{}: {}{}\n", base::printable(problem.path),
                             base::printable(problem.what), problem.repaired ? " (repaired)" : "");
     }
-    text += fmt::format("{} problem(s)\n", problems.size());
+    text += fmt::format("{} problem(s)\n", damage);
     const int status = printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
     return status == 0 && left ? 1 : status;
 }

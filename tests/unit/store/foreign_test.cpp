@@ -302,7 +302,7 @@ TEST_CASE("every foreign thing is named, with the reason, and left") {
     CHECK(left.size() == files.size() + 4);
     for (const auto& [name, why] : left) {
         const auto named = std::count_if(problems->begin(), problems->end(), [&](const auto& each) {
-            return each.path == root + "/" + name && !each.repaired;
+            return each.path == root + "/" + name && !each.repaired && each.foreign;
         });
         CAPTURE(name);
         CHECK(named >= 1);

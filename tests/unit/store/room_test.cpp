@@ -85,6 +85,8 @@ TEST_CASE("a promise removes nothing, and what can never fit is refused") {
     const auto refused = store.reserve(std::uint64_t{4} << 40U, alice);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == Code::quota_exceeded);
+    CHECK(refused.error().message.find("while it is made, and the store's quota is") !=
+          std::string::npos);
     // Just under the quota: it would need more of others' images than one user's share.
     CHECK_FALSE(store.reserve(10 * piece - 1, alice));
     CHECK_FALSE(store.make_room(10 * piece - 1, alice));

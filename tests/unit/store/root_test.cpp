@@ -373,6 +373,17 @@ TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
             REQUIRE(::chmod(path.c_str(), 0700) == 0);
         }
     }
+    REQUIRE(::chmod((root + "/images").c_str(), 0500) == 0);
+    CHECK(as_user(alice, [&] {
+              const auto store = store::Store::open(fixture.options);
+              const auto gone = store ? store->remove(StoreFixture::id_of(1), true)
+                                      : base::Result<void>(base::Unexpected(store.error()));
+              return !gone && !gone.error().hint.empty() &&
+                             gone.error().message.find(root) != std::string::npos
+                         ? 0
+                         : 1;
+          }) == 0);
+    REQUIRE(::chmod((root + "/images").c_str(), 0700) == 0);
     const auto empty = scratch + "/empty";
     REQUIRE(::mkdir(empty.c_str(), 0500) == 0);
     REQUIRE(::lchown(empty.c_str(), alice, alice) == 0);
