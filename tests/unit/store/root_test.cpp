@@ -330,6 +330,33 @@ TEST_CASE("an older store that lacks a part is recognised, completed and marked,
     CHECK(fixture.open().list()->size() == 1);
 }
 
+namespace {
+
+/// Works in the store at `path` as alice: 0 where that is refused as it should be, 1 where it goes
+/// well, 2 where the refusal lacks the path, the cure or brevity.
+int how_refused(const store::StoreOptions& usual, const std::string& path, int image) {
+    return as_user(alice, [&, image] {
+        auto options = usual;
+        options.path = path;
+        auto store = store::Store::open(options);
+        auto done = store ? StoreFixture::put(*store, image, "more")
+                          : base::Result<store::StoredImage>(base::Unexpected(store.error()));
+        if (done) {
+            return 1;
+        }
+        const auto& error = done.error();
+        const bool good = error.code == base::Code::store_unusable && !error.hint.empty() &&
+                          error.message.find(path) != std::string::npos &&
+                          error.message.size() < 1000;
+        if (!good) {
+            (void)base::write_all(STDERR_FILENO, error.one_line() + "\n");
+        }
+        return good ? 0 : 2;
+    });
+}
+
+} // namespace
+
 TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
     if (!is_root()) {
         return; // root may read and write everything: as alice
@@ -342,26 +369,8 @@ TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
                 const auto store = store::Store::open(fixture.options);
                 return store && StoreFixture::put(*store, 1, "one") ? 0 : 1;
             }) == 0);
-    // The error of working in the store, "" for none.
-    const auto told = [&](const std::string& path, int image) {
-        return as_user(alice, [&, image] {
-            auto options = fixture.options;
-            options.path = path;
-            auto store = store::Store::open(options);
-            auto done = store ? StoreFixture::put(*store, image, "more")
-                              : base::Result<store::StoredImage>(base::Unexpected(store.error()));
-            if (done) {
-                return 1;
-            }
-            const auto& error = done.error();
-            const bool good = error.code == base::Code::store_unusable && !error.hint.empty() &&
-                              error.message.find(path) != std::string::npos &&
-                              error.message.size() < 1000;
-            if (!good) {
-                (void)base::write_all(STDERR_FILENO, error.one_line() + "\n");
-            }
-            return good ? 0 : 2;
-        });
+    const auto refused = [&](const std::string& path, int image) {
+        return how_refused(fixture.options, path, image);
     };
     for (const mode_t mode : {0000U, 0500U}) {
         for (const auto* part : {"/images", "/tmp", ""}) {
@@ -369,7 +378,7 @@ TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
             const auto path = root + part;
             REQUIRE(::chmod(path.c_str(), mode) == 0);
             const bool fine = *part == '\0' && mode == 0500U; // nothing is made in the root itself
-            CHECK(told(root, 2) == (fine ? 1 : 0));
+            CHECK(refused(root, 2) == (fine ? 1 : 0));
             REQUIRE(::chmod(path.c_str(), 0700) == 0);
         }
     }
@@ -387,15 +396,15 @@ TEST_CASE("whatever is wrong with a store, the refusal names it and the cure") {
     const auto empty = scratch + "/empty";
     REQUIRE(::mkdir(empty.c_str(), 0500) == 0);
     REQUIRE(::lchown(empty.c_str(), alice, alice) == 0);
-    CHECK(told(empty, 3) == 0);
+    CHECK(refused(empty, 3) == 0);
     const auto circle = scratch + "/circle";
     REQUIRE(::symlink("circle", circle.c_str()) == 0);
     REQUIRE(::lchown(circle.c_str(), alice, alice) == 0);
-    CHECK(told(circle, 3) == 0);
+    CHECK(refused(circle, 3) == 0);
     const auto file = base::open_file(mark_of(fixture), O_WRONLY | O_TRUNC);
     REQUIRE(file);
     REQUIRE(base::write_all(file->get(), std::string(100000, 'x')));
-    CHECK(told(root, 3) == 0);
+    CHECK(refused(root, 3) == 0);
 }
 
 TEST_CASE("a directory that is put in the place of an open store is not written to") {
