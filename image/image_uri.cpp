@@ -234,12 +234,8 @@ std::string ImageUri::text() const {
     case Transport::oras:
         return prefix + reference.text();
     case Transport::library: {
-        std::string out = prefix + (library.host.empty() ? "" : library.host + "/") +
-                          library.full_path() + ":";
-        for (std::size_t i = 0; i < library.tags.size(); ++i) {
-            out += (i == 0 ? "" : ",") + library.tags[i];
-        }
-        return out;
+        return prefix + (library.host.empty() ? "" : library.host + "/") + library.full_path() +
+               ":" + base::joined(library.tags, ",");
     }
     case Transport::shub:
         return prefix + shub.registry + "/" + shub.user + "/" + shub.container + ":" +

@@ -2,6 +2,7 @@
 #include "image/native.hpp"
 
 #include "base/format.hpp"
+#include "base/text.hpp"
 #include "base/words.hpp"
 #include "image/inspect.hpp"
 #include "base/json.hpp"
@@ -44,11 +45,7 @@ std::string evaluated_words(const std::vector<std::string>& words) {
 
 /// 'a' 'b c': the words exactly, for `set --`.
 std::string exact_words(const std::vector<std::string>& words) {
-    std::string out;
-    for (const auto& word : words) {
-        out += (out.empty() ? "" : " ") + base::shell_quote(word);
-    }
-    return out;
+    return base::joined(words, " ", base::shell_quote);
 }
 
 /// "Saturday_21_November_2026_0:17:24_UTC", no leading zeros.

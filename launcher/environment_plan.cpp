@@ -148,10 +148,7 @@ void add_names(Variables& start, const join::Request& request, const ContainerNa
     set(start, "HOME", names.home);
     set(start, "SLIPWAY_CONTAINER", names.reference.empty() ? names.image_path : names.reference);
     const std::string base(base::base_name(names.image_path));
-    std::string binds;
-    for (const auto& bind : names.binds) {
-        binds += (binds.empty() ? "" : ",") + bind;
-    }
+    const auto binds = base::joined(names.binds, ",");
     for (const char* tool : {"SINGULARITY", "APPTAINER"}) {
         set(start, fmt::format("{}_CONTAINER", tool), names.image_path);
         set(start, fmt::format("{}_NAME", tool), base);

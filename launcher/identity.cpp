@@ -122,10 +122,7 @@ std::string passwd_text(std::string_view image_text, const UserFacts& user, std:
         there = true;
         const std::string inside(home);
         fields[5] = inside;
-        for (std::size_t i = 0; i < fields.size(); ++i) {
-            text.append(i == 0 ? "" : ":").append(fields[i]);
-        }
-        text += '\n';
+        text += base::joined(fields, ":") + '\n';
     }
     if (!there) {
         text += fmt::format("{}:x:{}:{}:{}:{}:{}\n",

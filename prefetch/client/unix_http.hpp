@@ -13,7 +13,7 @@ namespace slipway::prefetch::client {
 /// Only what slipwayd speaks: Content-Length and chunked bodies, one request after the other.
 class UnixHttp {
   public:
-    /// Code::service_unreachable; sys_errno tells apart a missing socket (ENOENT), a service that is down
+    /// Code::service_unreachable; sys_errno tells a missing socket (ENOENT), a service that is down
     /// (ECONNREFUSED) and a socket that this user may not use (EACCES) apart. Code::timed_out when
     /// nobody takes the connection for timeout_ms, which also bounds every send.
     static base::Result<UnixHttp> connect(const std::string& path, int timeout_ms);

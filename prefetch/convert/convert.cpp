@@ -387,12 +387,10 @@ void Conversion::fill_report(const LayerReader::Counts& counts) {
     report_.duplicate_bytes = stats.duplicate_bytes;
     auto& warnings = report_.warnings;
     if (counts.dropped_xattr_count > 0) {
-        std::string names;
         constexpr std::size_t longest = 100; // of what is shown of a name
-        for (const auto& name : counts.dropped_xattrs) {
-            names += names.empty() ? "" : ", ";
-            names += base::in_quotes(std::string_view(name).substr(0, longest));
-        }
+        const auto names = base::joined(counts.dropped_xattrs, ", ", [](std::string_view name) {
+            return base::in_quotes(name.substr(0, longest));
+        });
         warnings.push_back(fmt::format("{} extended attributes that the image cannot hold were left "
                                        "out, such as {}",
                                        counts.dropped_xattr_count, names));

@@ -55,11 +55,7 @@ base::Error protocol_error(std::string message) {
 }
 
 std::string policy_names() {
-    std::string list;
-    for (const auto name : stage::pull_policies.names()) {
-        list += (list.empty() ? "" : ", ") + std::string(name);
-    }
-    return list;
+    return base::joined(stage::pull_policies.names(), ", ");
 }
 
 /// The same for work that never was, that is forgotten, and that is somebody else's.

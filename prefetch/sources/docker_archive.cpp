@@ -69,12 +69,9 @@ bool same_tag(const std::string& selector, const std::string& tag) {
 }
 
 std::string choices(const std::vector<image::ArchiveImage>& images) {
-    std::string text;
-    for (std::size_t i = 0; i < images.size() && i < 10; ++i) {
-        const auto& tags = images[i].repo_tags;
-        text += fmt::format("{}{}", i == 0 ? "" : ", ", tags.empty() ? fmt::format("@{}", i) : tags[0]);
-    }
-    return base::printable(text) + (images.size() > 10 ? ", ..." : "");
+    return choices_text(images, [](const image::ArchiveImage& image) {
+        return image.repo_tags.empty() ? std::string() : image.repo_tags.front();
+    });
 }
 
 base::Result<image::ArchiveImage> select_image(const std::vector<image::ArchiveImage>& images,

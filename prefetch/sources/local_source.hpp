@@ -1,9 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/format.hpp"
+#include "base/text.hpp"
 #include "prefetch/sources/source.hpp"
 
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace slipway::prefetch::sources {
+
+/// "a, b, @2": what a user could have asked for. An image to which `name_of` gives no name is known
+/// by its position.
+template <typename Images, typename NameOf>
+std::string choices_text(const Images& images, NameOf name_of) {
+    constexpr std::size_t most = 10;
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < std::min(images.size(), most); ++i) {
+        std::string name = name_of(images[i]);
+        names.push_back(name.empty() ? fmt::format("@{}", i) : std::move(name));
+    }
+    return base::printable(base::joined(names, ", ")) + (images.size() > most ? ", ..." : "");
+}
 
 /// oci: and oci-archive:, an OCI image layout (image-spec 1.1 "image-layout.md") in a directory or
 /// a tar archive. Selector of the URI: a name (annotation org.opencontainers.image.ref.name),

@@ -44,14 +44,8 @@ class LayoutDocuments : public DocumentSource {
     const FileTree& tree_;
 };
 
-/// "a, b, @2": what a user could have asked for.
 std::string choices(const Entries& entries) {
-    std::string text;
-    for (std::size_t i = 0; i < entries.size() && i < 10; ++i) {
-        const auto name = entries[i].ref_name();
-        text += fmt::format("{}{}", i == 0 ? "" : ", ", name.empty() ? fmt::format("@{}", i) : name);
-    }
-    return base::printable(text) + (entries.size() > 10 ? ", ..." : "");
+    return choices_text(entries, [](const auto& entry) { return entry.ref_name(); });
 }
 
 base::Result<Entries> matching(const Entries& all, const std::string& selector) {
