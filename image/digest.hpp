@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -79,8 +80,9 @@ Digest sha256(std::span<const std::uint8_t> bytes);
 std::string sha256_hex(std::string_view bytes);
 
 /// Digest of `size` bytes of a file from `offset` on (pread, position untouched); end of file
-/// before that is Code::io.
-Result<Digest> sha256_of_file(int fd, std::uint64_t offset, std::uint64_t size);
+/// before that is Code::io. Code::interrupted on `stop`.
+Result<Digest> sha256_of_file(int fd, std::uint64_t offset, std::uint64_t size,
+                              const std::stop_token& stop = {});
 
 /// Code::digest_mismatch when they differ; `what` names the object ("layer 3", "manifest of X").
 Result<void> require_digest(const Digest& actual, const Digest& expected, std::string_view what);

@@ -75,12 +75,16 @@ std::string sha256_hex(std::string_view bytes) {
     return std::string(sha256(bytes).hex());
 }
 
-base::Result<Digest> sha256_of_file(int fd, std::uint64_t offset, std::uint64_t size) {
+base::Result<Digest> sha256_of_file(int fd, std::uint64_t offset, std::uint64_t size,
+                                    const std::stop_token& stop) {
     constexpr std::size_t chunk = std::size_t{256} * 1024;
     std::vector<std::uint8_t> buffer(
         static_cast<std::size_t>(std::min<std::uint64_t>(chunk, size)));
     Sha256 hasher;
     while (size > 0) {
+        if (stop.stop_requested()) {
+            return base::fail(base::Code::interrupted, "interrupted");
+        }
         const auto part = std::span(buffer).first(
             static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), size)));
         TRY(base::read_exact_at(fd, part, offset));

@@ -6,10 +6,6 @@
 #include "image/transports.hpp"
 #include "prefetch/sources/local_source.hpp"
 
-#include <algorithm>
-#include <span>
-#include <vector>
-
 namespace slipway::prefetch::sources {
 namespace {
 
@@ -39,22 +35,12 @@ class FileSource : public Source {
 
   private:
     [[nodiscard]] base::Result<image::Digest> digest_of_content(const std::stop_token& stop) const {
-        std::vector<std::uint8_t> buffer(std::size_t{1} << 20U);
-        image::Sha256 hasher;
-        for (std::uint64_t at = 0; at < content_.size;) {
-            if (stop.stop_requested()) {
-                return base::fail(Code::interrupted, "interrupted");
-            }
-            const auto part = std::span(buffer).first(static_cast<std::size_t>(
-                std::min<std::uint64_t>(buffer.size(), content_.size - at)));
-            if (auto got = base::read_exact_at(content_.file->get(), part, at); !got) {
-                return base::Unexpected(
-                    std::move(got).error().context("reading " + base::in_quotes(uri_.path)));
-            }
-            hasher.update(part);
-            at += part.size();
+        auto digest = image::sha256_of_file(content_.file->get(), 0, content_.size, stop);
+        if (!digest && digest.error().code != Code::interrupted) {
+            return base::Unexpected(
+                std::move(digest).error().context("reading " + base::in_quotes(uri_.path)));
         }
-        return hasher.finish();
+        return digest;
     }
 
     image::ImageUri uri_;
