@@ -6,7 +6,6 @@
 #include "base/format.hpp"
 #include "base/owned_file.hpp"
 #include "base/text.hpp"
-#include "store/layout.hpp"
 
 #include <cerrno>
 
@@ -42,6 +41,10 @@ base::Result<std::vector<Entry>> entries(int dir) {
 bool is_of_file_system(const Entry& entry) {
     return S_ISDIR(entry.facts.st_mode) && entry.facts.st_uid == 0 &&
            (entry.name == "lost+found" || entry.name == ".snapshot");
+}
+
+bool is_written(Part part, const Entry& entry, uid_t owner) {
+    return entry.facts.st_uid == owner && is_written_name(part, entry.name, entry.facts.st_mode);
 }
 
 std::int64_t server_now(int dir) {

@@ -3,6 +3,7 @@
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
+#include "store/layout.hpp"
 
 #include <cstdint>
 #include <string>
@@ -28,6 +29,9 @@ base::Result<std::vector<Entry>> entries(int dir);
 
 /// What file systems keep in their own top directory ("lost+found").
 bool is_of_file_system(const Entry& entry);
+
+/// Whether it is of a name and kind that a store writes in that part, and its owner's.
+bool is_written(Part part, const Entry& entry, uid_t owner);
 
 /// "Now" as the file server sees it: the mtime that it gives to a file made now in `dir`; 0 when
 /// that cannot be known. Clocks of hosts differ; times of files on one server can be compared.

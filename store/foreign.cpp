@@ -15,8 +15,6 @@
 namespace slipway::store {
 namespace {
 
-constexpr std::size_t max_owner_bytes = 1024;
-
 std::string_view type_text(mode_t mode) {
     switch (mode & S_IFMT) {
     case S_IFREG:
@@ -53,8 +51,8 @@ class Survey {
                 }
                 continue;
             }
-            TRY(look(dir->get(), path_of(part), [part](const Entry& entry) {
-                return is_written_name(part, entry.name, entry.facts.st_mode);
+            TRY(look(dir->get(), path_of(part), [this, part](const Entry& entry) {
+                return is_written(part, entry, root_.owner());
             }));
             if (part == Part::refs || part == Part::grants || part == Part::tmp) {
                 TRY(look_inside(part, dir->get()));
@@ -98,8 +96,7 @@ class Survey {
     base::Result<void> look_inside(Part part, int dir) {
         TRY_ASSIGN(const auto listed, entries(dir));
         for (const auto& entry : listed) {
-            if (entry.facts.st_uid != root_.owner() || !S_ISDIR(entry.facts.st_mode) ||
-                !is_written_name(part, entry.name, entry.facts.st_mode)) {
+            if (!S_ISDIR(entry.facts.st_mode) || !is_written(part, entry, root_.owner())) {
                 continue;
             }
             const auto path = base::join_path(path_of(part), entry.name);

@@ -103,8 +103,7 @@ void Store::check_orphans(bool repair, std::vector<FsckProblem>& problems) const
         for (const auto& entry : *listed) {
             const auto path = directory(name_of(part)) + "/" + entry.name;
             const auto id = entry.name.substr(0, entry.name.find('.'));
-            if (entry.facts.st_uid != root_.owner() ||
-                !is_written_name(part, entry.name, entry.facts.st_mode)) {
+            if (!is_written(part, entry, root_.owner())) {
                 continue; // foreign() names it
             }
             if (part == Part::pins && !find(id)) {

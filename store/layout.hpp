@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -63,6 +64,7 @@ bool is_work_content(std::string_view name);
 /// The note of a work directory's owner while it is written.
 bool is_unfinished_owner(std::string_view name);
 inline constexpr const char* owner_name = "owner";
+inline constexpr std::size_t max_owner_bytes = 1024; ///< of it, and of a lease, which is alike
 
 /// Whether this version or an older one writes this name, as this type of file, in that part.
 bool is_written_name(Part part, std::string_view name, mode_t mode);

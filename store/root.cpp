@@ -217,10 +217,8 @@ bool Root::is_older_store(int root) const {
             return false;
         }
         for (const auto& entry : *listed) {
-            const bool known = entry.facts.st_uid == owner_ &&
-                               is_written_name(each, entry.name, entry.facts.st_mode);
             // "run.1.2" below tmp/ proves nothing; an image id does.
-            ours = ours || (known && each != Part::tmp);
+            ours = ours || (each != Part::tmp && is_written(each, entry, owner_));
         }
     }
     return ours;

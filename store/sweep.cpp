@@ -20,7 +20,6 @@
 namespace slipway::store {
 namespace {
 
-constexpr std::size_t max_owner_bytes = 1024;
 /// Files that live for moments are leftovers after that long, by the file server's clock.
 constexpr std::int64_t leftover_s = 3600;
 
@@ -97,8 +96,7 @@ base::Result<std::size_t> Store::sweep_tmp() const {
     const auto now = server_now(tmp.get());
     std::size_t removed = 0;
     for (const auto& entry : listed) {
-        if (entry.facts.st_uid != root_.owner() ||
-            !is_written_name(Part::tmp, entry.name, entry.facts.st_mode)) {
+        if (!is_written(Part::tmp, entry, root_.owner())) {
             continue;
         }
         const bool gone = S_ISDIR(entry.facts.st_mode)
@@ -117,8 +115,7 @@ base::Result<std::size_t> Store::sweep_leases() const {
     TRY_ASSIGN(const auto listed, entries(leases.get()));
     std::size_t removed = 0;
     for (const auto& entry : listed) {
-        if (entry.facts.st_uid != root_.owner() ||
-            !is_written_name(Part::leases, entry.name, entry.facts.st_mode)) {
+        if (!is_written(Part::leases, entry, root_.owner())) {
             continue;
         }
         const auto text = read_plain(leases.get(), entry.name, max_owner_bytes, root_.owner());
