@@ -249,9 +249,10 @@ const std::array verb_table{
          .synopsis = "pull [OPTIONS] [FILE] IMAGE",
          .description =
              "Makes a SIF file from an image of a registry, an OCI layout, an archive or a SIF file "
-             "({transports}). The image is staged first, as slipway stage does it, and the file is "
-             "a copy of what is in the store: an image that was used before is not fetched again. "
-             "With --disable-cache it is converted straight into the file. A SIF file is not "
+             "({transports}). An image of a registry is staged first, as slipway stage does it, and "
+             "the file is a copy of what is in the store: one that was used before is not fetched "
+             "again. With --disable-cache, and from a layout or an archive, it is converted straight "
+             "into the file. A SIF file is not "
              "converted: its structure is checked, and it is copied byte by byte, so that its "
              "signatures stay valid. The file appears when "
              "it is whole. When it exists already, you are asked; without a terminal it is an "
