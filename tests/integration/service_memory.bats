@@ -21,7 +21,8 @@ load common
     dir=$(work_dir)
     layouts=$(hostile_layouts)
     for name in deep attributes; do
-        run peak_of slipway build "$dir/out.sif" "oci:$layouts/$name"
+        # A store of its own: that of the cluster is the service's, and root would make it theirs.
+        run peak_of env SLIPWAY_CACHEDIR="$dir/store" slipway build "$dir/out.sif" "oci:$layouts/$name"
         expect_status 255
         expect_lines 1 'slipway: error: '
         expect_lines 1 'slipway: error: limit-exceeded: .*\(hint: '
