@@ -144,7 +144,7 @@ std::string unfinished_mark(pid_t pid) {
 }
 
 bool is_unfinished_mark(std::string_view name) {
-    return front_of(name) == std::string(mark_name) + ".new" && name.ends_with(".0");
+    return is_unfinished(name, mark_name) && name.ends_with(".0");
 }
 
 std::string unfinished_record(std::string_view work) {
