@@ -25,7 +25,7 @@ stuck_step() {
     dir=$(work_dir)
     # Many look-ups, so that the launcher is still at work when its server is held.
     for i in $(seq 200); do binds+="${binds:+,}/etc/hosts:/d$i"; done
-    python3 "$BATS_TEST_DIRNAME/hold_server.py" "$SLIPWAY_CONFIG" >"$dir/held" 2>&1 3>&- &
+    python3 "$BATS_TEST_DIRNAME/hold_server.py" "$SLIPWAY_BUILD/libexec/slipway-launch" "$SLIPWAY_CONFIG" >"$dir/held" 2>&1 3>&- &
     HOLDER=$!
     wait_for 20 grep -q ready "$dir/held"
     alice srun -J stuck -w "$NODE1" -n1 --container-image="$(image busybox)" --container-mounts="$binds" \

@@ -71,14 +71,17 @@ class Step(unittest.TestCase):
         return subprocess.run(self.command(*words, **options), capture_output=True, text=True, timeout=60,
                               cwd=world.WORK, env=world.ENV)
 
-    def start(self, *words, **options):
-        """A step that goes on, and the pid of its launcher."""
+    def start(self, *words, gate=None, **options):
+        """A step that goes on, and the pid of its launcher, which a gate has caught."""
         process = subprocess.Popen(self.command(*words, **options), stdout=subprocess.PIPE, text=True,
                                    cwd=world.WORK, env=world.ENV)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        return process, int(process.stdout.readline().split()[1])
+        caught = gate and gate.next()
+        launcher = int(process.stdout.readline().split()[1])
+        self.assertIn(caught, (None, launcher))
+        return process, launcher
 
     def assert_gone(self, output):
         pid = int(re.search(r"launcher (\d+)", output).group(1))

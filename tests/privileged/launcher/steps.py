@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 import world
-from hang import READ, hold_server_of
+from hang import READ, Gate, hold_server_of
 from harness import wait_until
 from lab import Step
 
@@ -82,7 +82,8 @@ class Steps(Step):
         for number in (signal.SIGTERM, signal.SIGKILL):
             # Many look-ups, so that the launcher is still at work when its server is held.
             binds = ",".join(f"{world.AREA}/source:/d{i}" for i in range(250))
-            _, launcher = self.start("sleep", "100", options=["--bind", binds])
+            with Gate(world.LAUNCH) as gate:
+                _, launcher = self.start("sleep", "100", gate=gate, options=["--bind", binds])
             server = hold_server_of(launcher)
             place = pathlib.Path(f"/proc/{launcher}/wchan")
             self.assertTrue(wait_until(lambda: place.read_text() == "request_wait_answer"))
