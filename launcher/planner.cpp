@@ -45,6 +45,7 @@ class Planner {
         bool nodev = true;
         bool private_propagation = false;
         bool replace_link = false;
+        bool directory = false;       ///< nothing else will do
         bool only_if_present = false; ///< a missing source is no reason for a word
     };
 
@@ -62,6 +63,7 @@ class Planner {
     void choose_cwd();
     void plan_variables();
 
+    Result<HostEntry> open_source(const Bind& bind);
     Result<void> add_bind(const Bind& bind);
     Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
                            const std::string& written, bool nodev = true);
@@ -103,24 +105,38 @@ void Planner::push(Operation operation) {
     plan_.operations.push_back(std::move(operation));
 }
 
-Result<void> Planner::add_bind(const Bind& bind) {
+/// What the host has there, which the user can use. Also for what is not mounted because the
+/// container shows it already: a path that somebody gave and that is missing is an error either
+/// way.
+Result<HostEntry> Planner::open_source(const Bind& bind) {
     auto entry = in_.host.open(bind.source);
     if (!entry) {
-        const bool absent = entry.error().code == Code::mount_source_missing;
-        if (bind.only_if_present && absent) {
-            return {};
-        }
         auto error =
             std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
-        return tolerate(bind.origin, Unexpected(std::move(error).with_hint(
-                                         "check the path on the compute node")));
+        return Unexpected(std::move(error).with_hint("check the path on the compute node"));
     }
     if (!entry->readable) {
-        return tolerate(bind.origin,
-                        fail(Code::mount_source_missing,
-                             fmt::format("mount {}: no permission to use {}",
-                                         in_quotes(bind.written), in_quotes(bind.source)),
-                             "ask its owner for access"));
+        return fail(Code::mount_source_missing,
+                    fmt::format("mount {}: no permission to use {}", in_quotes(bind.written),
+                                in_quotes(bind.source)),
+                    "ask its owner for access");
+    }
+    if (bind.directory && entry->kind != EntryKind::directory) {
+        return fail(Code::mount_source_missing,
+                    fmt::format("mount {}: {} is not a directory", in_quotes(bind.written),
+                                in_quotes(bind.source)),
+                    "name a directory of the compute node");
+    }
+    return entry;
+}
+
+Result<void> Planner::add_bind(const Bind& bind) {
+    const auto entry = open_source(bind);
+    if (!entry) {
+        const auto& error = entry.error();
+        const bool absent = error.code == Code::mount_source_missing && error.sys_errno != 0;
+        return bind.only_if_present && absent ? Result<void>()
+                                              : tolerate(bind.origin, Unexpected(error));
     }
     auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
     if (!place) {
@@ -351,6 +367,15 @@ Result<void> Planner::add_home() {
     if (!wanted || request_.mount_home == join::Switch::off || unwanted("home")) {
         return {};
     }
+    const bool asked = home_given_ || request_.mount_home == join::Switch::on;
+    const Bind home{.source = home_source_,
+                    .target = plan_.home,
+                    .origin = asked ? Origin::user : Origin::system,
+                    .written = request_.home.empty() ? plan_.home : request_.home,
+                    .directory = true};
+    if (asked) {
+        TRY(open_source(home));
+    }
     if (plan_.home == "/") {
         plan_.warnings.emplace_back("the home directory is '/', which is not mounted");
         return {};
@@ -358,7 +383,6 @@ Result<void> Planner::add_home() {
     if (home_source_ == plan_.home && host_path_visible(plan_.home)) {
         return {};
     }
-    const bool asked = home_given_ || request_.mount_home == join::Switch::on;
     if (const auto* other = asked ? nullptr : in_the_way_of(plan_.home)) {
         if (other->target != base::clean_path(plan_.home)) {
             plan_.warnings.push_back(
@@ -371,10 +395,7 @@ Result<void> Planner::add_home() {
     if (contained_ && !asked) {
         return add_tmpfs(plan_.home, 0700, Origin::system, plan_.home);
     }
-    return add_bind({.source = home_source_,
-                     .target = plan_.home,
-                     .origin = asked ? Origin::user : Origin::system,
-                     .written = request_.home.empty() ? plan_.home : request_.home});
+    return add_bind(home);
 }
 
 Result<void> Planner::add_etc_files() {
@@ -480,12 +501,14 @@ Result<void> Planner::add_cwd() {
 Result<void> Planner::add_required_files() {
     for (const auto& path : request_.required_files) {
         TRY(join::check_target(path, path));
+        const Bind file{.source = path,
+                        .target = path,
+                        .origin = Origin::user,
+                        .written = path,
+                        .readonly = true};
+        TRY(open_source(file));
         if (!host_path_visible(path)) {
-            TRY(add_bind({.source = path,
-                          .target = path,
-                          .origin = Origin::user,
-                          .written = path,
-                          .readonly = true}));
+            TRY(add_bind(file));
         }
     }
     return {};

@@ -94,6 +94,43 @@ native_tree() {
     expect_output '^slipway: error: image-format: '
 }
 
+@test "a path of the host that an option names and that is missing is reported at once" {
+    local options code
+    # /tmp and the current directory are in the container anyway: what is missing there is missing all the same.
+    mkdir -m 755 "/tmp/slipway-home.$$"
+    while read -r code options; do
+        # shellcheck disable=SC2086  # several words
+        run alice env -C "/tmp/slipway-home.$$" slipway exec $options "$WORK/debian.sif" echo RAN
+        echo "$options: $output"
+        expect_status 255
+        expect_lines 1 "^slipway: error: $code: .*(nosuch|passwd).*\\(hint: "
+        expect_lines 0 RAN
+    done <<END
+mount-source-missing --bind /tmp/nosuch
+mount-source-missing --bind /tmp/nosuch:/tmp
+mount-source-missing --bind nosuch:/mnt
+mount-source-missing --mount type=bind,source=/tmp/nosuch,destination=/mnt
+mount-source-missing --home /tmp/nosuch
+mount-source-missing --home nosuch
+mount-source-missing --home nosuch --contain
+mount-source-missing --home /tmp/nosuch:/home/me
+mount-source-missing --home /tmp/nosuch --dry-run
+mount-source-missing --home /etc/passwd
+mount-source-missing --home /etc/passwd:/home/me
+io --env-file /tmp/nosuch
+workdir-missing --cwd /tmp/nosuch
+workdir-missing --pwd /tmp/slipway-home.$$/nosuch
+END
+    run alice env -C /tmp APPTAINER_HOME=/tmp/nosuch slipway exec "$WORK/debian.sif" echo RAN
+    expect_status 255
+    expect_output '^slipway: error: mount-source-missing: '
+    # What is there is taken, relative paths too.
+    run alice env -C /tmp slipway exec --home "slipway-home.$$" "$WORK/debian.sif" sh -c 'echo "$HOME"; cd && pwd'
+    expect_status 0
+    [ "$output" = "/tmp/slipway-home.$$"$'\n'"/tmp/slipway-home.$$" ]
+    rmdir "/tmp/slipway-home.$$"
+}
+
 @test "standard streams belong to the command" {
     run bash -c "echo hello | $CLUSTER/as $ALICE env -C $WORK slipway exec debian.sif cat"
     [ "$output" = hello ]

@@ -1,59 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.hpp"
-#include "launcher/planner.hpp"
-#include "tests/unit/launcher/fake_views.hpp"
+#include "tests/unit/launcher/plan_world.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 
 using namespace slipway;
-using namespace slipway::launcher;
-using namespace slipway::launcher::join;
-using slipway::test::FakeHost;
-using slipway::test::FakeImage;
+using namespace slipway::test;
 
 namespace {
-
-/// A usual image, host, user and site; tests change what they are about.
-struct World {
-    World()
-        : host({"/proc/", "/sys/", "/dev/", "/tmp/", "/var/tmp/", "/home/ann/", "/etc/hosts",
-                "/etc/localtime", "/etc/resolv.conf", "@/dev/null", "@/dev/zero", "/data/",
-                "/data/file", "/work/dir/"}) {
-        for (const char* path :
-             {"/proc/", "/sys/", "/dev/", "/tmp/", "/var/", "/var/tmp/", "/home/", "/etc/",
-              "/etc/hosts", "/etc/resolv.conf", "/etc/localtime", "/usr/", "/usr/bin/", "/opt/",
-              "/opt/tool", "/mnt/"}) {
-            image.add(path);
-        }
-        image.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
-        image.file("/etc/group", "root:x:0:\n");
-        user = {1000, 1000, "ann", "Ann", "/home/ann", "/bin/bash", {{1000, "ann"}, {50, "hpc"}}};
-        request.cwd = "/home/ann";
-    }
-    base::Result<Plan> plan() { return make_plan({request, site, user, roots, image, host}); }
-    Plan good() {
-        auto made = plan();
-        if (!made) {
-            FAIL(made.error().one_line());
-        }
-        return std::move(*made);
-    }
-    base::Error bad() {
-        auto made = plan();
-        REQUIRE_FALSE(made);
-        return std::move(made).error();
-    }
-    void mount(const std::string& text) { request.mounts.push_back({MountSyntax::bind, text}); }
-
-    FakeImage image;
-    FakeHost host;
-    std::vector<ImageRoot> roots{{"/images/tool.sif", false}};
-    UserFacts user;
-    config::LauncherConfig site;
-    Request request;
-};
 
 base::json::Value json_of(const Plan& plan) {
     const std::vector<std::string> command{"run", "--fast"};
@@ -74,33 +30,6 @@ base::json::Value operation_in(const base::json::Value& plan, const std::string&
     }
     FAIL("no operation at " << target);
     return {};
-}
-
-std::vector<std::string> targets(const Plan& plan) {
-    std::vector<std::string> list;
-    for (const auto& operation : plan.operations) {
-        list.push_back(operation.target);
-    }
-    return list;
-}
-
-const Operation* find(const Plan& plan, const std::string& target) {
-    const Operation* found = nullptr;
-    for (const auto& operation : plan.operations) {
-        if (operation.target == target) {
-            found = &operation;
-        }
-    }
-    return found;
-}
-
-const Underlay* layer(const Plan& plan, const std::string& target) {
-    for (const auto& item : plan.underlays) {
-        if (item.target == target) {
-            return &item;
-        }
-    }
-    return nullptr;
 }
 
 } // namespace
@@ -147,53 +76,6 @@ TEST_CASE("plan: --no-mount and the site leave things out") {
     site.site.resolv_conf = false;
     CHECK(targets(site.good()) ==
           std::vector<std::string>{"/proc", "/sys", "/dev", "/etc/hosts", "/etc/localtime"});
-}
-
-TEST_CASE("plan: home directory") {
-    World world;
-    SECTION("the request overrides the site") {
-        world.site.mount_home = false;
-        world.request.mount_home = Switch::on;
-        CHECK(find(world.good(), "/home/ann")->origin == Origin::user);
-        world.request.mount_home = Switch::off;
-        world.site.mount_home = true;
-        world.request.cwd = "/";
-        CHECK(find(world.good(), "/home/ann") == nullptr);
-    }
-    SECTION("elsewhere inside") {
-        world.request.home = "/data:/home/other";
-        const auto plan = world.good();
-        CHECK(find(plan, "/home/other")->source == "/data");
-        CHECK(plan.home == "/home/other");
-        CHECK_THAT(find(plan, "/etc/passwd")->content, Catch::Contains(":/home/other:"));
-    }
-    SECTION("the same path inside") {
-        world.request.home = "/data";
-        CHECK(find(world.good(), "/data")->source == "/data");
-    }
-    SECTION("wrong") {
-        world.request.home = "/a:/b:/c";
-        CHECK(world.bad().code == base::Code::option_invalid);
-        world.request.home = "/data:relative";
-        CHECK(world.bad().code == base::Code::mount_target_invalid);
-    }
-    SECTION("missing on the host is a warning, unless asked for") {
-        world.user.home = "/home/gone";
-        CHECK(world.good().warnings.size() == 1);
-        world.request.mount_home = Switch::on;
-        CHECK(world.bad().code == base::Code::mount_source_missing);
-    }
-    SECTION("the root directory is no home") {
-        world.user.home = "/";
-        const auto plan = world.good();
-        CHECK(plan.warnings.size() == 1);
-        CHECK(find(plan, "/") == nullptr);
-    }
-    SECTION("below a mounted /tmp it is there already") {
-        world.user.home = "/tmp/ann";
-        world.host.add("/tmp/ann/");
-        CHECK(find(world.good(), "/tmp/ann") == nullptr);
-    }
 }
 
 TEST_CASE("plan: --contain") {
@@ -446,8 +328,11 @@ TEST_CASE("plan: required files are there, or nothing starts") {
     CHECK(find(plan, "/var/spool/slurmd/job1/script")->readonly);
     CHECK(layer(plan, "/var")->make[0] ==
           std::pair<std::string, EntryKind>{"spool/slurmd/job1/script", EntryKind::file});
-    world.request.required_files = {"/var/spool/slurmd/job2/script"};
-    CHECK(world.bad().code == base::Code::mount_source_missing);
+    // The second would be visible, were it there.
+    for (const char* path : {"/var/spool/slurmd/job2/script", "/tmp/job2/script"}) {
+        world.request.required_files = {path};
+        CHECK(world.bad().code == base::Code::mount_source_missing);
+    }
 }
 
 TEST_CASE("plan: one mount serves a /var/tmp that is a symlink") {
