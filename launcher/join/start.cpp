@@ -29,6 +29,8 @@ using base::UniqueFd;
 constexpr std::size_t max_map_bytes = 4095;
 constexpr std::size_t max_map_lines = 340;
 constexpr int max_warnings = 64;
+/// Of answers to tasks that were killed. Each task leaves one at most, and the next one takes it.
+constexpr int max_left_behind = 64;
 
 base::Unexpected protocol_error(std::string_view what) {
     return base::fail(Code::launcher_failed,
@@ -44,10 +46,11 @@ struct TimeLimit {
 };
 
 /// Next message, or an error when the launcher has died. Both sides of the socket are open in many
-/// processes, so only the pidfd shows that.
+/// processes, so only the pidfd shows that. The limit holds for a launcher that never stops
+/// talking, too.
 Result<Message> next_message(int socket, int pidfd, const TimeLimit& limit) {
     auto readable = wait_for_either(socket, pidfd, limit.deadline);
-    if (!readable && readable.error().code == Code::timed_out) {
+    if (readable ? limit.deadline.passed() : readable.error().code == Code::timed_out) {
         return base::fail(
             Code::timed_out,
             fmt::format("the container was not ready within {} s", limit.timeout_ms / 1000),
@@ -255,11 +258,13 @@ Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout
         return base::fail(Code::launcher_lost, "the container's launcher has ended",
                           "try again; the system log of the node may say more (out of memory?)");
     }
-    // Answers to tasks that were killed before they read them: not for this one.
-    while (recv_message(task_socket, 0)) {
+    const TimeLimit limit(timeout_ms);
+    // Answers to tasks that were killed before they read them: not for this one. The launcher is
+    // the user's, and one that sends without end must not keep root here.
+    for (int i = 0; i < max_left_behind && recv_message(task_socket, 0); ++i) {
     }
     TRY(send_message(task_socket, MessageType::join));
-    TRY_ASSIGN(auto message, next_message(task_socket, pidfd->get(), TimeLimit(timeout_ms)));
+    TRY_ASSIGN(auto message, next_message(task_socket, pidfd->get(), limit));
     if (message.type == MessageType::failed) {
         return base::Unexpected(decode_error(message.body));
     }

@@ -43,7 +43,7 @@ base::Result<JoinHandles> start_launcher(const StartFacts& facts, const Request&
 
 /// A later task: asks the running launcher for the same handles. The pid lets it notice at once
 /// that the launcher has died: slurmstepd and all tasks hold both ends of the socket, so it never
-/// closes.
+/// closes. Ends after timeout_ms, whatever the launcher sends.
 base::Result<JoinHandles> ask_to_join(int task_socket, pid_t launcher_pid, int timeout_ms);
 
 /// SIGTERM, and SIGKILL when half of the time is over; returns when the process is gone. A pid that

@@ -160,6 +160,9 @@ int main(int argc, char** argv) {
     if (mode_is("silent")) {
         ::pause();
     }
+    while (mode_is("never-stops") &&
+           send_message(step, MessageType::warning, "and another thing")) {
+    }
     if (mode_is("fuse") || mode_is("fuse-twice")) {
         ask_for_fuse(request);
     } else {

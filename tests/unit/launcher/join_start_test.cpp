@@ -198,9 +198,9 @@ TEST_CASE("every way of breaking the protocol ends the start at once", "[join]")
     CHECK(start.gone());
 }
 
-TEST_CASE("a launcher that says nothing is given up in time", "[join]") {
+TEST_CASE("a launcher that says nothing, or never stops, is given up in time", "[join]") {
     NEED_USER_NAMESPACES();
-    const auto mode = GENERATE(as<std::string>(), "hangs", "silent");
+    const auto mode = GENERATE(as<std::string>(), "hangs", "silent", "never-stops");
     Start start(mode);
     start.facts.timeout_ms = 300;
     const auto handles = start.go();
@@ -208,6 +208,31 @@ TEST_CASE("a launcher that says nothing is given up in time", "[join]") {
     CHECK(handles.error().code == base::Code::timed_out);
     CHECK(handles.error().message == "the container was not ready within 0 s");
     CHECK(start.gone());
+}
+
+TEST_CASE("a socket that never runs dry does not keep a task", "[join]") {
+    auto ends = base::packet_pair();
+    REQUIRE(ends);
+    REQUIRE(::fcntl(ends->second.get(), F_SETFL, O_NONBLOCK) == 0);
+    // As many as the socket takes; a launcher that goes on sending looks like this to the task.
+    const auto left_behind = encode(base::Error{base::Code::io, 0, "left behind", ""});
+    int count = 0;
+    while (send_message(ends->second.get(), MessageType::failed, left_behind)) {
+        ++count;
+    }
+    REQUIRE(count > 64);
+    const auto joined = ask_to_join(ends->first.get(), ::getpid(), 2000);
+    REQUIRE_FALSE(joined);
+    CHECK(joined.error().message == "left behind");
+    // Few are not taken for the answer.
+    while (recv_message(ends->first.get(), 0)) {
+    }
+    for (int i = 0; i < 10; ++i) {
+        REQUIRE(send_message(ends->second.get(), MessageType::failed, left_behind));
+    }
+    const auto later = ask_to_join(ends->first.get(), ::getpid(), 100);
+    REQUIRE_FALSE(later);
+    CHECK(later.error().code == base::Code::timed_out);
 }
 
 TEST_CASE("a time-out of the launcher's own keeps its words", "[join]") {
