@@ -142,7 +142,7 @@ class Reader {
                   bool whole, FileData& out);
     int add_fragment(const Inode& inode, std::size_t from, std::size_t count, FileData& out);
     std::span<std::uint8_t> scratch(std::size_t count);
-    int xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count);
+    int open_xattrs(const Inode& inode, MetadataStream& stream, std::uint32_t& count);
     int next_xattr(MetadataStream& stream, std::string_view only, XattrEntry& out);
     int xattr_value(MetadataStream& stream, bool elsewhere, std::string* out);
     [[nodiscard]] std::optional<MetadataPlace> place_of(std::uint64_t table,

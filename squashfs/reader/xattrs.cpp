@@ -24,8 +24,14 @@ struct Reader::XattrEntry {
     bool elsewhere = false;
 };
 
-/// Where the attributes of set `index` begin and how many there are.
-int Reader::xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& count) {
+/// Puts the stream before the first of the inode's attributes; `count` says how many there are,
+/// which may be none.
+int Reader::open_xattrs(const Inode& inode, MetadataStream& stream, std::uint32_t& count) {
+    count = 0;
+    if (inode.xattrs == no_xattrs || !image_.has_xattrs()) {
+        return 0;
+    }
+    const auto index = inode.xattrs;
     if (index >= image_.xattr_count_) {
         return EIO;
     }
@@ -35,12 +41,12 @@ int Reader::xattr_set(std::uint32_t index, MetadataPlace& place, std::uint32_t& 
     if (!ids.read(record, sizeof record)) {
         return EIO;
     }
-    const auto found = place_of(image_.xattr_values_, little<std::uint64_t>(record));
+    const auto place = place_of(image_.xattr_values_, little<std::uint64_t>(record));
     count = little<std::uint32_t>(record + 8);
-    if (!found || count > max_attributes) {
+    if (!place || count > max_attributes) {
         return EIO;
     }
-    place = *found;
+    stream = MetadataStream(*this, *place);
     return 0;
 }
 
@@ -104,15 +110,11 @@ int Reader::xattr_value(MetadataStream& stream, bool elsewhere, std::string* out
 
 int Reader::list_xattrs(const Inode& inode, std::string& out) {
     out.clear();
-    if (inode.xattrs == no_xattrs || !image_.has_xattrs()) {
-        return 0;
-    }
-    MetadataPlace place;
+    MetadataStream stream(*this, {});
     std::uint32_t count = 0;
-    if (const int error = xattr_set(inode.xattrs, place, count); error != 0) {
+    if (const int error = open_xattrs(inode, stream, count); error != 0) {
         return error;
     }
-    MetadataStream stream(*this, place);
     XattrEntry entry;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (const int error = next_xattr(stream, {}, entry); error != 0) {
@@ -134,15 +136,11 @@ int Reader::list_xattrs(const Inode& inode, std::string& out) {
 
 int Reader::get_xattr(const Inode& inode, std::string_view name, std::string& out) {
     out.clear();
-    if (inode.xattrs == no_xattrs || !image_.has_xattrs()) {
-        return ENODATA;
-    }
-    MetadataPlace place;
+    MetadataStream stream(*this, {});
     std::uint32_t count = 0;
-    if (const int error = xattr_set(inode.xattrs, place, count); error != 0) {
+    if (const int error = open_xattrs(inode, stream, count); error != 0) {
         return error;
     }
-    MetadataStream stream(*this, place);
     XattrEntry entry;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (const int error = next_xattr(stream, name, entry); error != 0) {
