@@ -61,6 +61,8 @@ constexpr std::array cache_table{
     Option{.name = "dry-run", .letter = 'n', .doc = "clean: print what would be removed."},
     Option{.name = "days", .letter = 'D', .kind = text, .value = "DAYS",
            .doc = "clean: only images that were staged at least so many days ago."},
+    Option{.name = "protected",
+           .doc = "clean: also images that are granted to jobs, which may be running, and pinned ones."},
     Option{.name = "repair", .doc = "fsck: remove what is broken."},
     Option{.name = "json", .letter = 'j', .doc = "list, fsck: print JSON."},
 };
@@ -300,9 +302,11 @@ const std::array verb_table{
     Verb{.name = "cache",
          .program = Program::images,
          .summary = "Show and clean the user's own store",
-         .synopsis = "cache list [-v]\ncache clean [-f] [-n] [--days N]\ncache fsck [--repair]",
+         .synopsis = "cache list [-v]\ncache clean [-f] [-n] [--days N] [--protected]\ncache fsck [--repair]",
          .description =
-             "list counts images and bytes. clean removes images. fsck reads everything and "
+             "list counts images and bytes. clean removes images, but keeps those that are pinned or "
+             "granted to jobs: whoever stages or starts an image has a grant for as long as a job may "
+             "last (store.max_job_time of the site file). fsck reads everything and "
              "compares it with the recorded digests; its exit status is 1 when something is wrong.",
          .options = cache_groups,
          .examples = cache_examples,

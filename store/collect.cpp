@@ -93,6 +93,13 @@ bool same_protection(const StoredImage& then, const std::optional<StoredImage>& 
 
 } // namespace
 
+Protection protection_of(const StoredImage& image, std::int64_t now) noexcept {
+    if (image.pinned) {
+        return Protection::pinned;
+    }
+    return image.granted_until > now ? Protection::granted : Protection::none;
+}
+
 /// What may go for one user, in this order, and what room that gives.
 struct Store::Collection {
     struct Candidate {
@@ -259,9 +266,12 @@ base::Result<void> Store::remove(const ImageId& id, bool force) const {
         return base::fail(base::Code::not_staged, "image " + base::in_quotes(id) + " is not staged",
                           "`slipway images` lists what is");
     }
-    if (!force && (image->pinned || image->granted_until > ::time(nullptr))) {
+    const auto protection = protection_of(*image, ::time(nullptr));
+    if (!force && protection != Protection::none) {
         return base::fail(base::Code::option_conflict,
-                          "image " + id + (image->pinned ? " is pinned" : " may be in use by jobs"),
+                          "image " + id + (protection == Protection::pinned
+                                               ? " is pinned"
+                                               : " may be in use by jobs"),
                           "remove it anyway with --force");
     }
     return in_store(drop(id), options_.path);

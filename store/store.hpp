@@ -67,6 +67,11 @@ struct StoredImage {
     std::vector<GrantName> grants;  ///< also those that have run out
 };
 
+/// Why an image is not removed unless somebody insists.
+enum class Protection { none, granted, pinned };
+/// At `now`, seconds since the epoch. A pin counts before grants.
+Protection protection_of(const StoredImage& image, std::int64_t now) noexcept;
+
 /// What a reference meant when it was last looked up.
 struct RefRecord {
     std::string reference;

@@ -3,6 +3,7 @@
 #include "base/format.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "cli/images/command.hpp"
 #include "cli/messages.hpp"
 
@@ -157,41 +158,100 @@ base::Result<int> cache_list(const Session& session, const Store& store) {
                             base::printable(store.options().path), base::size_text(used)));
 }
 
+/// What `cache clean` is to do with each image of the store.
+struct Cleaning {
+    std::vector<store::StoredImage> chosen;
+    std::size_t granted = 0; ///< these two stay
+    std::size_t pinned = 0;
+
+    void keep(store::Protection why) { ++(why == store::Protection::pinned ? pinned : granted); }
+    /// "" when nothing stays.
+    [[nodiscard]] std::string kept() const {
+        if (granted + pinned == 0) {
+            return {};
+        }
+        std::vector<std::string> why;
+        if (granted != 0) {
+            why.push_back(fmt::format("{} granted (jobs may use them)", granted));
+        }
+        if (pinned != 0) {
+            why.push_back(fmt::format("{} pinned", pinned));
+        }
+        return fmt::format("{} image(s) kept: {}; --protected removes these, too",
+                           granted + pinned, base::joined(why, ", "));
+    }
+};
+
+/// Images of at least `age` seconds. Granted and pinned ones stay unless they are wanted, too.
+Cleaning choose(const std::vector<store::StoredImage>& images, std::int64_t age, bool all) {
+    Cleaning cleaning;
+    const auto now = ::time(nullptr);
+    for (const auto& image : images) {
+        if (now - image.published < age) {
+            continue;
+        }
+        const auto protection = store::protection_of(image, now);
+        if (all || protection == store::Protection::none) {
+            cleaning.chosen.push_back(image);
+        } else {
+            cleaning.keep(protection);
+        }
+    }
+    return cleaning;
+}
+
+/// Removes what was chosen; what somebody has asked for meanwhile stays, too. How many are gone.
+base::Result<std::size_t> remove_chosen(const Store& store, Cleaning& cleaning, bool all) {
+    std::size_t removed = 0;
+    for (const auto& image : cleaning.chosen) {
+        const auto gone = store.remove(image.id, all);
+        if (gone) {
+            ++removed;
+        } else if (gone.error().code == Code::option_conflict) {
+            cleaning.keep(store::Protection::granted);
+        } else if (gone.error().code != Code::not_staged) { // somebody else was faster
+            return base::Unexpected(gone.error());
+        }
+    }
+    return removed;
+}
+
 base::Result<int> cache_clean(const Session& session, const Store& store) {
     std::int64_t age = 0;
     if (const auto days = session.arguments.text("days")) {
         TRY_ASSIGN(const auto number, base::parse_u64(*days, 36500));
         age = static_cast<std::int64_t>(number) * 86400;
     }
+    const bool all = session.arguments.flag("protected");
     TRY_ASSIGN(const auto images, store.list());
-    std::vector<store::StoredImage> chosen;
-    for (const auto& image : images) {
-        if (!image.pinned && ::time(nullptr) - image.published >= age) {
-            chosen.push_back(image);
-        }
-    }
+    auto cleaning = choose(images, age, all);
     if (session.arguments.flag("dry-run")) {
         std::string paths;
-        for (const auto& image : chosen) {
+        for (const auto& image : cleaning.chosen) {
             paths += base::printable(image.path) + '\n';
+        }
+        if (const auto kept = cleaning.kept(); !kept.empty()) {
+            base::log(base::LogLevel::info, kept);
         }
         return printed(paths);
     }
-    const auto question =
-        fmt::format("Remove {} image(s) from {}? [y/N]", chosen.size(), store.options().path);
-    if (!chosen.empty() && !session.arguments.flag("force") && !confirmed(question)) {
+    const auto question = fmt::format("Remove {} image(s) from {}? [y/N]", cleaning.chosen.size(),
+                                      store.options().path);
+    if (!cleaning.chosen.empty() && !session.arguments.flag("force") && !confirmed(question)) {
         return base::fail(Code::usage, "nothing was removed", "say yes, or use --force");
     }
-    for (const auto& image : chosen) {
-        TRY(store.remove(image.id, true));
-    }
+    TRY_ASSIGN(const auto removed, remove_chosen(store, cleaning, all));
     TRY(store.sweep());
     TRY_ASSIGN(const auto others, store.foreign());
     std::string text;
     for (const auto& each : others) {
         text += fmt::format("{}: {}\n", base::printable(each.path), store::left_alone(each));
     }
-    return printed(text + fmt::format("{} image(s) removed\n", chosen.size()));
+    text += fmt::format("{} image(s) removed\n", removed);
+    if (const auto kept = cleaning.kept(); !kept.empty()) {
+        text += kept + '\n';
+    }
+    return printed(text);
 }
 
 base::Result<int> cache_fsck(const Session& session, const Store& store) {

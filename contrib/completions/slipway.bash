@@ -79,7 +79,7 @@ _slipway() {
             words="list rm pin unpin"
             ;;
         cache)
-            options="--force -f --dry-run -n --days -D --repair --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--force -f --dry-run -n --days -D --protected --repair --json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--config|"
             with_value="|--days|-D|"
             words="list clean fsck"

@@ -502,8 +502,32 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     jq -e '.images == 1 and .image_bytes > 0 and .used_bytes >= .image_bytes and (.path | startswith("/"))' <<<"$output"
     run -0 --separate-stderr slip cache fsck --json
     [ "$output" = '[]' ]
+}
+
+@test "cache clean keeps what jobs may use and what is pinned, and says so" {
+    local path id
+    run -0 slip stage "$PYTHON"
+    run -0 --separate-stderr slip stage --print-path "$BUSYBOX"
+    path=$output id=$(basename "$path" .sif)
+    run -0 slip images pin "$id"
+    run -0 --separate-stderr slip cache clean -n
+    [ -z "$output" ]
+    [[ $stderr == *'2 image(s) kept: 1 granted (jobs may use them), 1 pinned; --protected '* ]]
     run -0 slip cache clean -f
-    [ -z "$(ls "$STORE/images")" ]
+    expect_lines 1 '^0 image.s. removed$'
+    expect_lines 1 '^2 image.s. kept: 1 granted .jobs may use them., 1 pinned; --protected '
+    # What nobody has a claim on goes.
+    run -0 slip images unpin "$id"
+    rm -r "$STORE/grants/$id"
+    run -0 slip cache clean -f
+    expect_lines 1 '^1 image.s. removed$'
+    expect_lines 1 '^1 image.s. kept: 1 granted .jobs may use them.; --protected '
+    [ ! -e "$path" ]
+    run -0 slip stage "$BUSYBOX"
+    run -0 slip images pin "$id"
+    run -0 slip cache clean -f --protected
+    [ "$output" = '2 image(s) removed' ]
+    [ -z "$(find "$STORE/images" "$STORE/pins" "$STORE/grants" -mindepth 1)" ]
 }
 
 @test "sbatch without a service begins the staging in the background and returns" {

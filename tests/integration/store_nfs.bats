@@ -80,7 +80,7 @@ END
     run inside <<'END'
         at a slipway stage "$PLAIN" >/tmp/once
         path=$(tail -n 1 /tmp/once | sed 's|/mnt/a|/mnt/b|') pinned=$(head -n 1 /tmp/once)
-        at a slipway cache clean -f
+        at a slipway cache clean -f --protected
         at b slipway images >/dev/null
         at b ls "$path" 2>/dev/null && fail "it is still there"
         at b slipway stage --pull=never "$pinned" 2>/dev/null && fail "never means never"
@@ -138,7 +138,7 @@ END
         mark=$(stat -c %i "$STORE/slipway-store")
         at a slipway cache fsck --repair || fail "foreign files are no damage"
         [ "$(images)" -eq 1 ] || fail "an image was lost"
-        at b slipway cache clean --force
+        at b slipway cache clean --force --protected
         [ "$(stat -c %i "$STORE/slipway-store")" = "$mark" ] || fail "marked twice"
         after=$(cd "$STORE" && sha256sum tmp/notes.txt tmp/thesis/* tmp/a.* images/photo.jpg pins/map.txt)
         [ "$after" = "$before" ] || fail "changed: $after"
@@ -173,7 +173,7 @@ READER
         at b bash /tmp/reader "${path/\/a\///b/}" "$want" >/tmp/reader.out &
         reader=$!
         for round in 1 2; do
-            at a slipway cache clean -f >/dev/null
+            at a slipway cache clean -f --protected >/dev/null
             at a slipway stage "$PLAIN" >/dev/null 2>&1
         done
         sleep 0.5
@@ -191,7 +191,7 @@ END
             sh -c 'echo started; until [ -e /tmp/go ]; do sleep 0.1; done; cat /bin/busybox | wc -c' >/tmp/job.out 2>&1 &
         job=$!
         until_true 20 grep -q started /tmp/job.out
-        at a slipway cache clean -f >/dev/null
+        at a slipway cache clean -f --protected >/dev/null
         [ "$(images)" -eq 0 ] || fail "not removed"
         ls -A "$STORE/images" | grep -q '^\.nfs' || fail "the client did not keep the open file"
         at b slipway cache fsck --repair
