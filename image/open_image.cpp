@@ -110,7 +110,7 @@ Guess guess(std::string_view head, std::uint64_t size) {
                 "build it with Apptainer, or take an image"};
     }
     return {"its format is not recognised",
-            "images are SIF, SquashFS or ext3 files, or directories"};
+            "images are SIF or SquashFS files, or directories"};
 }
 
 Result<UniqueFd> open_for_reading(const std::string& path) {

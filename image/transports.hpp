@@ -12,7 +12,7 @@
 namespace slipway::image {
 
 enum class Transport : std::uint8_t {
-    file,           ///< a SIF, SquashFS or ext3 file, or a directory
+    file,           ///< a SIF or SquashFS file, or a directory
     docker,         ///< a Docker or OCI registry
     oras,           ///< a SIF file in an OCI registry
     library,        ///< the Library API

@@ -211,6 +211,7 @@ TEST_CASE("a file that is no image is named for what it is") {
         CHECK(got.error().code == Code::image_format);
         CHECK(got.error().message.find(words) != std::string::npos);
         CHECK(!got.error().hint.empty());
+        CHECK(got.error().hint.find("ext3") == std::string::npos); // it is refused as well
     }
 }
 
