@@ -146,11 +146,10 @@ class DockerArchiveSource : public Source {
         const auto digest = root.digest;
         ArchiveDocuments documents(std::move(config_json));
         TRY_ASSIGN(auto chosen, choose_image(std::move(root), wanted, documents, max_layers_));
-        const auto counters = local_counters(chosen.manifest);
         const auto opener = [tree = tree_, names = selected.layers](std::size_t i) {
             return [tree, name = names[i]] { return tree->open(name); };
         };
-        return layered_image(uri_, std::move(chosen), digest, wanted, opener, counters);
+        return layered_image(uri_, std::move(chosen), digest, wanted, opener, {});
     }
 
   private:

@@ -28,12 +28,4 @@ ResolvedImage layered_image(const image::ImageUri& uri, ChosenImage chosen, imag
     return image;
 }
 
-std::shared_ptr<const TransferCounters> local_counters(const image::Manifest& manifest) {
-    auto counters = std::make_shared<TransferCounters>();
-    for (const auto& layer : manifest.layers) {
-        counters->total += layer.size;
-    }
-    return counters;
-}
-
 } // namespace slipway::prefetch::sources

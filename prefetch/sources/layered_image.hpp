@@ -17,7 +17,4 @@ ResolvedImage layered_image(const image::ImageUri& uri, ChosenImage chosen, imag
                             const image::Platform& wanted, const OpenerOfLayer& opener,
                             std::shared_ptr<const TransferCounters> counters);
 
-/// For layers that lie on this machine: nothing has been read yet.
-std::shared_ptr<const TransferCounters> local_counters(const image::Manifest& manifest);
-
 } // namespace slipway::prefetch::sources

@@ -120,11 +120,10 @@ class OciSource : public Source {
         TRY_ASSIGN(auto document, read_document(*tree_, entry));
         LayoutDocuments documents(*tree_);
         TRY_ASSIGN(auto chosen, choose_image(std::move(document), wanted, documents, max_layers_));
-        const auto counters = local_counters(chosen.manifest);
         const auto opener = [tree = tree_, layers = chosen.manifest.layers](std::size_t i) {
             return [tree, name = blob_name(layers[i].digest)] { return tree->open(name); };
         };
-        return layered_image(uri_, std::move(chosen), entry.digest, wanted, opener, counters);
+        return layered_image(uri_, std::move(chosen), entry.digest, wanted, opener, {});
     }
 
   private:

@@ -42,7 +42,7 @@ struct LayeredImage {
     std::string config_json;   ///< the verified bytes
     std::string manifest_json; ///< the verified bytes; made by us for docker-archive
     std::vector<image::LayerInput> layers; ///< bottom first; manifest.layers in the same order
-    std::shared_ptr<const TransferCounters> counters;
+    std::shared_ptr<const TransferCounters> counters; ///< null where nothing is downloaded
 };
 
 /// An image that is kept as it is. Nothing of it has been read but for its digest: what it is, is

@@ -129,8 +129,10 @@ Result<nlohmann::json> run(const std::string& word, const Options& options) {
     }
     rusage usage_now{};
     ::getrusage(RUSAGE_SELF, &usage_now);
-    out["received"] = layered.counters->done.load();
-    out["total"] = layered.counters->total.load();
+    if (layered.counters) {
+        out["received"] = layered.counters->done.load();
+        out["total"] = layered.counters->total.load();
+    }
     out["max_rss_kib"] = usage_now.ru_maxrss;
     return out;
 }

@@ -156,6 +156,7 @@ TEST_CASE("OCI layouts") {
         REQUIRE(image);
         CHECK(image->manifest_digest.text() == one.manifest_digest);
         CHECK(image->origin_kind == "oci");
+        CHECK(test::layered(*image).counters == nullptr); // nothing is downloaded
         CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(read_layer(test::layered(*image).layers[1]) == "top layer");
         CHECK(image->canonical_reference == "oci:" + bench.path("l"));
