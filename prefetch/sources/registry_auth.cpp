@@ -25,6 +25,11 @@ constexpr base::EnumTable origin_texts = std::array{
     base::EnumRow{credentials::CredentialOrigin::site, "of the site"},
 };
 
+std::string doubt_about(const credentials::Credential& credential) {
+    return fmt::format("the credentials {} may be wrong or out of date",
+                       origin_texts.name(credential.origin));
+}
+
 const std::string& parameter(const Challenge& challenge, const char* name) {
     static const std::string none;
     const auto found = challenge.parameters.find(name);
@@ -159,8 +164,7 @@ base::Result<void> RegistryAuth::get_token(const std::stop_token& stop) {
     if (!token) {
         auto error = std::move(token).error();
         if (with != nullptr && error.code == Code::source_denied) {
-            error.hint = fmt::format("the credentials {} may be wrong or out of date",
-                                     origin_texts.name(with->origin));
+            error.hint = doubt_about(*with);
         }
         return base::Unexpected(std::move(error).context("cannot get a token"));
     }
@@ -237,6 +241,11 @@ bool RegistryAuth::used_credentials() const {
 bool RegistryAuth::used_users_own() const {
     const std::lock_guard lock(mutex_);
     return sent_credential_ && credential_ && credential_->users_own();
+}
+
+std::string RegistryAuth::doubt() const {
+    const std::lock_guard lock(mutex_);
+    return sent_credential_ && credential_ ? doubt_about(*credential_) : std::string();
 }
 
 } // namespace slipway::prefetch::sources

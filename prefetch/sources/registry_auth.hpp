@@ -49,6 +49,8 @@ class RegistryAuth : public transfer::Authorizer {
     [[nodiscard]] bool used_credentials() const;
     /// That credential belongs to the user, not to the site.
     [[nodiscard]] bool used_users_own() const;
+    /// Which credentials were sent, for somebody whom the registry refused all the same; "" for none.
+    [[nodiscard]] std::string doubt() const;
 
   private:
     enum class Scheme { anonymous, basic, bearer };

@@ -90,6 +90,15 @@ base::Result<transfer::Fetched> RegistryEndpoint::ask(transfer::HttpRequest http
     return reply;
 }
 
+base::Unexpected RegistryEndpoint::refused(const transfer::Fetched& reply) const {
+    auto error = transfer::status_error(reply.url, reply.head, reply.body);
+    const auto doubt = options_.auth->doubt();
+    if (reply.head.status == 401 && !doubt.empty()) {
+        error.hint = doubt;
+    }
+    return base::Unexpected(std::move(error));
+}
+
 base::Result<RemoteHead> RegistryEndpoint::head(const std::string& tag,
                                                 const std::stop_token& stop) const {
     auto http = request("manifests/" + tag);
@@ -104,7 +113,7 @@ base::Result<RemoteHead> RegistryEndpoint::head(const std::string& tag,
             return RemoteHead{std::move(*digest), kind == image::MediaKind::index};
         }
     } else if (reply.head.status == 401) {
-        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
+        return refused(reply);
     }
     // Nexus and others answer HEAD with 404, 403, 400 or 501 where GET works: GET has the last word.
     TRY_ASSIGN(const auto document, manifest(tag, stop));
@@ -118,7 +127,7 @@ base::Result<RawDocument> RegistryEndpoint::manifest(const std::string& selector
     http.headers.emplace_back("Accept", image::media::accept_manifest);
     TRY_ASSIGN(auto reply, ask(std::move(http), image::max_document, stop));
     if (reply.head.status != 200) {
-        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
+        return refused(reply);
     }
     RawDocument document;
     document.content_type = std::string(reply.head.headers.get("Content-Type"));
@@ -147,7 +156,7 @@ base::Result<std::string> RegistryEndpoint::small_blob(const image::Descriptor& 
     TRY_ASSIGN(auto reply, ask(request("blobs/" + blob.digest.text()),
                                static_cast<std::size_t>(blob.size), stop));
     if (reply.head.status != 200) {
-        return base::Unexpected(transfer::status_error(reply.url, reply.head, reply.body));
+        return refused(reply);
     }
     return std::move(reply.body);
 }

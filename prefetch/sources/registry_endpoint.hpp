@@ -48,6 +48,7 @@ class RegistryEndpoint {
     [[nodiscard]] transfer::Url url(std::string_view path) const;
 
   private:
+    [[nodiscard]] base::Unexpected refused(const transfer::Fetched& reply) const;
     base::Result<transfer::Fetched> ask(transfer::HttpRequest request, std::size_t max_body,
                               const std::stop_token& stop) const;
     base::Result<std::unique_ptr<base::ByteSource>> open_foreign(const image::Descriptor& blob,

@@ -177,6 +177,11 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
 
 // --- what went wrong --------------------------------------------------------------------------
 
+/// OpenSSL's words for an answer in the clear: trying again will not change it.
+bool speaks_no_tls(std::string_view detail) noexcept {
+    return detail.find("wrong version number") != std::string_view::npos;
+}
+
 ExchangeFailure failure_of(const Operation& op, CURLcode code) {
     const auto where = op.transfer->request.url.origin();
     if (op.literal_refused) {
@@ -208,7 +213,7 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
                                 fmt::format("{}: {} ({})", where, meaning.text,
                                             base::printable(detail)),
                                 meaning.hint},
-                    meaning.transient, never_connected(code)};
+                    meaning.transient && !speaks_no_tls(detail), never_connected(code)};
         }
     }
     return {base::Error{Code::source_unreachable, 0,

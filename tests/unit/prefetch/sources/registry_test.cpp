@@ -214,6 +214,7 @@ TEST_CASE("basic authentication") {
         REQUIRE_FALSE(image);
         CHECK(image.error().code == Code::source_denied);
         CHECK(image.error().one_line().find("guess") == std::string::npos);
+        CHECK(image.error().hint == "the credentials of the command line may be wrong or out of date");
         CHECK(registry.requests().size() == 2);
     }
     SECTION("none") {

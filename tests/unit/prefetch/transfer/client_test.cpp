@@ -9,6 +9,8 @@
 #include <atomic>
 #include <thread>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace slipway;
@@ -146,6 +148,32 @@ TEST_CASE("failures say what happened and whether to try again") {
         CHECK(more.error().code == Code::source_unreachable);
         CHECK(exchange->failure().transient);
     }
+}
+
+TEST_CASE("a server that speaks no TLS is asked once") {
+    base::UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    REQUIRE(::listen(listener.get(), 1) == 0);
+    REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    std::thread plain([&] {
+        const base::UniqueFd peer(::accept(listener.get(), nullptr, nullptr));
+        std::array<char, 512> hello{};
+        (void)!::read(peer.get(), hello.data(), hello.size());
+        (void)base::write_all(peer.get(), "HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    auto client = make_client();
+    const auto port = std::to_string(ntohs(address.sin_port));
+    auto exchange = client->open(request_for("https://127.0.0.1:" + port + "/"), {});
+    auto head = exchange->head();
+    plain.join();
+    REQUIRE_FALSE(head);
+    INFO(head.error().one_line());
+    CHECK_FALSE(exchange->failure().transient);
+    CHECK(head.error().hint.find("insecure: true") != std::string::npos);
 }
 
 TEST_CASE("headers that make no sense are an error, in both directions") {
