@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway: reads the global options, finds the verb, runs it or becomes the program that has it.
 #include "base/format.hpp"
-#include "base/standard_fds.hpp"
+#include "base/inherited_state.hpp"
 #include "base/text.hpp"
 #include "cli/help.hpp"
 #include "cli/images_program.hpp"
@@ -62,6 +62,6 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+    slipway::base::repair_inherited_state();
     return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
 }

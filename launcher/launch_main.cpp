@@ -5,7 +5,7 @@
 // the policy it is: shed, become the user, open the site file, leave the host's privileges; only
 // then anything that a user wrote.
 #include "base/barrier.hpp"
-#include "base/standard_fds.hpp"
+#include "base/inherited_state.hpp"
 #include "base/text.hpp"
 #include "launcher/become_user.hpp"
 #include "launcher/join/protocol.hpp"
@@ -94,7 +94,7 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+    slipway::base::repair_inherited_state();
     int code = 1;
     // Out of memory: the task notices that the launcher is gone.
     (void)base::completes([&] { code = run(argc, argv); });

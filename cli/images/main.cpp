@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // slipway-images: the verbs of `slipway` that need the network, the converter or the store.
 #include "base/format.hpp"
-#include "base/standard_fds.hpp"
+#include "base/inherited_state.hpp"
 #include "cli/program.hpp"
 
 #include <sys/prctl.h>
@@ -29,7 +29,7 @@ base::Result<int> run(const std::vector<std::string>& words) {
 } // namespace
 
 int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+    slipway::base::repair_inherited_state();
     // Registry credentials may be in memory: no core dumps, no ptrace by the user's other programs.
     ::prctl(PR_SET_DUMPABLE, 0);
     return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });

@@ -9,8 +9,8 @@
 #include "base/child.hpp"
 #include "base/format.hpp"
 #include "base/helper_program.hpp"
+#include "base/inherited_state.hpp"
 #include "base/pipe.hpp"
-#include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "prefetch/client/service_client.hpp"
@@ -173,7 +173,7 @@ int stage(const Arguments& arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+    slipway::base::repair_inherited_state();
     const auto arguments = parse(argc, argv);
     if (!arguments) {
         print_error(arguments.error());

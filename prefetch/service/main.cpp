@@ -4,8 +4,8 @@
 // folder and in prefetch/staging.
 #include "base/barrier.hpp"
 #include "base/format.hpp"
+#include "base/inherited_state.hpp"
 #include "base/log.hpp"
-#include "base/standard_fds.hpp"
 #include "base/text.hpp"
 #include "config/config.hpp"
 #include "image/digest.hpp"
@@ -166,7 +166,7 @@ base::Result<void> run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
-    slipway::base::open_standard_descriptors();
+    slipway::base::repair_inherited_state();
     // Site credentials are in memory: no core dumps, no ptrace.
     ::prctl(PR_SET_DUMPABLE, 0);
     ::signal(SIGPIPE, SIG_IGN);

@@ -425,6 +425,18 @@ END
     expect_output '/dev/null$'
 }
 
+@test "a caller that ignores the end of its children changes nothing" {
+    local what
+    for what in 'exec debian.sif sh -c "sleep 0.1 & wait; exit 7"'; do
+        run alice sh -c "trap '' CHLD; cd $WORK; exec slipway $what"
+        expect_status 7
+    done
+    run alice sh -c "trap '' CHLD; cd $WORK; slipway inspect debian.sif"
+    expect_status 0
+    run alice sh -c "trap '' CHLD; cd $WORK; slipway build ignored.sif debian.sif && slipway exec ignored.sif true"
+    expect_status 0
+}
+
 @test "libraries of the user's environment are the command's, not ours" {
     need_plugin
     # As in a conda environment: other builds of what we load, here without any symbol.

@@ -6,7 +6,7 @@
 #include "base/capabilities.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
-#include "base/standard_fds.hpp"
+#include "base/inherited_state.hpp"
 #include "prefetch/convert/child/connection.hpp"
 #include "prefetch/convert/child/sandbox.hpp"
 #include "prefetch/convert/convert.hpp"
@@ -110,7 +110,7 @@ base::Result<convert::ConvertReport> run(convert::Connection& connection) {
 } // namespace
 
 int main() {
-    base::open_standard_descriptors();
+    base::repair_inherited_state();
     volunteer_for_the_oom_killer();
     load_digests();
     pthread_attr_t attributes;

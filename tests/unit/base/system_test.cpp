@@ -2,8 +2,8 @@
 #include "base/capabilities.hpp"
 #include "base/capture.hpp"
 #include "base/directory.hpp"
+#include "base/inherited_state.hpp"
 #include "base/process.hpp"
-#include "base/standard_fds.hpp"
 #include "base/temp_dir.hpp"
 
 #include <algorithm>
@@ -128,7 +128,7 @@ TEST_CASE("closed standard descriptors are opened on /dev/null") {
                     ::close(fd);
                 }
             }
-            base::open_standard_descriptors();
+            base::repair_inherited_state();
             struct stat null {};
             struct stat facts {};
             ::stat("/dev/null", &null);
@@ -147,4 +147,16 @@ TEST_CASE("closed standard descriptors are opened on /dev/null") {
         REQUIRE(child);
         CHECK(child->wait() == 0);
     }
+}
+
+TEST_CASE("an ignored SIGCHLD of the caller loses no exit code") {
+    auto child = base::Child::fork([] {
+        ::signal(SIGCHLD, SIG_IGN); // as a daemon may have it
+        base::repair_inherited_state();
+        auto grandchild = base::Child::fork([] { return 3; });
+        const auto status = grandchild ? grandchild->wait() : 0;
+        return status && base::exit_code_of(*status) == 3 ? 0 : 1;
+    });
+    REQUIRE(child);
+    CHECK(child->wait() == 0);
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/standard_fds.hpp"
+#include "base/inherited_state.hpp"
 
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 namespace slipway::base {
+
+namespace {
 
 void open_standard_descriptors() noexcept {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
@@ -19,6 +22,13 @@ void open_standard_descriptors() noexcept {
             (void)!::open("/", O_PATH);        // NOLINT
         }
     }
+}
+
+} // namespace
+
+void repair_inherited_state() noexcept {
+    open_standard_descriptors();
+    ::signal(SIGCHLD, SIG_DFL); // NOLINT: no handler is set
 }
 
 } // namespace slipway::base
