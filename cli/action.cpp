@@ -3,7 +3,10 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/words.hpp"
 #include "cli/env_file.hpp"
+
+#include <arpa/inet.h>
 
 #include <algorithm>
 
@@ -77,12 +80,65 @@ void read_isolation(Action& action, const Arguments& arguments) {
     action.reset_umask = arguments.flag("no-umask") || compat;
 }
 
+/// As hostname(7) has it, and short enough for the kernel.
+bool is_hostname(std::string_view name) {
+    constexpr std::size_t longest = 64;
+    return !name.empty() && name.size() <= longest && name.front() != '-' && name.front() != '.' &&
+           std::all_of(name.begin(), name.end(), [](char c) {
+               return base::is_alphanumeric(c) || c == '-' || c == '.';
+           });
+}
+
+bool is_address(const std::string& text) {
+    in6_addr address{};
+    return ::inet_pton(AF_INET, text.c_str(), &address) == 1 ||
+           ::inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+
+Result<void> read_namespaces(launcher::join::Request& request, const Arguments& arguments) {
+    auto& asked = request.namespaces;
+    const bool all = request.containment == Containment::contain_all;
+    asked.pid = (all || arguments.flag("pid")) && !arguments.flag("no-pid");
+    asked.init = !(arguments.flag("no-init") || arguments.flag("compat"));
+    asked.ipc = all || arguments.flag("ipc");
+    asked.hostname = arguments.text("hostname").value_or("");
+    asked.uts = arguments.flag("uts") || !asked.hostname.empty();
+    if (arguments.text("hostname") && !is_hostname(asked.hostname)) {
+        return fail(Code::usage, fmt::format("--hostname {} is no hostname", in_quotes(asked.hostname)),
+                    "letters, digits, '-' and '.', at most 64 of them");
+    }
+    const auto network = arguments.text("network");
+    if (network ? *network != "none" : arguments.flag("net")) {
+        return fail(Code::unsupported,
+                    network ? fmt::format("--network {} needs root", in_quotes(*network))
+                            : "--net needs a network that only root can set up",
+                    "use --network none for a container without network, or leave the option out");
+    }
+    asked.network = network.has_value();
+    return {};
+}
+
+Result<void> read_dns(launcher::join::Request& request, const Arguments& arguments) {
+    request.dns = arguments.list("dns");
+    for (const auto& address : request.dns) {
+        if (!is_address(address)) {
+            return fail(Code::usage, fmt::format("--dns {} is no address", in_quotes(address)),
+                        "name servers are given as IPv4 or IPv6 addresses");
+        }
+    }
+    return {};
+}
+
 Result<void> read_directories(launcher::join::Request& request, const Arguments& arguments) {
     request.workdir = arguments.text("cwd").value_or("");
     if (!request.workdir.empty() && !request.workdir.starts_with('/')) {
         return fail(Code::usage,
                     fmt::format("--cwd {} is not an absolute path", in_quotes(request.workdir)),
                     "name a directory of the container, beginning with /");
+    }
+    request.work_area = arguments.text("workdir").value_or("");
+    if (arguments.text("workdir") && request.work_area.empty()) {
+        return fail(Code::usage, "--workdir is empty", "name a directory of the host");
     }
     request.scratch = arguments.list("scratch");
     for (const auto& directory : request.scratch) {
@@ -121,6 +177,8 @@ Result<Action> read_action(ActionKind kind, const Arguments& arguments,
     read_mounts(action.request, arguments);
     TRY(read_home(action.request, arguments));
     read_isolation(action, arguments);
+    TRY(read_namespaces(action.request, arguments));
+    TRY(read_dns(action.request, arguments));
     TRY(read_directories(action.request, arguments));
     action.env_files = arguments.list("env-file");
     action.env_arguments = arguments.list("env");

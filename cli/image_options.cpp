@@ -62,7 +62,8 @@ constexpr std::array build_table{
 
 constexpr std::string_view no_gpu = "this version passes no GPU libraries into containers; the "
                                     "device files are there, unless --contain is given";
-constexpr std::string_view no_namespace = "this version makes a user and a mount namespace only";
+constexpr std::string_view no_network =
+    "without root a container has the node's network or, with --network none, none";
 constexpr std::string_view no_overlay =
     "use --writable-tmpfs to change files for one run, or bind a writable directory";
 constexpr std::string_view no_privilege =
@@ -84,30 +85,14 @@ constexpr std::array refused_table{
            .unsupported = no_gpu},
     Option{.name = "cdi-dirs", .kind = list, .value = "DIR", .environment = "CDI_DIRS",
            .unsupported = no_gpu},
-    Option{.name = "pid", .letter = 'p', .environment = "PID UNSHARE_PID",
-           .unsupported = no_namespace},
-    Option{.name = "ipc", .letter = 'i', .environment = "IPC UNSHARE_IPC",
-           .unsupported = no_namespace},
-    Option{.name = "net", .letter = 'n', .environment = "NET UNSHARE_NET",
-           .unsupported = no_namespace},
-    Option{.name = "uts", .environment = "UTS UNSHARE_UTS", .unsupported = no_namespace},
-    Option{.name = "hostname", .kind = text, .value = "NAME", .environment = "HOSTNAME",
-           .unsupported = no_namespace},
-    Option{.name = "network", .kind = list, .value = "NAME", .environment = "NETWORK",
-           .unsupported = no_namespace},
     Option{.name = "network-args", .kind = texts, .value = "ARGS", .environment = "NETWORK_ARGS",
-           .unsupported = no_namespace},
+           .unsupported = no_network},
     Option{.name = "netns-path", .kind = text, .value = "PATH", .environment = "NETNS_PATH",
-           .unsupported = no_namespace},
-    Option{.name = "dns", .kind = text, .value = "ADDRESS", .environment = "DNS",
-           .unsupported = "bind a resolv.conf of your own to /etc/resolv.conf"},
+           .unsupported = no_network},
     Option{.name = "writable", .letter = 'w', .environment = "WRITABLE",
            .unsupported = no_overlay},
     Option{.name = "overlay", .letter = 'o', .kind = list, .value = "PATH",
            .environment = "OVERLAY OVERLAYIMAGE", .unsupported = no_overlay},
-    Option{.name = "workdir", .letter = 'W', .kind = text, .value = "DIR",
-           .environment = "WORKDIR",
-           .unsupported = "bind directories of your choice to /tmp, /var/tmp and the home directory"},
     Option{.name = "fusemount", .kind = texts, .value = "SPEC", .environment = "FUSESPEC",
            .unsupported = "mount it on the host and use --bind"},
     Option{.name = "data", .kind = list, .value = "SPEC", .environment = "DATA",

@@ -6,11 +6,13 @@
 #include "base/text.hpp"
 #include "launcher/environment.hpp"
 #include "launcher/executor.hpp"
+#include "launcher/init.hpp"
 #include "launcher/join/join.hpp"
 #include "launcher/namespaces.hpp"
 #include "launcher/planner.hpp"
 #include "launcher/read_ahead.hpp"
 #include "launcher/shell_runner.hpp"
+#include "launcher/work_area.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <optional>
 
 namespace slipway::launcher {
 namespace {
@@ -68,13 +71,13 @@ Result<std::string> choose_cwd(const Plan& plan, const Warn& warn) {
 }
 
 Result<Plan> plan_for(const join::Request& request, const config::Config& config,
-                      const UserFacts& user, std::span<const RootImage> images,
-                      const MountedRoots& mounted, MountableHost& host, const Warn& warn) {
+                      const UserFacts& user, std::span<const RootImage> images, int root,
+                      HostView& host, const Warn& warn) {
     std::vector<ImageRoot> roots;
     for (const auto& image : images) {
         roots.push_back({image.path, image.image.directory});
     }
-    const MountedImage view(mounted.mounts.front().get());
+    const MountedImage view(root);
     view.learn("/");
     view.learn("/etc");
     TRY_ASSIGN(auto plan, make_plan({request, config.launcher, user, roots, view, host}));
@@ -84,42 +87,61 @@ Result<Plan> plan_for(const join::Request& request, const config::Config& config
     return plan;
 }
 
+/// For plans that are not carried out: parts of the work area may be missing still.
+class UntouchedHost final : public MountableHost {
+  public:
+    explicit UntouchedHost(std::string work_area) : work_area_(std::move(work_area)) {}
+    [[nodiscard]] Result<HostEntry> open(const std::string& path) override {
+        auto entry = MountableHost::open(path);
+        if (!entry && entry.error().sys_errno == ENOENT && !work_area_.empty() &&
+            path != work_area_ && base::is_beneath(path, work_area_)) {
+            HostEntry later;
+            later.kind = EntryKind::directory;
+            return later;
+        }
+        return entry;
+    }
+
+  private:
+    std::string work_area_;
+};
+
 UniqueFd open_null() {
     return UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
 }
 
 } // namespace
 
-Result<BuiltContainer> build_container(const join::Request& request, const config::Config& config,
-                                       std::span<const RootImage> roots,
-                                       const BuildOptions& options) {
+Result<join::JoinRecord> build_container(Parts parts, const Warn& warn) {
+    const auto& request = parts.request;
     TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
-    TRY_ASSIGN(auto mounted, mount_roots(roots, options.roots));
     // The name service may be slow; the image's server gets ready meanwhile.
     TRY_ASSIGN(const auto user, user_of(request));
+    TRY(prepare_work_area(request));
     Plan plan;
     {
         MountableHost host;
-        TRY_ASSIGN(plan, plan_for(request, config, user, roots, mounted, host, options.warn));
-        TRY(execute_plan(plan, std::move(mounted.mounts), host, options.warn));
+        TRY_ASSIGN(plan, plan_for(request, parts.config, user, parts.images,
+                                  parts.mounts.front().get(), host, warn));
+        TRY(execute_plan(plan, std::move(parts.mounts), host, warn));
     }
-    BuiltContainer built;
-    built.servers = std::move(mounted.servers);
-    built.record.image_name = request.reference.empty() ? roots.front().path : request.reference;
-    TRY_ASSIGN(built.record.cwd, choose_cwd(plan, options.warn));
-    built.record.cwd_was_asked_for = plan.cwd_asked_for;
+    join::JoinRecord record;
+    record.image_name =
+        request.reference.empty() ? parts.images.front().path : request.reference;
+    TRY_ASSIGN(record.cwd, choose_cwd(plan, warn));
+    record.cwd_was_asked_for = plan.cwd_asked_for;
     TRY_ASSIGN(const auto inside, base::open_file("/", O_PATH | O_DIRECTORY));
     const MountedImage view(inside.get());
     TRY_ASSIGN(auto environment,
-               make_environment({request, plan.environment, built.record.cwd, view,
+               make_environment({request, plan.environment, record.cwd, view,
                                  shell_runner(proc.get(), environment_scripts_timeout_ms)}));
     for (const auto& warning : environment.warnings) {
-        options.warn(warning);
+        warn(warning);
     }
-    built.record.environment = std::move(environment.changes);
+    record.environment = std::move(environment.changes);
     // What shells and MPI starters believe without looking.
-    built.record.environment.push_back({"PWD", built.record.cwd});
-    return built;
+    record.environment.push_back({"PWD", record.cwd});
+    return record;
 }
 
 Result<InsideContainer> enter_container(const join::Request& request, const config::Config& config,
@@ -127,19 +149,28 @@ Result<InsideContainer> enter_container(const join::Request& request, const conf
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
     TRY(enter_own_user_namespace());
-    BuildOptions options;
-    options.warn = warn;
-    options.roots.server_threads = config.launcher.squashfs_threads;
-    options.roots.null_fd = null.get();
-    TRY_ASSIGN(auto built, build_container(request, config, roots, options));
+    MountRootsOptions options;
+    options.server_threads = config.launcher.squashfs_threads;
+    options.null_fd = null.get();
+    TRY_ASSIGN(auto mounted, mount_roots(roots, options));
+    TRY(enter_namespaces(request.namespaces));
+    std::optional<PidNamespace> processes;
+    if (request.namespaces.pid) {
+        TRY_ASSIGN(processes, PidNamespace::enter());
+    }
+    TRY_ASSIGN(auto record,
+               build_container({request, config, roots, std::move(mounted.mounts)}, warn));
     TRY(join::drop_privileges_for_good());
+    if (processes && request.namespaces.init) {
+        TRY(processes->start_init());
+    }
     if (!roots.front().image.directory) {
         read_ahead_loader();
     }
     InsideContainer inside;
-    inside.cwd = built.record.cwd;
+    inside.cwd = record.cwd;
     std::map<std::string_view, const std::optional<std::string>*> changed;
-    for (const auto& change : built.record.environment) {
+    for (const auto& change : record.environment) {
         changed[change.name] = &change.value;
     }
     for (const auto& item : request.environment) {
@@ -164,8 +195,8 @@ Result<Plan> plan_container(const join::Request& request, const config::Config& 
     options.null_fd = null.get();
     TRY_ASSIGN(const auto mounted, mount_roots(roots, options));
     TRY_ASSIGN(const auto user, user_of(request));
-    MountableHost host;
-    return plan_for(request, config, user, roots, mounted, host, warn);
+    UntouchedHost host(work_area_part(request, "."));
+    return plan_for(request, config, user, roots, mounted.mounts.front().get(), host, warn);
 }
 
 } // namespace slipway::launcher

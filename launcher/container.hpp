@@ -17,23 +17,19 @@ namespace slipway::launcher {
 
 using Warn = std::function<void(std::string_view)>;
 
-struct BuildOptions {
-    MountRootsOptions roots;
-    Warn warn; ///< gets one line without newline for each warning; never empty
+/// What a container is built from. All in the order in which the images lie on each other.
+struct Parts {
+    const join::Request& request;
+    const config::Config& config;
+    std::span<const RootImage> images;
+    std::vector<base::UniqueFd> mounts; ///< of mount_roots(); used up
 };
 
-/// A finished container around the calling process: its root directory is the container's.
-struct BuiltContainer {
-    join::JoinRecord record;
-    std::vector<base::Child> servers; ///< see MountRootsOptions::server_dies_with_us
-};
-/// Mounts the images, plans, mounts everything, changes the root, finds the environment. To be
-/// called inside the container's user namespace, with its capabilities, single-threaded. After an
-/// error the process is good for reporting it and nothing else.
-base::Result<BuiltContainer> build_container(const join::Request& request,
-                                             const config::Config& config,
-                                             std::span<const RootImage> roots,
-                                             const BuildOptions& options);
+/// Plans, mounts everything, changes the root, finds the environment: afterwards the root directory
+/// of the calling process is the container's. To be called inside the container's namespaces, with
+/// their capabilities, single-threaded. `warn` gets one line without newline for each warning. After
+/// an error the process is good for reporting it and nothing else.
+base::Result<join::JoinRecord> build_container(Parts parts, const Warn& warn);
 
 /// What the prompt's verbs need once they are inside.
 struct InsideContainer {
@@ -45,7 +41,8 @@ struct InsideContainer {
 /// and with whatever user it has, into a container. Afterwards it is inside, in the working
 /// directory, without any capability and with no_new_privs; it has no new children and may exec at
 /// once. The process that serves the image ends by itself when the last process of the container is
-/// gone.
+/// gone. With a pid namespace of its own the container gets a process that stands outside of it and
+/// does not come back from here (init.hpp).
 ///
 /// The caller's SINGULARITYENV_, APPTAINERENV_ and SLIPWAYENV_ variables are taken from
 /// request.environment; request.set_environment only needs --env and --env-file.

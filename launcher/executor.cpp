@@ -313,6 +313,11 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
             "devpts",
             {{"source", "slipway"}, {"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}},
             flags);
+    case Operation::Kind::proc:
+    case Operation::Kind::sysfs:
+    case Operation::Kind::mqueue:
+        return new_filesystem(std::string(operation_kinds.name(operation.kind)),
+                              {{"source", "slipway"}}, flags);
     case Operation::Kind::file: {
         TRY_ASSIGN(auto tree, file_for(operation));
         TRY(restrict_tree(tree.get(), flags, operation.target));

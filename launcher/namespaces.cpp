@@ -6,7 +6,10 @@
 #include "base/text.hpp"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -39,6 +42,12 @@ constexpr std::array guards{
           "the kernel setting user.max_mnt_namespaces is 0; the administrator can raise it"},
     Guard{"/proc/sys/user/max_pid_namespaces", "0",
           "the kernel setting user.max_pid_namespaces is 0; the administrator can raise it"},
+    Guard{"/proc/sys/user/max_ipc_namespaces", "0",
+          "the kernel setting user.max_ipc_namespaces is 0; the administrator can raise it"},
+    Guard{"/proc/sys/user/max_net_namespaces", "0",
+          "the kernel setting user.max_net_namespaces is 0; the administrator can raise it"},
+    Guard{"/proc/sys/user/max_uts_namespaces", "0",
+          "the kernel setting user.max_uts_namespaces is 0; the administrator can raise it"},
 };
 
 std::string advice_for(int err) {
@@ -63,6 +72,18 @@ Result<void> write_map(const char* file, const std::string& text) {
     }
     if (::write(fd->get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return Unexpected(userns_error(errno, "cannot map the user"));
+    }
+    return {};
+}
+
+Result<void> raise_loopback() {
+    const base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq loopback{};
+    std::string_view("lo").copy(loopback.ifr_name, sizeof loopback.ifr_name);
+    loopback.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &loopback) != 0) {
+        return base::fail_errno(Code::system, errno,
+                                "cannot start the loopback device of the container's network");
     }
     return {};
 }
@@ -93,6 +114,25 @@ Result<void> enter_own_user_namespace() {
 Result<void> enter_own_mount_namespace() {
     if (::unshare(CLONE_NEWNS) != 0) {
         return Unexpected(userns_error(errno, "cannot create a mount namespace"));
+    }
+    return {};
+}
+
+Result<void> enter_namespaces(const join::Namespaces& asked) {
+    const int flags = (asked.ipc ? CLONE_NEWIPC : 0) | (asked.network ? CLONE_NEWNET : 0) |
+                      (asked.uts ? CLONE_NEWUTS : 0);
+    if (flags != 0 && ::unshare(flags) != 0) {
+        return Unexpected(userns_error(errno, "cannot create the container's namespaces"));
+    }
+    if (asked.network) {
+        TRY(raise_loopback());
+    }
+    if (!asked.hostname.empty() &&
+        ::sethostname(asked.hostname.data(), asked.hostname.size()) != 0) {
+        return base::fail_errno(Code::option_invalid, errno,
+                                fmt::format("cannot set the hostname {}",
+                                            base::in_quotes(asked.hostname)),
+                                "a hostname has at most 64 characters");
     }
     return {};
 }

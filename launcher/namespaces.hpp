@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "launcher/join/request.hpp"
 
 #include <sys/types.h>
 
@@ -15,6 +16,12 @@ base::Result<void> enter_own_user_namespace();
 /// Moves this process into a new mount namespace. Mounts of the host keep arriving (slaves), none
 /// of ours gets out, because the namespace belongs to a less privileged user namespace.
 base::Result<void> enter_own_mount_namespace();
+
+/// Moves this process into those namespaces that are asked for, but for that of pids: see init.hpp.
+/// A new network has a loopback device that is up, and nothing else. Needs the capabilities of the
+/// container's user namespace. Code::userns_unavailable; Code::option_invalid for a hostname that
+/// the kernel refuses.
+base::Result<void> enter_namespaces(const join::Namespaces& asked);
 
 /// The error for a failed unshare(2) or clone(2), or for a first mount that is refused: looks at
 /// the kernel's settings to say which one is in the way.

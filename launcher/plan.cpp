@@ -73,6 +73,9 @@ std::string operation_text(const Operation& operation) {
                                          : fmt::format(" from {}", in_quotes(operation.source));
         break;
     case Operation::Kind::devpts:
+    case Operation::Kind::proc:
+    case Operation::Kind::sysfs:
+    case Operation::Kind::mqueue:
         break;
     }
     if (has_flags(operation)) {
@@ -135,10 +138,30 @@ OrderedValue environment_json(const EnvironmentPlan& environment) {
                               [](const auto& variable) { return text_of(variable.first); })}};
 }
 
+/// Every container has the first two.
+std::vector<std::string> names_of(const join::Namespaces& namespaces) {
+    std::vector<std::string> names{"user", "mount"};
+    for (const auto& [there, name] :
+         {std::pair{namespaces.pid, "pid"}, std::pair{namespaces.ipc, "ipc"},
+          std::pair{namespaces.network, "network"}, std::pair{namespaces.uts, "uts"}}) {
+        if (there) {
+            names.emplace_back(name);
+        }
+    }
+    return names;
+}
+
+bool has_init(const join::Namespaces& namespaces) noexcept {
+    return namespaces.pid && namespaces.init;
+}
+
 OrderedValue plan_object(const Plan& plan) {
     return {{"roots", array_of(plan.roots, root_json)},
             {"writable", plan.writable},
             {"writable_size", plan.writable ? plan.writable_size : 0},
+            {"namespaces", array_of(names_of(plan.namespaces), text_of)},
+            {"init", has_init(plan.namespaces)},
+            {"hostname", text_of(plan.namespaces.hostname)},
             {"underlays", array_of(plan.underlays, underlay_json)},
             {"operations", array_of(plan.operations, operation_json)},
             {"cwd", text_of(plan.cwd)},
@@ -159,6 +182,11 @@ std::string plan_text(const Plan& plan) {
     out += plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
                                        size_of(plan.writable_size))
                          : std::string("root    ro,nosuid,nodev\n");
+    out += fmt::format("spaces  {}{}{}\n", base::joined(names_of(plan.namespaces), " "),
+                       has_init(plan.namespaces) ? ", with init" : "",
+                       plan.namespaces.hostname.empty()
+                           ? ""
+                           : ", hostname " + in_quotes(plan.namespaces.hostname));
     for (const auto& layer : plan.underlays) {
         for (const auto& [path, kind] : layer.make) {
             out +=

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launcher/environment.hpp"
+#include "launcher/join/request.hpp"
 #include "launcher/views.hpp"
 
 #include <array>
@@ -37,6 +38,9 @@ struct Operation {
         bind,    ///< host file or directory `source`, opened as `handle`
         tmpfs,   ///< new tmpfs of `size` bytes and `mode`
         devpts,  ///< new instance of devpts
+        proc,    ///< new procfs, of the container's own processes
+        sysfs,   ///< new sysfs, with the container's own network devices
+        mqueue,  ///< new file system of the container's own message queues
         file,    ///< read-only file with `content`
         write,   ///< file of the writable root: `content`, or that of the host's file `source`
         symlink, ///< symbolic link to `source`; the place is the container's own
@@ -60,6 +64,9 @@ inline constexpr base::EnumTable operation_kinds =
     std::array{base::EnumRow{Operation::Kind::bind, "bind"},
                base::EnumRow{Operation::Kind::tmpfs, "tmpfs"},
                base::EnumRow{Operation::Kind::devpts, "devpts"},
+               base::EnumRow{Operation::Kind::proc, "proc"},
+               base::EnumRow{Operation::Kind::sysfs, "sysfs"},
+               base::EnumRow{Operation::Kind::mqueue, "mqueue"},
                base::EnumRow{Operation::Kind::file, "file"},
                base::EnumRow{Operation::Kind::write, "write"},
                base::EnumRow{Operation::Kind::symlink, "symlink"}};
@@ -93,6 +100,7 @@ struct Plan {
     /// of the node's memory).
     bool writable = false;
     std::uint64_t writable_size = 0;
+    join::Namespaces namespaces; ///< besides those of users and mounts
     std::vector<Underlay> underlays; ///< parents come before what lies below them
     std::vector<Operation> operations;
     std::string cwd;            ///< to be tried first; absolute

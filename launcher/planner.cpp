@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/planner.hpp"
+#include "launcher/planner_impl.hpp"
 
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "launcher/join/mount_spec.hpp"
-#include "launcher/targets.hpp"
+#include "launcher/work_area.hpp"
 
 #include <algorithm>
 #include <array>
@@ -20,71 +20,11 @@ using base::in_quotes;
 using base::Result;
 using base::Unexpected;
 
-constexpr std::size_t max_identity_file = 4U << 20U;
 /// A current directory that is one of these is not bound: it would hide the image's own.
 constexpr std::array<std::string_view, 9> never_cwd{"/",    "/etc", "/bin",  "/mnt", "/usr",
                                                     "/var", "/opt", "/sbin", "/lib"};
 
-class Planner {
-  public:
-    explicit Planner(const PlannerInput& input)
-        : in_(input), request_(input.request), writable_(request_.writable == join::Switch::on),
-          contained_(request_.containment != join::Containment::none),
-          targets_(input.image, writable_) {}
-
-    Result<Plan> make();
-
-  private:
-    struct Bind {
-        std::string source;
-        std::string target;
-        Origin origin = Origin::system;
-        std::string written; ///< for messages
-        bool readonly = false;
-        bool noexec = false;
-        bool nodev = true;
-        bool private_propagation = false;
-        bool replace_link = false;
-        bool directory = false;       ///< nothing else will do
-        bool only_if_present = false; ///< a missing source is no reason for a word
-    };
-
-    Result<void> read_home();
-    Result<void> add_kernel_directories();
-    Result<void> add_minimal_dev();
-    Result<void> add_temporary_directories();
-    Result<void> add_home();
-    Result<void> add_etc_files();
-    Result<void> add_site_binds();
-    Result<void> add_scratch();
-    Result<void> add_user_mounts();
-    Result<void> add_cwd();
-    Result<void> add_required_files();
-    void choose_cwd();
-    void plan_variables();
-
-    Result<HostEntry> open_source(const Bind& bind);
-    Result<void> add_bind(const Bind& bind);
-    Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
-                           const std::string& written, bool nodev = true);
-    Result<void> add_file(const std::string& target, std::string content);
-    Result<void> add_host_file(const std::string& path);
-    Result<void> add_written(const std::string& target, Operation operation);
-    void push(Operation operation);
-    Result<void> tolerate(Origin origin, Result<void> outcome);
-    [[nodiscard]] bool unwanted(std::string_view name) const;
-    [[nodiscard]] bool host_path_visible(const std::string& path) const;
-    [[nodiscard]] const Operation* in_the_way_of(const std::string& target) const;
-
-    const PlannerInput& in_;
-    const join::Request& request_;
-    bool writable_;
-    bool contained_;
-    Targets targets_;
-    Plan plan_;
-    std::string home_source_;
-    bool home_given_ = false;
-};
+} // namespace
 
 bool Planner::unwanted(std::string_view name) const {
     return std::find(request_.no_mount.begin(), request_.no_mount.end(), name) !=
@@ -178,6 +118,18 @@ Result<void> Planner::add_tmpfs(const std::string& target, std::uint32_t mode, O
     return {};
 }
 
+/// A directory that is empty and the container's own: in memory, or that part of the work area.
+Result<void> Planner::add_private(const std::string& target, std::uint32_t mode, Origin origin,
+                                  const std::string& written, std::string_view part) {
+    if (request_.work_area.empty()) {
+        return add_tmpfs(target, mode, origin, written);
+    }
+    return add_bind({.source = work_area_part(request_, part),
+                     .target = target,
+                     .origin = Origin::user,
+                     .written = written});
+}
+
 /// A generated file: part of a writable root, where package managers and useradd change it and put
 /// others in its place, else mounted.
 Result<void> Planner::add_file(const std::string& target, std::string content) {
@@ -267,69 +219,17 @@ Result<void> Planner::read_home() {
     return {};
 }
 
-Result<void> Planner::add_kernel_directories() {
-    if (!unwanted("proc")) {
-        TRY(add_bind({.source = "/proc", .target = "/proc", .written = "/proc"}));
-    }
-    if (!unwanted("sys")) {
-        TRY(add_bind({.source = "/sys", .target = "/sys", .written = "/sys"}));
-    }
-    if (unwanted("dev")) {
-        return {};
-    }
-    if (contained_ || in_.site.mount_dev == config::DeviceMode::minimal) {
-        return add_minimal_dev();
-    }
-    return add_bind({.source = "/dev", .target = "/dev", .written = "/dev", .nodev = false});
-}
-
-Result<void> Planner::add_minimal_dev() {
-    TRY(add_tmpfs("/dev", 0755, Origin::system, "/dev"));
-    for (const char* name : {"null", "zero", "full", "random", "urandom", "tty"}) {
-        const auto path = fmt::format("/dev/{}", name);
-        TRY(add_bind({.source = path, .target = path, .written = path, .only_if_present = true}));
-    }
-    static constexpr std::array<std::pair<const char*, const char*>, 5> links{{
-        {"/dev/fd", "/proc/self/fd"},
-        {"/dev/stdin", "/proc/self/fd/0"},
-        {"/dev/stdout", "/proc/self/fd/1"},
-        {"/dev/stderr", "/proc/self/fd/2"},
-        {"/dev/ptmx", "pts/ptmx"},
-    }};
-    for (const auto& [path, link] : links) {
-        Operation operation;
-        operation.kind = Operation::Kind::symlink;
-        operation.target = path;
-        operation.source = link;
-        operation.shape = EntryKind::file;
-        push(std::move(operation));
-    }
-    TRY(add_tmpfs("/dev/shm", 01777, Origin::system, "/dev/shm"));
-    TRY(add_bind({.source = "/dev/mqueue",
-                  .target = "/dev/mqueue",
-                  .written = "/dev/mqueue",
-                  .only_if_present = true}));
-    if (!unwanted("devpts")) {
-        Operation pts;
-        pts.kind = Operation::Kind::devpts;
-        pts.target = "/dev/pts";
-        pts.create = Create::directory;
-        pts.nodev = false;
-        push(std::move(pts));
-    }
-    return {};
-}
-
 Result<void> Planner::add_temporary_directories() {
     if (unwanted("tmp")) {
         return {};
     }
-    for (const char* path : {"/tmp", "/var/tmp"}) {
+    for (const auto& [path, part] :
+         {std::pair{"/tmp", "tmp"}, std::pair{"/var/tmp", "var_tmp"}}) {
         if (in_the_way_of(path) != nullptr) {
             continue; // the image has a symlink: one mount serves both, that of /tmp
         }
         if (contained_) {
-            TRY(add_tmpfs(path, 01777, Origin::system, path));
+            TRY(add_private(path, 01777, Origin::system, path, part));
         } else if (in_.site.mount_tmp) {
             TRY(add_bind({.source = path, .target = path, .written = path}));
         }
@@ -393,30 +293,9 @@ Result<void> Planner::add_home() {
         return {};
     }
     if (contained_ && !asked) {
-        return add_tmpfs(plan_.home, 0700, Origin::system, plan_.home);
+        return add_private(plan_.home, 0700, Origin::system, plan_.home, "home");
     }
     return add_bind(home);
-}
-
-Result<void> Planner::add_etc_files() {
-    for (const char* path : {"/etc/hosts", "/etc/localtime"}) {
-        if (!unwanted("bind-paths") && !unwanted(path)) {
-            TRY(add_host_file(path));
-        }
-    }
-    if (in_.site.resolv_conf && !unwanted("/etc/resolv.conf")) {
-        TRY(add_host_file("/etc/resolv.conf"));
-    }
-    if (in_.site.passwd && !unwanted("/etc/passwd")) {
-        const auto text = in_.image.read("/etc/passwd", max_identity_file)
-                              .value_or("root:x:0:0:root:/root:/bin/sh\n");
-        TRY(add_file("/etc/passwd", passwd_text(text, in_.user, plan_.home)));
-    }
-    if (in_.site.group && !unwanted("/etc/group")) {
-        const auto text = in_.image.read("/etc/group", max_identity_file).value_or("root:x:0:\n");
-        TRY(add_file("/etc/group", group_text(text, in_.user)));
-    }
-    return {};
 }
 
 Result<void> Planner::add_site_binds() {
@@ -445,7 +324,8 @@ Result<void> Planner::add_site_binds() {
 Result<void> Planner::add_scratch() {
     for (const auto& path : request_.scratch) {
         TRY(join::check_target(path, path));
-        TRY(add_tmpfs(base::clean_path(path), 0755, Origin::user, path));
+        const auto target = base::clean_path(path);
+        TRY(add_private(target, 0755, Origin::user, path, "scratch" + target));
     }
     return {};
 }
@@ -454,6 +334,7 @@ Result<void> Planner::add_user_mounts() {
     for (const auto& mount : request_.mounts) {
         TRY_ASSIGN(const auto specs, join::parse_mounts(mount, request_.cwd));
         for (const auto& spec : specs) {
+            mounted_.push_back(spec.target);
             if (spec.kind == join::MountSpec::Kind::tmpfs) {
                 TRY(add_tmpfs(spec.target, 0755, Origin::user, spec.written));
                 continue;
@@ -523,19 +404,15 @@ void Planner::choose_cwd() {
 }
 
 void Planner::plan_variables() {
-    ContainerNames names{in_.roots.front().path, request_.reference, plan_.home, {},
-                         in_.user.uid,           in_.user.gid};
-    for (const auto& operation : plan_.operations) {
-        if (operation.origin == Origin::user) {
-            names.binds.push_back(operation.target);
-        }
-    }
+    const ContainerNames names{in_.roots.front().path, request_.reference, plan_.home, mounted_,
+                               in_.user.uid,           in_.user.gid};
     plan_.environment = plan_environment(request_, in_.site.env, names, plan_.warnings);
 }
 
 Result<Plan> Planner::make() {
     plan_.roots = in_.roots;
     plan_.writable = writable_;
+    plan_.namespaces = request_.namespaces;
     plan_.writable_size = in_.site.tmpfs_size;
     TRY(read_home());
     TRY(add_kernel_directories());
@@ -552,8 +429,6 @@ Result<Plan> Planner::make() {
     plan_variables();
     return std::move(plan_);
 }
-
-} // namespace
 
 Result<Plan> make_plan(const PlannerInput& input) {
     return Planner(input).make();

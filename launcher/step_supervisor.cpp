@@ -159,15 +159,17 @@ Result<void> Supervisor::start() {
     TRY_ASSIGN(const auto config, config::load_fd(options_.config.get(), options_.config_path));
     options_.config.reset();
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
-    BuildOptions build;
-    build.warn = [this](std::string_view line) { warn(line); };
-    build.roots.open_fuse = [this] { return fuse_device(); };
-    build.roots.server_threads = config.launcher.squashfs_threads;
-    build.roots.server_dies_with_us = true;
-    TRY_ASSIGN(auto built, build_container(request, config, roots, build));
-    servers_ = std::move(built.servers);
+    MountRootsOptions options;
+    options.open_fuse = [this] { return fuse_device(); };
+    options.server_threads = config.launcher.squashfs_threads;
+    options.server_dies_with_us = true;
+    TRY_ASSIGN(auto mounted, mount_roots(roots, options));
+    servers_ = std::move(mounted.servers);
+    TRY_ASSIGN(const auto record,
+               build_container({request, config, roots, std::move(mounted.mounts)},
+                               [this](std::string_view line) { warn(line); }));
     // The namespace descriptors through /proc of the container, which the user may have left out.
-    TRY(make_offer(built.record));
+    TRY(make_offer(record));
     TRY(join::drop_privileges_for_good());
     hold_back_termination();
     return send_offer();

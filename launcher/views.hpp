@@ -79,7 +79,7 @@ class MountedImage final : public ImageView {
 /// The real host: every path becomes a detached recursive clone of what is mounted there
 /// (open_tree(2)), automounts included. Needs CAP_SYS_ADMIN in the namespace that owns the current
 /// mount namespace.
-class MountableHost final : public HostView {
+class MountableHost : public HostView {
   public:
     [[nodiscard]] base::Result<HostEntry> open(const std::string& path) override;
     /// The clone behind a handle; still owned by this object.

@@ -39,6 +39,19 @@ enum class Containment : std::uint8_t {
     contain_all, ///< and a clean environment
 };
 
+/// Namespaces of its own that the container gets besides those of users and mounts, which every
+/// container has.
+struct Namespaces {
+    bool pid = false;
+    bool init = true; ///< with pid: a small init of ours is process 1, and the command is not
+    bool ipc = false;
+    bool network = false;
+    bool uts = false;
+    std::string hostname{}; ///< with uts; empty: that of the node
+
+    bool operator==(const Namespaces&) const = default;
+};
+
 /// Everything that somebody asked for, from either door (srun or `slipway exec`). Written by the
 /// user, so nothing in it is trusted: it is read by the launcher only after that has become the
 /// user, and every path in it is opened with the user's rights. A staged image is named by its id:
@@ -59,6 +72,11 @@ struct Request {
     Switch writable =
         Switch::site_default; ///< on: writable root (tmpfs or overlay), off: read-only
     Containment containment = Containment::none;
+    Namespaces namespaces;
+    std::vector<std::string> dns; ///< --dns: addresses of name servers; empty: the node's
+    /// --workdir: host directory whose parts stand in for what would be in memory (/tmp, home,
+    /// scratch directories); empty: none.
+    std::string work_area;
     bool clean_environment = false;
     bool shell_evaluation = true;              ///< false: --no-eval
     std::vector<std::string> keep_environment; ///< --container-env: names whose host value wins

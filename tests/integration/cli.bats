@@ -427,7 +427,7 @@ END
 
 @test "a caller that ignores the end of its children changes nothing" {
     local what
-    for what in 'exec debian.sif sh -c "sleep 0.1 & wait; exit 7"'; do
+    for what in 'exec debian.sif sh -c "sleep 0.1 & wait; exit 7"' 'exec --pid debian.sif sh -c "exit 7"'; do
         run alice sh -c "trap '' CHLD; cd $WORK; exec slipway $what"
         expect_status 7
     done
@@ -435,6 +435,15 @@ END
     expect_status 0
     run alice sh -c "trap '' CHLD; cd $WORK; slipway build ignored.sif debian.sif && slipway exec ignored.sif true"
     expect_status 0
+}
+
+@test "a container with processes of its own: what is started in it ends with it" {
+    run alice sh -c "cd $WORK; slipway exec --containall debian.sif sh -c 'setsid sleep 4711 & ps -e 2>/dev/null; echo pid \$\$; ls -d /proc/[0-9]* | wc -l'"
+    expect_status 0
+    expect_lines 1 '^pid [2-9]$'
+    ! pgrep -f 'sleep 4711'
+    run alice sh -c "cd $WORK; slipway run --pid --no-init debian.sif -c 'echo pid \$\$'"
+    expect_lines 1 '^pid 1$'
 }
 
 @test "libraries of the user's environment are the command's, not ours" {

@@ -15,7 +15,8 @@ import lab
 import world
 from harness import described, processes, wait_until
 from lab import Prompt
-from steps import Steps  # noqa: F401, found by unittest.main()
+from namespaces import Namespaces  # noqa: F401, found by unittest.main()
+from steps import Steps  # noqa: F401
 
 UID = world.UID
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // run_in_container [--uid U] [OPTION VALUE]… IMAGE COMMAND [ARGUMENT]…: the prompt's door without
 // the command line around it, for tests that need exact requests.
+#include "base/inherited_state.hpp"
 #include "base/text.hpp"
 #include "launcher/container.hpp"
 #include "tests/privileged/launcher/from_here.hpp"
@@ -49,6 +50,20 @@ bool apply(Request& request, const std::string& name, const std::string& value) 
         request.writable = value == "1" ? Switch::on : Switch::off;
     } else if (name == "--contain") {
         request.containment = value == "all" ? Containment::contain_all : Containment::contain;
+    } else if (name == "--work-area") {
+        request.work_area = value;
+    } else if (name == "--hostname") {
+        request.namespaces.uts = true;
+        request.namespaces.hostname = value;
+    } else if (name == "--dns") {
+        request.dns.push_back(value);
+    } else if (name == "--own") {
+        (value == "pid"   ? request.namespaces.pid
+         : value == "ipc" ? request.namespaces.ipc
+         : value == "uts" ? request.namespaces.uts
+                          : request.namespaces.network) = true;
+    } else if (name == "--init") {
+        request.namespaces.init = value == "1";
     } else if (name == "--mount-home") {
         request.mount_home = value == "1" ? Switch::on : Switch::off;
     } else {
@@ -75,6 +90,7 @@ bool become(uid_t uid) {
 } // namespace
 
 int main(int argc, char** argv) {
+    slipway::base::repair_inherited_state();
     Request request;
     std::string config_path;
     int at = 1;

@@ -117,7 +117,40 @@ TEST_CASE("containment") {
     CHECK(good({"i", "c"}, {"SINGULARITY_CONTAINALL=true"}).request.containment ==
           Containment::contain_all);
     // Accepted for habit.
-    CHECK(error_of({"-u", "--no-privs", "--no-init", "--no-pid", "i", "c"}) == "accepted");
+    CHECK(error_of({"-u", "--no-privs", "i", "c"}) == "accepted");
+}
+
+TEST_CASE("namespaces") {
+    using launcher::join::Namespaces;
+    const auto asked = [](std::vector<std::string> words, const std::vector<std::string>& env = {}) {
+        words.insert(words.end(), {"i", "c"});
+        return good(words, env).request.namespaces;
+    };
+    CHECK(asked({}) == Namespaces{});
+    CHECK(asked({"-p"}) == Namespaces{.pid = true});
+    CHECK(asked({"--pid", "--no-init"}) == Namespaces{.pid = true, .init = false});
+    CHECK(asked({"-i", "--uts"}) == Namespaces{.ipc = true, .uts = true});
+    CHECK(asked({"-C"}) == Namespaces{.pid = true, .ipc = true});
+    CHECK(asked({"-C", "--no-pid"}) == Namespaces{.ipc = true});
+    CHECK(asked({"-c"}) == Namespaces{});
+    CHECK(asked({"--compat"}) == Namespaces{.pid = true, .init = false, .ipc = true});
+    CHECK(asked({"--hostname", "box.example"}) == Namespaces{.uts = true, .hostname = "box.example"});
+    CHECK(asked({"--net", "--network", "none"}) == Namespaces{.network = true});
+    CHECK(asked({"--network=none"}) == Namespaces{.network = true});
+    CHECK(asked({}, {"SINGULARITY_UNSHARE_PID=1", "APPTAINER_IPC=1", "SLIPWAY_NETWORK=none"}) ==
+          Namespaces{.pid = true, .ipc = true, .network = true});
+    CHECK(error_of({"-n", "i", "c"}) ==
+          "unsupported: --net needs a network that only root can set up (hint: use --network none for "
+          "a container without network, or leave the option out)");
+    CHECK(error_of({"--net", "--network", "bridge", "i", "c"})
+              .starts_with("unsupported: --network 'bridge' needs root"));
+    CHECK(error_of({"--network-args", "x", "i", "c"}).starts_with("unsupported: "));
+    for (const char* name : {"", "-x", ".x", "a b", "a_b", "a/b"}) {
+        CHECK(error_of({"--hostname", name, "i", "c"}).starts_with("usage: --hostname "));
+    }
+    CHECK(error_of({"--hostname", std::string(65, 'x'), "i", "c"}).starts_with("usage: --hostname "));
+    CHECK(good({"--dns", "192.0.2.1,::1", "i", "c"}).request.dns == List{"192.0.2.1", "::1"});
+    CHECK(error_of({"--dns", "ns.example", "i", "c"}).starts_with("usage: --dns 'ns.example'"));
 }
 
 TEST_CASE("directories in the container") {
@@ -127,6 +160,9 @@ TEST_CASE("directories in the container") {
             .request;
     CHECK(request.workdir == "/w");
     CHECK(request.scratch == List{"/s", "/t", "/u"});
+    CHECK(request.work_area.empty());
+    CHECK(good({"-W", "w", "i", "c"}).request.work_area == "w");
+    CHECK(error_of({"--workdir", "", "i", "c"}).starts_with("usage: --workdir is empty"));
     CHECK(request.no_mount == List{"tmp", "/etc/hosts"});
     CHECK(good({"i", "c"}, {"SINGULARITY_PWD=/p"}).request.workdir == "/p");
     CHECK(error_of({"--cwd", "w", "i", "c"}) ==
@@ -160,14 +196,14 @@ TEST_CASE("shell, dry run and JSON") {
 
 TEST_CASE("options of other runtimes that have no effect here are refused") {
     for (const auto* option :
-         {"--nv", "--rocm", "-p", "-i", "-n", "--uts", "--writable", "-w", "-f", "--fakeroot",
+         {"--nv", "--rocm", "--writable", "-w", "-f", "--fakeroot",
           "--keep-privs", "--oci", "--nvccli", "--sharens"}) {
         INFO(option);
         CHECK(error_of({option, "i", "c"}).starts_with("unsupported: option "));
     }
     for (const auto* option :
-         {"--overlay", "-o", "--workdir", "-W", "--hostname", "--network", "--dns", "--security",
-          "--add-caps", "--app", "--apply-cgroups", "--pem-path"}) {
+         {"--overlay", "-o", "--network-args", "--netns-path", "--security", "--add-caps",
+          "--app", "--apply-cgroups", "--pem-path"}) {
         INFO(option);
         CHECK(error_of({option, "x", "i", "c"}).starts_with("unsupported: option "));
     }

@@ -23,6 +23,9 @@ Request full_request() {
     request.mount_home = Switch::off;
     request.writable = Switch::on;
     request.containment = Containment::contain_all;
+    request.namespaces = {true, false, true, true, true, "box"};
+    request.dns = {"192.0.2.1"};
+    request.work_area = "/w";
     request.clean_environment = true;
     request.shell_evaluation = false;
     request.keep_environment = {"A", "B"};

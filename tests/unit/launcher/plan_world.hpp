@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/json.hpp"
 #include "launcher/planner.hpp"
 #include "tests/unit/launcher/fake_views.hpp"
 
@@ -79,6 +80,17 @@ inline const Underlay* layer(const Plan& plan, const std::string& target) {
         }
     }
     return nullptr;
+}
+
+inline base::json::Value json_of(const Plan& plan) {
+    const std::vector<std::string> command{"run", "--fast"};
+    auto parsed =
+        base::json::parse_object(plan_json(plan, command), 1U << 20U, base::Code::internal, "plan");
+    if (!parsed) {
+        FAIL(parsed.error().one_line());
+    }
+    CHECK(parsed->at("command") == base::json::Value{"run", "--fast"});
+    return parsed->at("plan");
 }
 
 } // namespace slipway::test

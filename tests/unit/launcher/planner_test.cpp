@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/json.hpp"
 #include "tests/unit/launcher/plan_world.hpp"
 
 #include <catch2/catch.hpp>
@@ -10,17 +9,6 @@ using namespace slipway;
 using namespace slipway::test;
 
 namespace {
-
-base::json::Value json_of(const Plan& plan) {
-    const std::vector<std::string> command{"run", "--fast"};
-    auto parsed =
-        base::json::parse_object(plan_json(plan, command), 1U << 20U, base::Code::internal, "plan");
-    if (!parsed) {
-        FAIL(parsed.error().one_line());
-    }
-    CHECK(parsed->at("command") == base::json::Value{"run", "--fast"});
-    return parsed->at("plan");
-}
 
 base::json::Value operation_in(const base::json::Value& plan, const std::string& target) {
     for (const auto& operation : plan.at("operations")) {

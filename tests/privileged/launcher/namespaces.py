@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers with namespaces of their own, and the init of those that have processes of their own."""
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import world
+from harness import children, ended, wait_until
+from lab import Prompt
+
+PID = {"own": "pid"}
+
+
+class Namespaces(Prompt):
+    def start(self, script, **options):
+        """A container that has said "up", and the pid of the process outside of it."""
+        process = subprocess.Popen(self.command("sh", "-c", f"echo up; {script}", **options), text=True,
+                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=world.WORK, env=world.ENV)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline(), "up\n")
+        return process
+
+    def test_own_processes(self):
+        for image in (world.SQSH, world.TREE):
+            for uid in (world.UID, 0):
+                with self.subTest(image=image, uid=uid):
+                    out = self.ok("echo $$; cat /proc/1/comm; ls /proc | grep -c '^[0-9]'", image=image, uid=uid, **PID)
+                    first, name, count = out.split()
+                    self.assertNotEqual(first, "1")
+                    self.assertEqual(name, "slipway-init")
+                    self.assertLess(int(count), 6)
+        self.assertEqual(self.ok("echo $$; cat /proc/1/comm", init=0, **PID), "1\nsh\n")
+
+    def test_exit_codes(self):
+        for init in (0, 1):
+            with self.subTest(init=init):
+                self.assertEqual(self.sh("exit 7", init=init, **PID).returncode, 7)
+                self.assertEqual(self.run_as("/nosuch", init=init, **PID).returncode, 255)
+                self.refused("/nowhere", "mount-source-missing", bind="/nowhere:/m", init=init, **PID)
+        self.assertEqual(self.sh("kill -ABRT $$", **PID).returncode, 128 + signal.SIGABRT)
+        self.assertEqual(self.sh("kill -KILL $$", **PID).returncode, 128 + signal.SIGKILL)
+
+    def test_nothing_outlives_the_command(self):
+        mark = f"7{os.getpid()}"
+        self.ok(f"(trap '' TERM HUP; exec sleep {mark}) >/dev/null 2>&1 & sleep 0.1", **PID)
+        self.assertFalse(self.alive(f"sleep\0{mark}"))
+
+    def alive(self, words):
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and words.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+        return found
+
+    def test_init_reaps_what_is_left_to_it(self):
+        out = self.ok("(sh -c 'sleep 0.05 & exit' &) ; sleep 0.4; grep -l 'State:.Z' /proc/[0-9]*/status; echo done", **PID)
+        self.assertEqual(out, "done\n")
+
+    def test_signals_reach_the_command(self):
+        for number, name in ((signal.SIGTERM, "TERM"), (signal.SIGUSR1, "USR1"), (signal.SIGHUP, "HUP"),
+                             (signal.SIGINT, "INT"), (signal.SIGRTMIN + 3, str(signal.SIGRTMIN + 3))):
+            process = self.start(f"trap 'echo got; exit 5' {name}; while :; do sleep 0.05; done", **PID)
+            time.sleep(0.1)
+            process.send_signal(number)
+            self.assertEqual(process.stdout.readline(), "got\n", name)
+            self.assertEqual(process.wait(10), 5)
+
+    def test_a_signal_without_handler_ends_it(self):
+        process = self.start("sleep 100", **PID)
+        process.terminate()
+        self.assertEqual(process.wait(10), 128 + signal.SIGTERM)
+
+    def test_killed_from_outside(self):
+        for init in (0, 1):
+            mark = f"8{os.getpid()}{init}"
+            process = self.start(f"setsid sleep {mark} & sleep {mark}", init=init, **PID)
+            self.assertTrue(wait_until(lambda: len(self.alive(f"sleep\0{mark}")) == 2))
+            first = children(process.pid)
+            process.kill()
+            process.wait(10)
+            self.assertTrue(wait_until(lambda: not self.alive(f"sleep\0{mark}") and all(ended(pid) for pid in first)))
+
+    def test_killed_init_ends_everything(self):
+        process = self.start("sleep 100", **PID)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        self.assertEqual(process.wait(10), 128 + signal.SIGKILL)
+
+    def test_a_start_that_hangs_can_be_ended(self):
+        fifo = world.AREA / "slow.sh"
+        script = world.TREE / ".singularity.d/env/91-slow.sh"
+        script.write_text("sleep 5\n")
+        try:
+            process = subprocess.Popen(self.command("true", image=world.TREE, **PID), cwd=world.WORK, env=world.ENV)
+            self.assertTrue(wait_until(lambda: self.alive("91-slow") or len(children(process.pid)) == 1))
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(3), 128 + signal.SIGINT)
+        finally:
+            script.unlink()
+        self.assertFalse(fifo.exists())
+
+    def test_terminal(self):
+        """Control-C reaches the command once; the shell in front gets the code."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            words = self.command("sh", "-c", "n=0; trap 'n=$((n+1))' INT; echo up; sleep 0.6; sleep 0.4; echo times $n",
+                                 **PID)
+            os.chdir(world.WORK)
+            os.execve(words[0], words, world.ENV)
+        seen = b""
+        while b"up" not in seen:
+            seen += os.read(terminal, 1000)
+        time.sleep(0.2)
+        os.write(terminal, b"\x03")
+        while select.select([terminal], [], [], 5)[0]:
+            try:
+                seen += os.read(terminal, 1000)
+            except OSError:
+                break
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        self.assertIn(b"times 1", seen)
+
+    def test_ignored_child_signals_do_no_harm(self):
+        done = subprocess.run(self.command("sh", "-c", "exit 4", **PID), cwd=world.WORK, env=world.ENV, timeout=20,
+                              preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual(done.returncode, 4)
+
+    def test_init_is_closed_to_the_container(self):
+        out = self.ok("cat /proc/1/environ /proc/1/maps 2>&1; ls /proc/1/fd 2>&1; kill -KILL 1; echo alive; "
+                      "grep -E 'Cap(Prm|Eff)|NoNew' /proc/1/status", **PID)
+        self.assertEqual(out.count("ermission denied"), 3, out)
+        self.assertIn("alive", out)
+        self.assertEqual(len(re.findall(r"Cap...:\s+0{16}", out)), 2)
+        self.assertRegex(out, r"NoNewPrivs:\s+1")
+
+    def test_nothing_of_ours_is_open(self):
+        for options in ({}, PID):
+            self.assertEqual(self.ok("ls /proc/self/fd", **options).split(), ["0", "1", "2", "3"])
+        process = self.start("sleep 100", **PID)
+        init = children(process.pid)[0]
+        for pid, most in ((process.pid, 5), (init, 4)):
+            self.assertLessEqual(len(os.listdir(f"/proc/{pid}/fd")), most)
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            self.assertRegex(status, r"CapEff:\s+0{16}")
+
+    def test_the_node_is_out_of_sight(self):
+        self.assertNotEqual(self.sh(f"kill -0 {os.getpid()}", **PID).returncode, 0)
+        self.assertNotEqual(self.sh(f"test -e /proc/{os.getpid()}", **PID).returncode, 0)
+
+    def test_network(self):
+        out = self.ok("ls /sys/class/net; grep -c : /proc/net/dev; cat /sys/class/net/lo/operstate", own="network")
+        self.assertEqual(out.split()[:2], ["lo", "1"])
+        self.assertNotIn("down", out)
+
+    def test_names(self):
+        before = os.uname().nodename
+        out = self.ok("cat /proc/sys/kernel/hostname /etc/hostname", hostname="box.example")
+        self.assertEqual(out, "box.example\nbox.example\n")
+        self.assertEqual(os.uname().nodename, before)
+        out = self.ok("cat /etc/resolv.conf", dns=["192.0.2.7", "2001:db8::1"])
+        self.assertEqual(out, "nameserver 192.0.2.7\nnameserver 2001:db8::1\n")
+        self.refused("hostname", "option-invalid", hostname="x" * 65)
+
+    def test_message_queues_and_shared_memory(self):
+        spaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("ipc", "pid", "net", "uts")}
+        for own, kept in (("ipc", "net"), ("network", "ipc"), ("uts", "ipc")):
+            kind = {"network": "net"}.get(own, own)
+            out = self.ok(f"readlink /proc/self/ns/{kind} /proc/self/ns/{kept}", own=own).split()
+            self.assertNotEqual(out[0], spaces[kind])
+            self.assertEqual(out[1], spaces[kept])
+        self.assertIn(" /dev/mqueue ", self.ok("grep mqueue /proc/self/mountinfo", own="ipc", contain="some"))
+
+    def test_work_area(self):
+        area = world.WORK / "area"
+        area.mkdir(exist_ok=True)
+        os.chown(area, world.UID, world.UID)
+        config = world.AREA / "home.yaml"
+        config.write_text("launcher: {mount_home: true}\n")
+        self.ok("touch /tmp/a /var/tmp/b $HOME/c /s/t/d", contain="some", work_area=area, scratch="/s/t",
+                config=config)
+        found = sorted(str(path.relative_to(area)) for path in area.rglob("*") if path.is_file())
+        self.assertEqual(found, ["home/c", "scratch/s/t/d", "tmp/a", "var_tmp/b"])
+        self.assertEqual((area / "tmp").stat().st_mode & 0o7777, 0o1777)
+        self.assertEqual((area / "home").stat().st_mode & 0o777, 0o700)
+        self.ok("test -e /tmp/a && test -e /s/t/d", contain="some", work_area=area, scratch="/s/t")
+        self.refused("--workdir", "mount-source-missing", contain="some", work_area="/nosuch")
+        self.refused("--workdir", "mount-source-missing", contain="some", work_area="/etc/passwd")
+        self.refused("--workdir", "mount-source-missing", contain="some", work_area="/etc")
+
+    def test_a_plan_makes_nothing(self):
+        area = world.WORK / "untouched"
+        area.mkdir(exist_ok=True)
+        os.chown(area, world.UID, world.UID)
+        done = self.sh("true", contain="some", work_area=area, own=["pid", "network"],
+                       env={**world.ENV, "SLIPWAY_TEST_PLAN": "1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"'/tmp' from '{area}/tmp'", done.stdout)
+        self.assertIn("spaces  user mount pid network, with init", done.stdout)
+        self.assertEqual(list(area.iterdir()), [])
