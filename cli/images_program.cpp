@@ -8,6 +8,7 @@
 #include "base/path.hpp"
 #include "base/temp_dir.hpp"
 #include "base/text.hpp"
+#include "cli/product.hpp"
 
 #include <cerrno>
 #include <climits>
@@ -46,7 +47,8 @@ base::Error become_images_program(const std::vector<std::string>& arguments) {
     if (!program) {
         return std::move(program).error();
     }
-    std::vector<char*> argv{const_cast<char*>(program->c_str())};
+    const std::string called_as(product_name());
+    std::vector<char*> argv{const_cast<char*>(called_as.c_str())};
     for (const auto& argument : arguments) {
         argv.push_back(const_cast<char*>(argument.c_str()));
     }
@@ -65,7 +67,7 @@ namespace {
 Result<std::string> ask_images_program(std::vector<std::string> arguments, const std::string& uri,
                                        const std::vector<std::string>& environment) {
     TRY_ASSIGN(auto program, find_images_program());
-    arguments.insert(arguments.begin(), std::string(program_name));
+    arguments.insert(arguments.begin(), std::string(product_name()));
     TRY_ASSIGN(auto answer,
                base::capture_output({std::move(program), std::move(arguments), environment, {}},
                                     max_answer, base::Deadline::never(), base::ErrorOutput::inherit));

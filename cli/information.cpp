@@ -7,6 +7,7 @@
 #include "cli/help.hpp"
 #include "cli/messages.hpp"
 #include "cli/session.hpp"
+#include "cli/product.hpp"
 #include "cli/version.hpp"
 #include "config/schema.hpp"
 
@@ -95,7 +96,8 @@ Result<int> run_version(Session& session) {
     if (session.arguments.flag("json")) {
         return printed(base::json::compact(base::json::Value{{"version", version_text}}) + "\n");
     }
-    return printed(fmt::format("slipway {}\n", version_text));
+    // The verb of Singularity and Apptainer prints the number alone.
+    return printed((product_name() == "slipway" ? version_line() : version_number()) + "\n");
 }
 
 Result<int> run_config(Session& session) {

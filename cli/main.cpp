@@ -6,8 +6,8 @@
 #include "cli/help.hpp"
 #include "cli/images_program.hpp"
 #include "cli/messages.hpp"
+#include "cli/product.hpp"
 #include "cli/program.hpp"
-#include "cli/version.hpp"
 
 namespace {
 
@@ -43,7 +43,7 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
         return printed(overview_text());
     }
     if (globals.flag("version")) {
-        return printed(fmt::format("slipway {}\n", version_text));
+        return printed(version_line() + "\n");
     }
     const auto& words = globals.words();
     if (words.empty()) {
@@ -63,5 +63,6 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
     slipway::base::repair_inherited_state();
+    set_product_name(argc > 0 ? argv[0] : "");
     return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
 }

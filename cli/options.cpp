@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "cli/product.hpp"
 
 #include <unistd.h>
 
@@ -188,7 +189,7 @@ class Parser {
 EnvironmentView with_option_prefix(const EnvironmentView& environment) {
     std::vector<std::string> few;
     for (const auto& variable : environment.variables()) {
-        for (const auto prefix : option_prefixes) {
+        for (const auto prefix : option_prefixes()) {
             if (variable.starts_with(prefix)) {
                 few.push_back(variable);
                 break;
@@ -201,7 +202,7 @@ EnvironmentView with_option_prefix(const EnvironmentView& environment) {
 /// The variable that stands for one of an option's names, by the first prefix that has it.
 std::optional<std::pair<std::string, std::string_view>>
 variable_for(std::string_view name, const EnvironmentView& environment) {
-    for (const auto prefix : option_prefixes) {
+    for (const auto prefix : option_prefixes()) {
         auto variable = std::string(prefix) + std::string(name);
         const auto value = environment.get(variable);
         if (value && !base::trim(*value).empty()) {
@@ -302,19 +303,19 @@ std::optional<std::string_view> EnvironmentView::get(std::string_view name) cons
 
 std::string variable_names(const Option& option) {
     return base::joined(base::split(option.environment, ' '), ", ", [](std::string_view name) {
-        return std::string(option_prefixes[0]) + std::string(name);
+        return std::string(option_prefixes().front()) + std::string(name);
     });
 }
 
 std::string temporary_directory(const EnvironmentView& environment) {
-    for (const std::string_view prefix : {option_prefixes[0], option_prefixes[1], option_prefixes[2],
-                                          std::string_view()}) {
+    for (const auto prefix : option_prefixes()) {
         const auto value = environment.get(std::string(prefix) + "TMPDIR").value_or("");
         if (value.starts_with('/')) {
             return std::string(value);
         }
     }
-    return "/tmp";
+    const auto usual = environment.get("TMPDIR").value_or("");
+    return usual.starts_with('/') ? std::string(usual) : "/tmp";
 }
 
 Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,

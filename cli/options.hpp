@@ -99,7 +99,7 @@ class EnvironmentView {
 };
 
 /// Adds what environment variables give: for each of an option's names the first of SLIPWAY_NAME,
-/// APPTAINER_NAME and SINGULARITY_NAME that is not blank. An option from the command line wins, but
+/// APPTAINER_NAME and SINGULARITY_NAME (in the order of product.hpp) that is not blank. An option from the command line wins, but
 /// lists are appended to. A flag's value is 1, t, T, true, TRUE, True or 0, f, F, …; anything else
 /// is Code::usage.
 base::Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,
@@ -111,8 +111,5 @@ std::string temporary_directory(const EnvironmentView& environment);
 
 /// The variables that stand for an option as help and manuals name them: "SLIPWAY_BIND, …".
 std::string variable_names(const Option& option);
-
-/// Prefixes of option variables, the first one wins.
-inline constexpr std::string_view option_prefixes[] = {"SLIPWAY_", "APPTAINER_", "SINGULARITY_"};
 
 } // namespace slipway::cli

@@ -2,6 +2,7 @@
 // slipway-images: the verbs of `slipway` that need the network, the converter or the store.
 #include "base/format.hpp"
 #include "base/inherited_state.hpp"
+#include "cli/product.hpp"
 #include "cli/program.hpp"
 
 #include <sys/prctl.h>
@@ -30,6 +31,7 @@ base::Result<int> run(const std::vector<std::string>& words) {
 
 int main(int argc, char** argv) {
     slipway::base::repair_inherited_state();
+    set_product_name(argc > 0 ? argv[0] : ""); // as slipway was called
     // Registry credentials may be in memory: no core dumps, no ptrace by the user's other programs.
     ::prctl(PR_SET_DUMPABLE, 0);
     return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });

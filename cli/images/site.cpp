@@ -3,6 +3,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "cli/images/command.hpp"
+#include "cli/product.hpp"
 
 #include <algorithm>
 #include <array>
@@ -42,7 +43,7 @@ config::User current_user(const EnvironmentView& environment) {
 /// The store that the environment names for this user, "" for none. The caches of Apptainer and Singularity
 /// have a layout of their own: ours gets a directory beside it.
 base::Result<std::string> store_from(const EnvironmentView& environment) {
-    for (const auto prefix : option_prefixes) {
+    for (const auto prefix : option_prefixes()) {
         const auto name = std::string(prefix) + "CACHEDIR";
         const auto value = environment.get(name).value_or("");
         if (value.empty()) {
@@ -53,7 +54,7 @@ base::Result<std::string> store_from(const EnvironmentView& environment) {
                               fmt::format("{} is {}, not an absolute path", name, base::in_quotes(value)),
                               "begin it with /");
         }
-        return prefix == option_prefixes[0] ? std::string(value) : base::join_path(value, "slipway");
+        return prefix == own_prefix ? std::string(value) : base::join_path(value, "slipway");
     }
     return std::string();
 }
