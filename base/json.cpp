@@ -3,6 +3,9 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
+
+#include <algorithm>
 
 namespace slipway::base::json {
 namespace {
@@ -34,14 +37,35 @@ std::size_t depth_of(std::string_view text) noexcept {
     return deepest;
 }
 
+/// JSON with \uNNNN for what printable() would not let through: to a reader of JSON it is the same,
+/// to a terminal it is text. Such characters are in strings only.
+std::string visible(std::string text) {
+    constexpr auto suspicious = [](char c) { return static_cast<unsigned char>(c) >= 0x7F; };
+    if (std::none_of(text.begin(), text.end(), suspicious)) {
+        return text;
+    }
+    std::string safe;
+    for (std::string_view rest = text; !rest.empty();) {
+        const auto character = rest.substr(0, std::max<std::size_t>(utf8_length(rest), 1));
+        rest.remove_prefix(character.size());
+        if (suspicious(character.front()) && printable(character) != character) {
+            const auto quoted =
+                Value(character).dump(-1, ' ', true, Value::error_handler_t::replace);
+            safe += std::string_view(quoted).substr(1, quoted.size() - 2);
+        } else {
+            safe += character;
+        }
+    }
+    return safe;
+}
+
 } // namespace
 
-Result<Value> parse_any(std::string_view text, std::size_t max, Code code,
-                              std::string_view what) {
+Result<Value> parse_any(std::string_view text, std::size_t max, Code code, std::string_view what) {
     if (text.size() > max) {
         return fail(Code::limit_exceeded,
-                          fmt::format("{} is {} long, more than the {} that are accepted", what,
-                                      size_text(text.size()), size_text(max)));
+                    fmt::format("{} is {} long, more than the {} that are accepted", what,
+                                size_text(text.size()), size_text(max)));
     }
     if (depth_of(text) > max_depth) {
         return fail(code, fmt::format("{} is nested too deeply", what));
@@ -54,7 +78,7 @@ Result<Value> parse_any(std::string_view text, std::size_t max, Code code,
 }
 
 Result<Value> parse_object(std::string_view text, std::size_t max, Code code,
-                                 std::string_view what) {
+                           std::string_view what) {
     TRY_ASSIGN(auto value, parse_any(text, max, code, what));
     if (!value.is_object()) {
         return fail(code, fmt::format("{} is not a JSON object", what));
@@ -194,16 +218,16 @@ const Value* Reader::object(const char* key) {
 }
 
 std::string compact(const Value& value) {
-    return value.dump(-1, ' ', false, Value::error_handler_t::replace);
+    return visible(value.dump(-1, ' ', false, Value::error_handler_t::replace));
 }
 std::string compact(const OrderedValue& value) {
-    return value.dump(-1, ' ', false, OrderedValue::error_handler_t::replace);
+    return visible(value.dump(-1, ' ', false, OrderedValue::error_handler_t::replace));
 }
 std::string indented(const Value& value) {
-    return value.dump(1, '\t', false, Value::error_handler_t::replace);
+    return visible(value.dump(1, '\t', false, Value::error_handler_t::replace));
 }
 std::string indented(const OrderedValue& value) {
-    return value.dump(1, '\t', false, OrderedValue::error_handler_t::replace);
+    return visible(value.dump(1, '\t', false, OrderedValue::error_handler_t::replace));
 }
 
 } // namespace slipway::base::json

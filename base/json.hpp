@@ -58,7 +58,8 @@ class Reader {
     std::string wrong_;
 };
 
-/// Compact or tab-indented text; bytes that are no UTF-8 become U+FFFD, never an exception.
+/// Compact or tab-indented text; bytes that are no UTF-8 become U+FFFD, never an exception. Control
+/// and format characters are escaped, so that the text can be shown on a terminal.
 std::string compact(const Value& value);
 std::string compact(const OrderedValue& value);
 std::string indented(const Value& value);

@@ -260,6 +260,63 @@ reported_and_nothing_ran() {
     unharmed
 }
 
+# stage USER REFERENCE: through the service, as srun does it.
+stage() { as "$1" "$SLIPWAY_BUILD/libexec/slipway-stagec" --config "$SLIPWAY_CONFIG" "$2"; }
+
+@test "characters that disguise text reach neither terminals nor the log" {
+    local mark options word out=$BATS_TEST_TMPDIR/said log=$CLUSTER_DIR/log/slipwayd.out
+    run abuse "$BOB" disguises "$REGISTRY"
+    expect_status 0
+    cp "$(image busybox)" "$CLUSTER_DIR/work/busybox.sif"
+    for mark in $'\u202e' $'\u2066' $'\u200b' $'\u009b' $'\x9b' $'\n'; do
+        word=evil${mark}END
+        cp /etc/passwd "$CLUSTER_DIR/work/$word.sif" # is there, and no image
+        for options in "docker://$REGISTRY/$word:1" "docker://$REGISTRY/busybox:$word" "docker://$word/busybox:1" \
+            "$word://x" "/nosuch/$word" "$CLUSTER_DIR/work/$word.sif" "oci:/$word:$word"; do
+            as "$ALICE" slipway exec "$options" true || true
+            as "$ALICE" slipway inspect "$options" || true
+            as "$ALICE" slipway stage "$options" || true
+            as "$ALICE" slipway stage --json "$options" || true
+            stage "$ALICE" "$options" || true
+        done >"$out" 2>&1
+        for options in --bind=/ --home=/ --cwd=/ --env-file=/ --no-mount= --scratch= --mount= --pull= --; do
+            as "$ALICE" slipway exec "$options$word" "$CLUSTER_DIR/work/busybox.sif" true || true
+        done >>"$out" 2>&1
+        {
+            as "$ALICE" slipway "$word" || true
+            as "$ALICE" slipway exec "$CLUSTER_DIR/work/busybox.sif" "$word" || true
+            as "$ALICE" slipway config check "/nosuch/$word" || true
+        } >>"$out" 2>&1
+        run python3 "$HERE/service/abuse.py" printable - "$out"
+        expect_status 0
+        rm "$CLUSTER_DIR/work/$word.sif"
+    done
+    run python3 "$HERE/service/abuse.py" printable - "$log"
+    expect_status 0
+}
+
+@test "characters that disguise text in options of srun are shown by their numbers" {
+    local mark word out=$BATS_TEST_TMPDIR/said sif=$CLUSTER_DIR/work/busybox.sif
+    cp "$(image busybox)" "$sif"
+    for mark in $'\u202e' $'\u2066' $'\u009b' $'\e[31m' $'\n'; do
+        word=evil${mark}END
+        {
+            as "$ALICE" srun -n1 --container-image="docker://$REGISTRY/$word:1" true || true
+            as "$ALICE" srun -n1 --container-image="/nosuch/$word" true || true
+            as "$ALICE" srun -n1 --container-image="$sif" --container-mounts="/nosuch/$word:/mnt" true || true
+            as "$ALICE" srun -n1 --container-image="$sif" --container-workdir="/$word" true || true
+            as "$ALICE" srun -n1 --container-image="$sif" --container-env="$word" true || true
+        } 2>&1 | grep -a -E 'slipway: |^END' >"$out"
+        # Slurm's own line shows the command as it is.
+        { as "$ALICE" srun -n1 --container-image="$sif" "/nosuch/$word" 2>&1 || true; } | grep -a slipway: >>"$out"
+        run python3 "$HERE/service/abuse.py" printable - "$out"
+        expect_status 0
+        [ "$(grep -c 'slipway: error: ' "$out")" -eq 6 ]
+    done
+    run python3 "$HERE/service/abuse.py" printable - "$CLUSTER_DIR/log/slipwayd.out"
+    expect_status 0
+}
+
 # ---- what clients do about services that are none ----
 
 @test "a socket that nobody answers on, or that is forbidden, is reported and not worked around" {

@@ -7,11 +7,13 @@ line of its own when an attack that lasts is at its height, and goes on until it
 """
 import hashlib
 import json
+import re
 import resource
 import select
 import socket
 import sys
 import time
+import unicodedata
 
 PATIENCE = 30  # seconds that anything may take on a busy machine
 
@@ -343,9 +345,64 @@ def tarpit(_, port):
             kept.append(listener.accept())
 
 
+# ---- text that is not what it seems ----
+
+# Marks of writing direction and width, a byte-order mark, line ends of Unicode, C0 and C1 controls.
+DISGUISES = ["\u202e", "\u2066", "\u200b", "\u200f", "\ufeff", "\u2028", "\u00ad", "\x9b", "\x85", "\x1b[31m", "\n", "\r"]
+
+
+def unprintable(raw):
+    """What a terminal would act on instead of showing it; bytes that are no UTF-8, too."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return {char for char in text if char != "\n" and unicodedata.category(char)[0] in "CZ" and char != " "}
+
+
+def must_show(path, name, answer):
+    """The answer, and what is said later about the work that it began, if it did."""
+    body = answer.split(b"\r\n\r\n", 1)[1]
+    must(not unprintable(body.replace(b"\r\n", b"\n")), "%s: unprintable %r" % (name, body[:500]))
+    must(b"\nEND" not in body, "%s: a name has a line of its own: %r" % (name, body[:500]))
+    if status(answer) == 202:
+        work = "/v1/images/" + json.loads(body)["id"]
+        for target in (work + "/events", work, "/v1/images"):
+            must_show(path, name + target, ask(path, get(target)))
+    return status(answer)
+
+
+def disguises(path, registry):
+    """Wherever the service takes text, raw and as an escape of JSON: what comes back is one printable line."""
+    for mark in DISGUISES:
+        evil = "evil" + mark + "END"
+        for encode in (json.dumps, lambda body: json.dumps(body, ensure_ascii=False)):
+            for body in ({"reference": "docker://%s/%s:1" % (registry, evil)},
+                         {"reference": "docker://%s/busybox:%s" % (registry, evil)},
+                         {"reference": "docker://%s/busybox:1" % evil}, {"reference": evil + "://x/y"},
+                         {"reference": "docker://%s/busybox:1" % registry, "platform": "linux/" + evil},
+                         {"reference": "docker://%s/busybox:1" % registry, "pull": evil},
+                         {"reference": "docker://%s/busybox:1" % registry, evil: 1}):
+                must_show(path, repr(body), ask(path, post(encode(body).encode())))
+        # A mark that is a line end in HTTP ends what it stands in.
+        raw = mark.encode() if mark not in "\r\n" else b"%0a"
+        for target in (b"/evil" + raw, b"/v1/images/evil" + raw + b"END", b"/v1/images/evil" + raw + b"/events"):
+            answer = ask(path, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            must(must_show(path, repr(target), answer) in (400, 404), repr(target))
+        answer = ask(path, get("/v1/images", headers="Slipway-Api: evil").replace(b"evil", b"evil" + raw))
+        must_show(path, "version " + repr(raw), answer)
+
+
+def printable(_, *files):
+    """For the test: nothing in these files that a terminal would act on, no line that began in a name."""
+    for file in files:
+        with open(file, "rb") as opened:
+            raw = opened.read()
+        must(raw, file + " is empty")
+        must(not unprintable(raw), "%s: %r" % (file, unprintable(raw)))
+        must(not re.search(rb"^END", raw, re.M), "%s: a name has a line of its own" % file)
+
+
 def main():
     attacks = (slow, oversize, malformed, unknown, forge, cancel, work_of, guess, idle, references,
-               references_without_end, failing, many_keys, deaf, tarpit)
+               references_without_end, failing, many_keys, deaf, tarpit, disguises, printable)
     name, *arguments = sys.argv[1:]
     {attack.__name__: attack for attack in attacks}[name](*arguments)
 
