@@ -4,6 +4,7 @@
 
     layouts.py good DIR MIB     busybox and MIB of random data
     layouts.py hostile DIR      one layout per fault below DIR; prints "NAME CODE" for each
+    layouts.py claims DIR BYTES…  images whose only layer is small and claims to be so large: DIR/BYTES
     layouts.py serve DIR [PORT]  a registry of nothing but these layouts; prints its port.
                                 NAME/ is as it is; drip-NAME/ sends large blobs over some seconds,
                                 stall-NAME/ half of them and then nothing, gate-NAME/ holds them back
@@ -231,6 +232,9 @@ def main():
         good(sys.argv[2], int(sys.argv[3]))
     elif len(sys.argv) == 3 and sys.argv[1] == "hostile":
         hostile(sys.argv[2])
+    elif len(sys.argv) > 3 and sys.argv[1] == "claims":
+        for claim in sys.argv[3:]:
+            write_layout(os.path.join(sys.argv[2], claim), [Layer(FINE, size=int(claim))])
     elif len(sys.argv) in (3, 4) and sys.argv[1] == "serve":
         serve(sys.argv[2], int((sys.argv + ["0"])[3]))
     else:

@@ -260,8 +260,65 @@ reported_and_nothing_ran() {
     unharmed
 }
 
+# restart [SETTING…]: the service again, with more settings of the store.
+restart() {
+    "$CLUSTER/service" down "$CLUSTER_DIR"
+    sed -i '/^  # begin/,/^  # end/d' "$SLIPWAY_CONFIG"
+    [ $# -eq 0 ] || { printf '  # begin\n'; printf '  %s\n' "$@"; printf '  # end\n'; } >"$BATS_TEST_TMPDIR/settings"
+    [ $# -eq 0 ] || sed -i "/^store:/r $BATS_TEST_TMPDIR/settings" "$SLIPWAY_CONFIG"
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    SERVICE=$(<"$CLUSTER_DIR/run/slipwayd.pid")
+}
+
 # stage USER REFERENCE: through the service, as srun does it.
 stage() { as "$1" "$SLIPWAY_BUILD/libexec/slipway-stagec" --config "$SLIPWAY_CONFIG" "$2"; }
+
+staged_images() { find "$CLUSTER_DIR/store/images" -name '*.sif' | sort; }
+
+@test "an image that only claims to be huge costs nobody an image that is there" {
+    local port=$((${REGISTRY##*:} + 8)) layouts name before code claim
+    layouts=$(work_dir)
+    for name in 1 2 3; do "$HERE/layouts.py" good "$layouts/mine$name" "$name"; done
+    # 4 TiB; a little below the quota; and what would fit if everything of others made room for it.
+    "$HERE/layouts.py" claims "$layouts" 4398046511104 33550000 16000000
+    "$HERE/layouts.py" serve "$layouts" "$port" >"$BATS_TEST_TMPDIR/port" 2>/dev/null 3>&- &
+    ATTACKS+=($!)
+    wait_for 20 grep -q "$port" "$BATS_TEST_TMPDIR/port"
+    restart 'quota: 32MiB' 'user_share: 100%'
+    for name in 1 2; do run -0 stage "$ALICE" "docker://127.0.0.1:$port/mine$name:latest"; done
+    run -0 stage "$BOB" "docker://127.0.0.1:$port/mine3:latest"
+    # Nobody holds on to them any more: the first who needs the room may have it.
+    "$CLUSTER/service" down "$CLUSTER_DIR"
+    rm -r "$CLUSTER_DIR"/store/grants/*
+    "$CLUSTER/service" up "$CLUSTER_DIR"
+    SERVICE=$(<"$CLUSTER_DIR/run/slipwayd.pid")
+    before=$(staged_images)
+    [ "$(wc -l <<<"$before")" -ge 4 ] # and busybox
+    while read -r claim code; do
+        run stage "$MALLORY" "docker://127.0.0.1:$port/$claim:latest"
+        expect_status 255
+        expect_lines 1 "slipway: error: $code: .*\\(hint: "
+        [ "$(staged_images)" = "$before" ] || { echo "$claim: $(staged_images)"; return 1; }
+    done <<END
+4398046511104 (quota-exceeded|limit-exceeded)
+33550000 quota-exceeded
+16000000 digest-mismatch
+END
+    # All at once, too.
+    local pids=() pid
+    for claim in 4398046511104 33550000 16000000 16000000; do
+        stage "$MALLORY" "docker://127.0.0.1:$port/$claim:latest" >/dev/null 2>&1 3>&- &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        if wait "$pid"; then echo "staged"; return 1; fi
+    done
+    [ "$(staged_images)" = "$before" ]
+    for name in 1 2 3; do alice_works "docker://127.0.0.1:$port/mine$name:latest"; done
+    [ "$(staged_images)" = "$before" ]
+    restart
+    unharmed
+}
 
 @test "characters that disguise text reach neither terminals nor the log" {
     local mark options word out=$BATS_TEST_TMPDIR/said log=$CLUSTER_DIR/log/slipwayd.out
