@@ -62,10 +62,14 @@ struct ClientCall {
 /// In the child: system calls only.
 int exec_client(const ClientCall& call) noexcept {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    // Where srun was started with closed streams the pipes have got their numbers: dup2() onto
+    // itself would leave them close-on-exec, and one onto the other would overwrite that.
+    const int output = ::fcntl(call.output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    const int exec_failed = ::fcntl(call.exec_failed, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     const int null = ::open("/dev/null", O_RDONLY);
     // A parent that died before the first line is not noticed by it.
-    if (::getppid() != call.parent || null < 0 || ::dup2(null, STDIN_FILENO) < 0 ||
-        ::dup2(call.output, STDOUT_FILENO) < 0) {
+    if (::getppid() != call.parent || output < 0 || exec_failed < 0 || null < 0 ||
+        ::dup2(null, STDIN_FILENO) < 0 || ::dup2(output, STDOUT_FILENO) < 0) {
         return exit_not_run;
     }
     sigset_t none;
@@ -73,7 +77,7 @@ int exec_client(const ClientCall& call) noexcept {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::execv(call.program, call.argv);
     const int err = errno;
-    (void)!::write(call.exec_failed, &err, sizeof err);
+    (void)!::write(exec_failed, &err, sizeof err);
     return exit_not_run;
 }
 

@@ -93,6 +93,37 @@ staged() { api http://localhost/metrics | awk '$1 == "slipway_images_staged_tota
     wait_for 30 grep -qx 3 "$out/out"
 }
 
+@test "standard streams that are closed harm neither the service nor srun and sbatch" {
+    local streams out pid fd
+    for streams in '<&-' '>&-' '2>&-' '<&- >&-' '<&- >&- 2>&-'; do
+        echo "with $streams"
+        stop_service
+        rm -rf "$CLUSTER_DIR"/store/images/* "$CLUSTER_DIR"/store/refs/*
+        eval 'setsid setpriv --reuid=daemon --regid=daemon --clear-groups "$SLIPWAY_BUILD/bin/slipwayd" \
+            --config "$SLIPWAY_CONFIG" </dev/null >>"$CLUSTER_DIR/log/slipwayd.out" 2>&1 3>&-' "$streams" '&'
+        pid=$!
+        echo "$pid" >"$CLUSTER_DIR/run/slipwayd.pid"
+        wait_for 20 curl -sf --unix-socket "$CLUSTER_DIR/run/slipwayd.sock" http://localhost/healthz
+        # None of its own files has got the number of a stream.
+        for fd in 0 1 2; do
+            [[ $(readlink "/proc/$pid/fd/$fd") =~ ^(/dev/null|$CLUSTER_DIR/log/slipwayd.out)$ ]]
+        done
+        out=$(work_dir)
+        # Slurm cannot forward a stream that is closed; without a container it waits for ever, too.
+        run -7 alice sh -c "srun -n2 --input=none --output=$out/out --error=$out/err --container-image=$BUSYBOX \
+            sh -c 'echo out; echo err >&2; readlink -f /bin/sh; exit 7' $streams"
+        [ "$(sort "$out/out")" = $'/bin/busybox\n/bin/busybox\nout\nout' ]
+        [ "$(<"$out/err")" = $'err\nerr' ]
+        [[ $streams == '<&- >&-'* ]] || continue # sbatch -W looks every two seconds only
+        run -5 alice sh -c "sbatch -W -o $out/batch --container-image=$BUSYBOX --container-batch \
+            --wrap='readlink -f /bin/sh; exit 5' $streams"
+        [ "$(<"$out/batch")" = /bin/busybox ]
+    done
+    [ "$(staged)" -eq 1 ]
+    stop_service
+    start_service
+}
+
 @test "the service killed in the middle and started again is a pause" {
     local reference=docker://$REGISTRY/debian-py:1
     stop_service

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/child.hpp"
 #include "base/fd.hpp"
 #include "base/temp_dir.hpp"
 #include "spank/options.hpp"
@@ -102,6 +103,29 @@ TEST_CASE("a signal that srun holds back ends the client, one that is ignored do
     CHECK(staged.error().code == base::Code::interrupted);
     CHECK_FALSE(staged.error().message.empty());
     CHECK(::access((slow.path + ".swept").c_str(), F_OK) == 0); // it was asked, not killed
+}
+
+TEST_CASE("closed standard streams are not in the client's way", "[spank]") {
+    const Client client("echo id=" + id + "; echo pinned=x@sha256:1");
+    for (unsigned closed = 1; closed < 8; ++closed) {
+        CAPTURE(closed);
+        auto child = base::Child::fork([&] {
+            for (int fd = 0; fd <= 2; ++fd) {
+                if ((closed >> static_cast<unsigned>(fd) & 1U) != 0) {
+                    ::close(fd);
+                }
+            }
+            const auto staged = run_stage_client(client.path, "", "x", Staging::wait);
+            const auto missing = run_stage_client("/no/such/client", "", "x", Staging::wait);
+            return staged && staged->image_id == id && !missing && !missing.error().hint.empty()
+                       ? 0
+                       : 1;
+        });
+        REQUIRE(child);
+        const auto status = child->wait();
+        REQUIRE(status);
+        CHECK(base::exit_code_of(*status) == 0);
+    }
 }
 
 TEST_CASE("without a client the hint is to use a path", "[spank]") {
