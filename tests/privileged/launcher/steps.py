@@ -4,6 +4,8 @@ import os
 import pathlib
 import re
 import signal
+import socket
+import struct
 import subprocess
 import unittest
 
@@ -90,6 +92,27 @@ class Steps(Step):
             os.kill(launcher, number)
             self.assert_dead(launcher)
             os.waitpid(server, 0x40000000)  # a traced process is its tracer's to reap
+
+    def test_closed_standard_streams(self):
+        """None of the launcher's own files gets the number of a stream."""
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            tasks, launchers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            parent = os.pidfd_open(os.getpid())
+            step = launchers.fileno()
+            process = subprocess.Popen(
+                ["bash", "-c", f'exec "$@" 3<&{step} 4<&{parent} </dev/null >/dev/null 2>&1 {closed}', "bash",
+                 world.LAUNCH, "step", "--uid", str(world.UID), "--gid", str(world.UID), "--step-fd", "3",
+                 "--parent-fd", "4", "--config", str(world.CONFIG)], pass_fds=(step, parent), cwd="/")
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            launchers.close()
+            os.close(parent)
+            with tasks:
+                tasks.settimeout(30)
+                magic, _, kind = struct.unpack("<IHH", tasks.recv(8192)[:8])
+                self.assertEqual((magic, kind), (0x59575053, 1), closed)  # "unshared"
+                streams = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+                self.assertEqual(streams, ["/dev/null"] * 3, closed)
 
     def test_wrong_arguments(self):
         for words in ([], ["step"], ["step", "--uid", "x", "--gid", "1", "--step-fd", "3",

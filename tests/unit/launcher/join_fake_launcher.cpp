@@ -111,9 +111,17 @@ Request receive_request() {
     return *request;
 }
 
-/// "fd N" for every descriptor that should not be here.
+/// "fd N" for every descriptor that should not be here, and for streams that lead somewhere.
 std::string strange_descriptors() {
     std::string found;
+    for (const char* stream : {"0", "1", "2"}) {
+        char target[64] = "";
+        const auto name = std::string("/proc/self/fd/") + stream;
+        if (::readlink(name.c_str(), target, sizeof target - 1) < 0 ||
+            std::string_view(target) != "/dev/null") {
+            found += std::string(" ") + stream;
+        }
+    }
     for (int fd = 5; fd < 1024; ++fd) {
         if (::fcntl(fd, F_GETFD) >= 0) {
             found += " " + std::to_string(fd);

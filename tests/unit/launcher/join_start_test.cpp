@@ -162,6 +162,30 @@ TEST_CASE("the launcher is nobody's child and inherits nothing", "[join]") {
     CHECK(::getpgid(start.pid) != ::getpgid(0));
 }
 
+TEST_CASE("a task with closed standard streams starts the launcher as usual", "[join]") {
+    NEED_USER_NAMESPACES();
+    for (unsigned closed = 1; closed < 8; ++closed) {
+        CAPTURE(closed);
+        auto child = base::Child::fork([&] {
+            for (int fd = 0; fd <= 2; ++fd) {
+                if ((closed >> static_cast<unsigned>(fd) & 1U) != 0) {
+                    ::close(fd);
+                }
+            }
+            Start start("normal"); // sockets and pidfd get the numbers of the streams
+            const auto handles = start.go();
+            return handles && handles->namespaces.size() == 2 &&
+                           ask_to_join(start.tasks.get(), start.pid, 5000)
+                       ? 0
+                       : 1;
+        });
+        REQUIRE(child);
+        const auto status = child->wait();
+        REQUIRE(status);
+        CHECK(base::exit_code_of(*status) == 0);
+    }
+}
+
 TEST_CASE("warnings arrive as printable lines", "[join]") {
     NEED_USER_NAMESPACES();
     Start start("warns");
