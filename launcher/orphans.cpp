@@ -65,9 +65,9 @@ bool is_below(int proc, const char* pid, const Namespace& users) noexcept {
 }
 
 /// Known without asking for the namespaces of every process of the node.
-bool is_users(int proc, const char* pid) noexcept {
+bool belongs_to(uid_t user, int proc, const char* pid) noexcept {
     struct stat about {};
-    return ::fstatat(proc, pid, &about, 0) == 0 && about.st_uid == ::geteuid();
+    return ::fstatat(proc, pid, &about, 0) == 0 && about.st_uid == user;
 }
 
 bool is_in(int proc, const char* pid, const Container& container) noexcept {
@@ -85,12 +85,14 @@ pid_t pid_of(std::string_view name) noexcept {
 
 /// One walk over all processes; true when it has killed any.
 bool kill_once(int proc, const Container& container) noexcept {
+    const pid_t own = ::getpid();
+    const uid_t user = ::geteuid();
     const base::UniqueFd directory(::openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     base::DirectoryStream processes(directory.get());
     bool killed = false;
     for (base::DirectoryStream::Item item; processes.next(item);) {
         const pid_t pid = pid_of(item.name);
-        if (pid <= 0 || pid == ::getpid() || !is_users(proc, item.name)) {
+        if (pid <= 0 || pid == own || !belongs_to(user, proc, item.name)) {
             continue;
         }
         // Opened before the look: a pid that has changed hands since then is not hit.
