@@ -6,6 +6,10 @@
 #include "base/text.hpp"
 #include "prefetch/sources/layered_image.hpp"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
 namespace slipway::prefetch::sources {
 namespace {
 
@@ -54,18 +58,34 @@ bool is_configured(const config::Config& config, const std::string& host) {
     return config.registries.count(host) != 0;
 }
 
-base::Result<std::shared_ptr<const RegistryEndpoint>>
-make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
-              const std::shared_ptr<SourceContext>& context) {
-    const auto& config = *context->config;
-    const auto& site = config::registry(config, spec.host);
+transfer::FetchContext fetch_context(const EndpointSpec& spec, const transfer::Url& base,
+                                     const std::shared_ptr<SourceContext>& context,
+                                     const std::shared_ptr<SilentHosts>& silent) {
     transfer::FetchContext fetching;
     fetching.client = context->client;
     fetching.retry = context->retry;
     fetching.pace = context->pace;
     fetching.plain_http_ok = plain_http_rule(context);
+    if (spec.role == credentials::CredentialFinder::Role::mirror) {
+        fetching.retry.others_are_left = true;
+        fetching.no_connection = [silent, everybody = context->silent, name = base.host_port()] {
+            silent->add(name);
+            if (everybody) {
+                everybody->add(name);
+            }
+        };
+    }
+    return fetching;
+}
 
+base::Result<std::shared_ptr<const RegistryEndpoint>>
+make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
+              const std::shared_ptr<SourceContext>& context,
+              const std::shared_ptr<SilentHosts>& silent) {
+    const auto& config = *context->config;
+    const auto& site = config::registry(config, spec.host);
     TRY_ASSIGN(auto base, registry_url(spec.host, config, context->no_https));
+    auto fetching = fetch_context(spec, base, context, silent);
     RegistryAuth::Options auth;
     auth.context = fetching;
     auth.registry = base;
@@ -86,6 +106,36 @@ make_endpoint(const EndpointSpec& spec, const image::Reference& reference,
         site.rate_limit == 0 ? 0 : std::max<std::uint64_t>(1, site.rate_limit / context->parallel);
     options.auth = std::make_shared<RegistryAuth>(std::move(auth));
     return std::make_shared<const RegistryEndpoint>(std::move(options));
+}
+
+bool gave_no_answer(const base::Error& error) {
+    return error.code == Code::source_unreachable || error.code == Code::timed_out;
+}
+
+struct PassedOver {
+    std::string mirror;
+    std::optional<base::Error> error; ///< nothing: it was not asked, for it was silent before
+};
+
+/// What the registry said last, with what mirrors have said before. Where it did not answer, the first mirror
+/// that did has said all that is known; the code stays the registry's, for only that could say more.
+base::Error with_mirrors(base::Error error, const std::vector<PassedOver>& mirrors) {
+    const auto answered = std::find_if(mirrors.begin(), mirrors.end(), [](const auto& each) {
+        return each.error && !gave_no_answer(*each.error);
+    });
+    if (gave_no_answer(error) && answered != mirrors.end()) {
+        return {error.code, error.sys_errno,
+                fmt::format("the mirror {}: {}; the registry itself gives no answer: {}",
+                            answered->mirror, answered->error->message, error.message),
+                answered->error->hint};
+    }
+    error.message += fmt::format(
+        "; asked in vain before: {} {}", mirrors.size() == 1 ? "the mirror" : "the mirrors",
+        base::joined(mirrors, ", ", [](const PassedOver& each) {
+            return each.error && !gave_no_answer(*each.error) ? each.mirror
+                                                              : each.mirror + " (no answer)";
+        }));
+    return error;
 }
 
 } // namespace
@@ -122,23 +172,35 @@ base::Result<std::unique_ptr<Source>> RegistrySource::create(const image::ImageU
         specs.push_back({mirror, credentials::CredentialFinder::Role::mirror});
     }
     specs.push_back({reference.registry, credentials::CredentialFinder::Role::registry});
+    auto silent = std::make_shared<SilentHosts>();
     Endpoints endpoints;
     for (const auto& spec : specs) {
-        TRY_ASSIGN(auto endpoint, make_endpoint(spec, reference, context));
+        TRY_ASSIGN(auto endpoint, make_endpoint(spec, reference, context, silent));
         endpoints.push_back(std::move(endpoint));
     }
-    return std::unique_ptr<Source>(
-        new RegistrySource(uri, std::move(context), std::move(endpoints)));
+    return std::unique_ptr<Source>(new RegistrySource(uri, std::move(context), std::move(silent),
+                                                      std::move(endpoints)));
 }
 
 RegistrySource::RegistrySource(image::ImageUri uri, std::shared_ptr<SourceContext> context,
-                               Endpoints endpoints)
-    : uri_(std::move(uri)), context_(std::move(context)), endpoints_(std::move(endpoints)) {}
+                               std::shared_ptr<SilentHosts> silent, Endpoints endpoints)
+    : uri_(std::move(uri)), context_(std::move(context)), silent_(std::move(silent)),
+      endpoints_(std::move(endpoints)) {}
+
+bool RegistrySource::is_silent(std::size_t mirror) const {
+    const auto name = endpoints_[mirror]->name();
+    return silent_->has(name) || (context_->silent && context_->silent->has(name));
+}
 
 /// The answer of the first endpoint that has one, else what the registry itself said.
 template <typename Ask>
 auto RegistrySource::first_answer(Ask ask) const -> decltype(ask(std::size_t{0})) {
+    std::vector<PassedOver> passed_over;
     for (std::size_t i = 0; i + 1 < endpoints_.size(); ++i) {
+        passed_over.push_back({endpoints_[i]->name(), {}});
+        if (is_silent(i)) {
+            continue;
+        }
         auto answer = ask(i);
         if (answer || answer.error().code == Code::interrupted) {
             return answer;
@@ -146,8 +208,13 @@ auto RegistrySource::first_answer(Ask ask) const -> decltype(ask(std::size_t{0})
         base::log(base::LogLevel::info, fmt::format("mirror {} is passed over: {}",
                                                     endpoints_[i]->name(),
                                                     answer.error().one_line()));
+        passed_over.back().error = std::move(answer).error();
     }
-    return ask(endpoints_.size() - 1);
+    auto answer = ask(endpoints_.size() - 1);
+    if (answer || answer.error().code == Code::interrupted || passed_over.empty()) {
+        return answer;
+    }
+    return base::Unexpected(with_mirrors(std::move(answer).error(), passed_over));
 }
 
 base::Result<RemoteHead> RegistrySource::head(const image::Platform&, std::stop_token stop) {
@@ -201,17 +268,22 @@ RegistrySource::prefetch(const image::Manifest& manifest, std::size_t first,
                          const std::stop_token& stop) const {
     std::vector<LayerPrefetcher::Blob> blobs;
     for (const auto& descriptor : manifest.layers) {
-        auto download = [endpoints = endpoints_, first, descriptor](const std::stop_token& token) {
-            auto opened = endpoints[first]->open_blob(descriptor, token);
-            for (std::size_t i = 0; i < endpoints.size() && !opened; ++i) {
-                if (opened.error().code == Code::interrupted) {
-                    break;
+        auto download = [endpoints = endpoints_, silent = silent_, first,
+                         descriptor](const std::stop_token& token) {
+            base::Result<std::unique_ptr<base::ByteSource>> opened;
+            bool asked = false;
+            for (std::size_t turn = 0; turn <= endpoints.size(); ++turn) {
+                const auto i = turn == 0 ? first : turn - 1;
+                const bool mirror = i + 1 < endpoints.size();
+                if ((turn > 0 && i == first) || (mirror && silent->has(endpoints[i]->name()))) {
+                    continue;
                 }
-                if (i != first) {
-                    auto other = endpoints[i]->open_blob(descriptor, token);
-                    if (other) {
-                        return other;
-                    }
+                auto more = endpoints[i]->open_blob(descriptor, token);
+                if (more || more.error().code == Code::interrupted) {
+                    return more;
+                }
+                if (!std::exchange(asked, true)) {
+                    opened = std::move(more); // whoever was asked first says what is wrong
                 }
             }
             return opened;

@@ -7,6 +7,7 @@
 #include "image/oci.hpp"
 #include "image/reference.hpp"
 #include "prefetch/credentials/finder.hpp"
+#include "prefetch/sources/silent_hosts.hpp"
 #include "prefetch/transfer/fetch.hpp"
 
 #include <atomic>
@@ -92,6 +93,7 @@ struct SourceContext {
     bool no_https = false;
     transfer::RetryPolicy retry;
     transfer::Pace pace = transfer::real_pace();
+    std::shared_ptr<SilentHosts> silent; ///< what other requests have found out about mirrors; may be null
 
     int spool = -1; ///< a directory for layers that arrive before their turn; outlives the source
     std::uint64_t spool_budget = std::uint64_t{8} << 30; ///< bytes in `spool` for one image

@@ -110,7 +110,10 @@ struct Stager::Work {
 Stager::Stager(StagerOptions options, StagerParts parts, store::Store store,
                std::vector<store::Store> also, std::shared_ptr<transfer::HttpClient> client)
     : options_(std::move(options)), parts_(std::move(parts)), store_(std::move(store)),
-      also_(std::move(also)), client_(std::move(client)) {}
+      also_(std::move(also)), client_(std::move(client)),
+      // The service goes on, and a mirror may be back soon; others end with their request.
+      silent_(std::make_shared<sources::SilentHosts>(
+          options_.for_service ? std::optional(std::chrono::seconds(60)) : std::nullopt)) {}
 
 base::Result<std::unique_ptr<Stager>> Stager::create(StagerOptions options, StagerParts parts) {
     TRY_ASSIGN(auto store, store::Store::open(options.store));
@@ -150,6 +153,7 @@ base::Result<std::unique_ptr<sources::Source>> Stager::source_for(const Work& wo
     context.anonymous_first = options_.for_service;
     context.no_https = options_.no_https;
     context.retry = options_.retry;
+    context.silent = silent_;
     context.spool = spool;
     return parts_.make_source(work.uri, std::move(context));
 }

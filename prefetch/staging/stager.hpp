@@ -108,6 +108,7 @@ class Stager {
     store::Store store_;
     std::vector<store::Store> also_;
     std::shared_ptr<transfer::HttpClient> client_;
+    std::shared_ptr<sources::SilentHosts> silent_;
 };
 
 } // namespace slipway::prefetch::staging

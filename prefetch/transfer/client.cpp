@@ -15,13 +15,15 @@ using base::Code;
 using base::fail;
 
 struct HttpClient::Impl {
-    explicit Impl(std::unique_ptr<CurlEngine> made) : engine(std::move(made)) {}
     std::unique_ptr<CurlEngine> engine;
+    std::function<bool(const std::string&)> may_resolve_later;
 };
 
 base::Result<std::shared_ptr<HttpClient>> HttpClient::create(Options options) {
-    TRY_ASSIGN(auto engine, CurlEngine::start(std::move(options)));
-    return std::shared_ptr<HttpClient>(new HttpClient(std::make_shared<Impl>(std::move(engine))));
+    auto impl = std::make_shared<Impl>();
+    impl->may_resolve_later = options.may_resolve_later;
+    TRY_ASSIGN(impl->engine, CurlEngine::start(std::move(options)));
+    return std::shared_ptr<HttpClient>(new HttpClient(std::move(impl)));
 }
 
 HttpClient::~HttpClient() { impl_->engine->shut_down(); }
@@ -77,11 +79,18 @@ base::Result<std::size_t> Exchange::read(std::span<std::uint8_t> out) {
 }
 
 ExchangeFailure Exchange::failure() const {
-    const std::lock_guard lock(transfer_->mutex);
-    if (transfer_->failed) {
-        return transfer_->failure;
+    ExchangeFailure failure;
+    {
+        const std::lock_guard lock(transfer_->mutex);
+        if (!transfer_->failed) {
+            return {base::Error{Code::interrupted, 0, "the download was cancelled", {}}, false, false};
+        }
+        failure = transfer_->failure;
     }
-    return {base::Error{Code::interrupted, 0, "the download was cancelled", {}}, false, false};
+    if (!failure.unresolved.empty()) {
+        failure.transient = client_->may_resolve_later(failure.unresolved);
+    }
+    return failure;
 }
 
 } // namespace slipway::prefetch::transfer

@@ -5,10 +5,12 @@
 #include "base/secret.hpp"
 #include "prefetch/transfer/headers.hpp"
 #include "prefetch/transfer/network_policy.hpp"
+#include "prefetch/transfer/resolver.hpp"
 #include "prefetch/transfer/url.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -48,6 +50,8 @@ struct ExchangeFailure {
     base::Error error;
     bool transient = false;
     bool never_connected = false; ///< no name, no route, nobody there: likely to stay that way
+    /// A name that was not resolved, and quickly: only when it may be resolved later is the failure transient.
+    std::string unresolved{};
 };
 
 class Exchange;
@@ -64,6 +68,7 @@ class HttpClient {
         AddressPolicy addresses;
         base::Environment environment = base::process_environment();
         std::string user_agent = "slipway/0.1";
+        std::function<bool(const std::string& host)> may_resolve_later = transfer::may_resolve_later;
     };
     static base::Result<std::shared_ptr<HttpClient>> create(Options options);
     HttpClient(const HttpClient&) = delete;
@@ -96,7 +101,8 @@ class Exchange {
     base::Result<HttpHead> head();
     /// Waits for body bytes; 0 is the end, after the whole body has arrived.
     base::Result<std::size_t> read(std::span<std::uint8_t> out);
-    /// After an error of head() or read(): the same, and whether to try again.
+    /// After an error of head() or read(): the same, and whether to try again. Asks the resolver about a name
+    /// that is not known.
     [[nodiscard]] ExchangeFailure failure() const;
 
   private:

@@ -13,6 +13,7 @@
 #include "prefetch/transfer/url_handle.hpp"
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <optional>
@@ -48,6 +49,7 @@ struct Operation {
     bool headers_too_long = false;
     bool out_of_memory = false;
     std::size_t header_bytes = 0;
+    std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
     HttpHead head; ///< being collected
 };
 
@@ -177,9 +179,29 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
 
 // --- what went wrong --------------------------------------------------------------------------
 
-/// OpenSSL's words for an answer in the clear: trying again will not change it.
-bool speaks_no_tls(std::string_view detail) noexcept {
-    return detail.find("wrong version number") != std::string_view::npos;
+/// What is slower than this was a time-out of the resolver's, and no answer.
+constexpr std::chrono::seconds quick_answer{3};
+
+/// What happened, by the table, in libcurl's own words.
+ExchangeFailure failure_by(const CurlMeaning& meaning, const Operation& op, std::string_view detail) {
+    const auto& url = op.transfer->request.url;
+    ExchangeFailure failure{{meaning.ours, 0,
+                             fmt::format("{}: {} ({})", url.origin(), meaning.text,
+                                         base::printable(detail)),
+                             meaning.hint},
+                            meaning.again != Again::no,
+                            meaning.again == Again::connect || meaning.again == Again::name};
+    if (meaning.again == Again::name &&
+        std::chrono::steady_clock::now() - op.begun < quick_answer) {
+        failure.unresolved = url.host;
+    } else if (meaning.again == Again::handshake) {
+        failure.transient = !refused_by_tls(detail);
+    } else if (meaning.again == Again::answer) {
+        curl_off_t ready_to_send = 0; // microseconds
+        curl_easy_getinfo(op.easy.get(), CURLINFO_PRETRANSFER_TIME_T, &ready_to_send);
+        failure.never_connected = ready_to_send == 0;
+    }
+    return failure;
 }
 
 ExchangeFailure failure_of(const Operation& op, CURLcode code) {
@@ -191,15 +213,20 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
                 false, false};
     }
     // Users of the service learn nothing about the names of the site: whether a name is unknown or
-    // leads to a forbidden address is one answer, after one number of attempts.
+    // leads to a forbidden address is one answer, after one attempt.
     if (op.public_only && (!op.refused_address.empty() || code == CURLE_COULDNT_RESOLVE_HOST)) {
         base::log(base::LogLevel::info,
                   op.refused_address.empty() ? where + ": the name cannot be resolved"
                                              : op.refused_address + ": refused");
-        return {base::Error{Code::source_unreachable, 0,
-                            where + ": the name leads to no address that this service connects to",
-                            fmt::format("check the name; {}", allow_hint)},
-                true, true};
+        ExchangeFailure failure{
+            base::Error{Code::source_unreachable, 0,
+                        where + ": the name leads to no address that this service connects to",
+                        fmt::format("check the name; {}", allow_hint)},
+            false, true};
+        if (op.refused_address.empty()) {
+            failure.unresolved = op.transfer->request.url.host;
+        }
+        return failure;
     }
     if (op.headers_too_long) {
         return {base::Error{Code::limit_exceeded, 0, where + ": the header of the answer is too long",
@@ -209,11 +236,7 @@ ExchangeFailure failure_of(const Operation& op, CURLcode code) {
     const char* detail = op.message[0] != '\0' ? op.message.data() : curl_easy_strerror(code);
     for (const auto& meaning : meanings) {
         if (meaning.code == code) {
-            return {base::Error{meaning.ours, 0,
-                                fmt::format("{}: {} ({})", where, meaning.text,
-                                            base::printable(detail)),
-                                meaning.hint},
-                    meaning.transient && !speaks_no_tls(detail), never_connected(code)};
+            return failure_by(meaning, op, detail);
         }
     }
     return {base::Error{Code::source_unreachable, 0,

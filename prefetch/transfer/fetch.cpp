@@ -101,6 +101,9 @@ class HopWalk {
         auto head = opened.exchange->head();
         if (!head) {
             failure = failure_of_exchange(*opened.exchange, head.error());
+            if (failure->never_connected && hops_ == 0 && context_.no_connection) {
+                context_.no_connection();
+            }
             return std::nullopt;
         }
         opened.head = std::move(*head);
@@ -231,6 +234,7 @@ base::Result<void> BlobStream::connect() {
             exchange_ = std::move(opened->exchange);
             failure = accept(opened->head, opened->url);
             if (!failure) {
+                retrier_.answered();
                 return {};
             }
         }

@@ -4,6 +4,7 @@
 #include "prefetch/transfer/client.hpp"
 #include "prefetch/transfer/retry.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -34,6 +35,8 @@ struct FetchContext {
     RetryPolicy retry;
     Pace pace = real_pace();
     PlainHttpRule plain_http_ok; ///< hosts that redirects may reach by plain http; empty: none
+    /// Called when no connection to the request's own host comes about; empty: nobody wants to know.
+    std::function<void()> no_connection{};
     std::stop_token stop;
 };
 

@@ -53,6 +53,9 @@ base::Result<void> Retrier::wait(Failure failure) {
         return base::Unexpected(std::move(failure.error));
     }
     ++failures_;
+    if (failure.never_connected && policy_.others_are_left) {
+        return base::Unexpected(std::move(failure.error));
+    }
     if (failures_ >= (failure.never_connected ? policy_.connect_attempts : policy_.attempts)) {
         return base::Unexpected(
             std::move(failure.error).context(fmt::format("given up after {} attempts", failures_)));

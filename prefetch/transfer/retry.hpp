@@ -23,6 +23,8 @@ Pace real_pace();
 struct RetryPolicy {
     int attempts = 5;         ///< in a row without progress
     int connect_attempts = 3; ///< when no connection comes about: mostly a wrong name
+    /// Somebody else can be asked: where nothing has come yet, one attempt to connect is enough.
+    bool others_are_left = false;
     std::chrono::milliseconds first_delay{1'000};
     std::chrono::milliseconds longest_delay{60'000};
     /// A server that asks to stay away for longer than this is taken at its word: the download
@@ -54,6 +56,8 @@ class Retrier {
     /// Waits before the next attempt. Gives the failure's own error when there is to be none.
     base::Result<void> wait(Failure failure);
     void progressed() noexcept { failures_ = 0; }
+    /// There is a good reply, of which others know nothing.
+    void answered() noexcept { policy_.others_are_left = false; }
 
   private:
     RetryPolicy policy_;

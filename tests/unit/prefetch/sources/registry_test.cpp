@@ -407,8 +407,74 @@ TEST_CASE("mirrors are tried before the registry") {
         registry.tags.clear();
         auto image = bench.resolve(registry);
         REQUIRE_FALSE(image);
-        CHECK(image.error().message.find(registry.host()) != std::string::npos);
+        CHECK(image.error().message.find(registry.host() + "/v2/team/app/manifests/latest answers 404") !=
+              std::string::npos);
+        CHECK(image.error().message.find("in vain before: the mirror " + mirror.host()) !=
+              std::string::npos);
     }
+}
+
+TEST_CASE("a mirror that is not there is asked once, and then the next") {
+    Bench bench;
+    FakeRegistry registry;
+    FakeRegistry mirror;
+    std::string dead;
+    {
+        FakeRegistry gone;
+        dead = gone.host();
+    }
+    int pauses = 0;
+    bench.context.pace.sleep = [&](std::chrono::milliseconds, const std::stop_token&) {
+        ++pauses;
+        return true;
+    };
+    bench.context.silent = std::make_shared<SilentHosts>();
+    bench.site->registries[registry.host()].mirrors = {dead, mirror.host()};
+    SECTION("and not by the next request") {
+        REQUIRE((*bench.source(registry))->head({}, {}));
+        CHECK(bench.context.silent->has(dead));
+        auto image = bench.resolve(registry);
+        REQUIRE(image);
+        CHECK(image->endpoint == mirror.host());
+        CHECK(pauses == 0);
+    }
+    SECTION("what other requests know counts") {
+        bench.context.silent->add(mirror.host());
+        REQUIRE(bench.resolve(registry));
+        CHECK(mirror.requests().empty());
+    }
+    SECTION("the error says who was there") {
+        mirror.tags.clear();
+        registry.tags.clear();
+        auto image = bench.resolve(registry);
+        REQUIRE_FALSE(image);
+        CHECK(image.error().message.find("the mirrors " + dead + " (no answer), " + mirror.host()) !=
+              std::string::npos);
+    }
+    SECTION("where the registry does not answer, the mirror's answer is named") {
+        bench.site->registries[dead].mirrors = {mirror.host()};
+        mirror.tags.clear();
+        bench.context.config = bench.site;
+        const auto uri = image::parse_image_uri("docker://" + dead + "/team/app:latest");
+        auto source = make_source(*uri, bench.context);
+        REQUIRE(source);
+        auto image = (*source)->resolve(*image::parse_platform("linux/amd64"), {});
+        REQUIRE_FALSE(image);
+        CHECK(image.error().code == Code::source_unreachable);
+        CHECK(image.error().message.find("the mirror " + mirror.host() + ": ") != std::string::npos);
+        CHECK(image.error().message.find("answers 404") < image.error().message.find(dead + ": cannot connect"));
+        CHECK(image.error().hint == "check the spelling of the image and its tag");
+    }
+}
+
+TEST_CASE("silent hosts are forgotten after their time") {
+    SilentHosts now(std::chrono::seconds(0));
+    now.add("a");
+    CHECK_FALSE(now.has("a"));
+    SilentHosts ever;
+    ever.add("a");
+    CHECK(ever.has("a"));
+    CHECK_FALSE(ever.has("b"));
 }
 
 TEST_CASE("plain http only where it is allowed") {

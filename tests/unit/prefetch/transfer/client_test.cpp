@@ -150,6 +150,30 @@ TEST_CASE("failures say what happened and whether to try again") {
     }
 }
 
+TEST_CASE("the resolver is asked whether a name may be known later") {
+    HttpClient::Options options;
+    options.environment = [](const std::string&) { return std::string(); };
+    bool later = false;
+    std::string asked;
+    options.may_resolve_later = [&](const std::string& host) {
+        asked = host;
+        return later;
+    };
+    auto client = HttpClient::create(std::move(options));
+    REQUIRE(client);
+    auto exchange = (*client)->open(request_for("http://no-such-host.invalid/"), {});
+    REQUIRE_FALSE(exchange->head());
+    // A resolver that is slow to say no has said nothing about the name.
+    if (!exchange->failure().unresolved.empty()) {
+        CHECK_FALSE(exchange->failure().transient);
+        CHECK(asked == "no-such-host.invalid");
+        later = true;
+    }
+    CHECK(exchange->failure().transient);
+    CHECK(exchange->failure().never_connected);
+    CHECK(may_resolve_later("localhost"));
+}
+
 TEST_CASE("a server that speaks no TLS is asked once") {
     base::UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
@@ -185,6 +209,7 @@ TEST_CASE("headers that make no sense are an error, in both directions") {
         });
         auto exchange = client->open(request_for(server.url("/")), {});
         CHECK_FALSE(exchange->head());
+        CHECK_FALSE(exchange->failure().transient);
     }
     SECTION("headers without end") {
         HttpServer server([](const ServerRequest&, Connection& out) {

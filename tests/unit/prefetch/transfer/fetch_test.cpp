@@ -158,10 +158,21 @@ TEST_CASE("a server that is not there is given up sooner") {
         HttpServer gone([](const ServerRequest&, Connection&) { return false; });
         request = get(gone, "/");
     }
-    auto reply = fetch(bench.context, request, 10);
-    REQUIRE_FALSE(reply);
-    CHECK(reply.error().message.find("after 3 attempts") != std::string::npos);
-    CHECK(bench.pauses.size() == 2);
+    int noted = 0;
+    bench.context.no_connection = [&] { ++noted; };
+    SECTION("the only one") {
+        auto reply = fetch(bench.context, request, 10);
+        REQUIRE_FALSE(reply);
+        CHECK(reply.error().message.find("after 3 attempts") != std::string::npos);
+        CHECK(bench.pauses.size() == 2);
+        CHECK(noted == 3);
+    }
+    SECTION("where others can be asked") {
+        bench.context.retry.others_are_left = true;
+        REQUIRE_FALSE(fetch(bench.context, request, 10));
+        CHECK(bench.pauses.empty());
+        CHECK(noted == 1);
+    }
 }
 
 TEST_CASE("Retry-After is honoured up to a limit") {
