@@ -20,6 +20,10 @@ class TempDir {
     /// Below `parent` (default $TMPDIR, else /tmp); the name begins with `prefix`.
     static Result<TempDir> create(const std::string& prefix, const std::string& parent = {});
 
+    /// The same in `parent` for programs that may be killed: the name carries a process_mark(), and what
+    /// ended processes of this user have left under `prefix` there is removed first.
+    static Result<TempDir> create_and_sweep(const std::string& prefix, const std::string& parent);
+
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
   private:

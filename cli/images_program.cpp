@@ -2,6 +2,7 @@
 #include "cli/images_program.hpp"
 
 #include "base/capture.hpp"
+#include "base/ending_signals.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/helper_program.hpp"
@@ -90,7 +91,7 @@ class HeldSignals {
     HeldSignals() {
         sigset_t held;
         sigemptyset(&held);
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        for (const int signal : base::ending_signals) {
             sigaddset(&held, signal);
         }
         ::sigprocmask(SIG_BLOCK, &held, &before_);
@@ -130,7 +131,7 @@ Result<base::UniqueFd> built_image(const std::string& uri,
                                    const std::vector<std::string>& options,
                                    const std::string& parent) {
     const HeldSignals held;
-    TRY_ASSIGN(const auto directory, base::TempDir::create("slipway-image-", parent));
+    TRY_ASSIGN(const auto directory, base::TempDir::create_and_sweep("slipway-image-", parent));
     const auto path = base::join_path(directory.path(), "image.sif");
     std::vector<std::string> arguments{"build"};
     arguments.insert(arguments.end(), options.begin(), options.end());

@@ -2,10 +2,12 @@
 #include "cli/images/image_file.hpp"
 
 #include "base/copy_file.hpp"
+#include "base/directory.hpp"
 #include "base/errno_code.hpp"
 #include "base/fd.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
+#include "base/process_mark.hpp"
 #include "base/text.hpp"
 
 #include <cerrno>
@@ -21,6 +23,31 @@ namespace slipway::cli::images {
 using base::Code;
 using base::in_quotes;
 
+namespace {
+
+constexpr std::string_view infix = ".new.";
+
+/// What killed processes of this user have left beside `name`: "<name>.new.<mark>", and behind that what the
+/// stager adds while it writes.
+void remove_leftovers(const std::string& directory, const std::string& name) {
+    const auto prefix = name + std::string(infix);
+    for (const auto& other : base::names_in(directory).value_or(std::vector<std::string>())) {
+        if (!other.starts_with(prefix)) {
+            continue;
+        }
+        auto mark = std::string_view(other).substr(prefix.size());
+        mark = mark.substr(0, mark.find(".part."));
+        const auto path = base::join_path(directory, other);
+        struct stat facts {};
+        if (base::is_mark_of_ended(mark) && ::lstat(path.c_str(), &facts) == 0 &&
+            S_ISREG(facts.st_mode) && facts.st_uid == ::geteuid()) {
+            ::unlink(path.c_str());
+        }
+    }
+}
+
+} // namespace
+
 base::Result<NewFile> NewFile::beside(std::string path) {
     // Better said before an hour of downloading than behind it.
     const std::string directory(base::dir_name(path));
@@ -28,11 +55,8 @@ base::Result<NewFile> NewFile::beside(std::string path) {
         return base::fail_errno(Code::io, errno, "cannot create " + in_quotes(path),
                                 "name a file in a directory of your own");
     }
-    auto part = fmt::format("{}.new.{}", path, ::getpid());
-    // What a process of the same number has left; never somebody else's, for a sticky directory says so.
-    if (::unlink(part.c_str()) != 0 && errno != ENOENT) {
-        return base::fail_errno(Code::io, errno, "cannot write beside " + in_quotes(path));
-    }
+    remove_leftovers(directory.empty() ? "." : directory, std::string(base::base_name(path)));
+    auto part = path + std::string(infix) + base::process_mark();
     return NewFile(std::move(path), std::move(part));
 }
 

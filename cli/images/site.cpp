@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/ending_signals.hpp"
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
@@ -72,7 +73,7 @@ base::Result<Site> find_site(const Session& session, Cache cache) {
     site.config = std::make_shared<const config::Config>(std::move(config));
     if (cache == Cache::by_option && session.arguments.flag("disable-cache")) {
         TRY_ASSIGN(site.temporary,
-                   base::TempDir::create("slipway-", temporary_directory(session.environment)));
+                   base::TempDir::create_and_sweep("slipway-store-", temporary_directory(session.environment)));
         site.own.path = base::join_path(site.temporary->path(), "store");
         site.own.access = store::Access::private_user;
         return site;
@@ -160,9 +161,9 @@ std::stop_token interruption() {
     static const bool started = [] {
         sigset_t set;
         sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGHUP);
+        for (const int signal : base::ending_signals) {
+            sigaddset(&set, signal);
+        }
         ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
         std::thread([set] {
             // One wish may come twice: from the terminal to the whole group, and from srun to its child.

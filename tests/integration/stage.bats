@@ -459,6 +459,33 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     [ -z "$(ls -A "$dir")" ]
 }
 
+@test "a killed exec or pull without the cache leaves nothing for good" {
+    local dir
+    dir=$(work_dir)
+    # Any signal of the usual ones cleans up.
+    in_foreground env SLIPWAY_TMPDIR="$dir" slipway exec --disable-cache "docker://$SLOW/stall-good:latest" true
+    wait_for 20 grep -q downloading "$STORES/out"
+    kill -QUIT -- "-$JOB"
+    wait "$JOB" || true
+    [ -z "$(ls -A "$dir")" ]
+    # SIGKILL cannot; whoever comes next does it.
+    in_foreground env SLIPWAY_TMPDIR="$dir" slipway exec --disable-cache "docker://$SLOW/stall-good:latest" true
+    wait_for 20 grep -q downloading "$STORES/out"
+    kill -KILL -- "-$JOB"
+    wait "$JOB" || true
+    wait_for 10 group_gone
+    [ "$(find "$dir" -mindepth 1 -maxdepth 1 | wc -l)" -eq 2 ]
+    in_foreground env SLIPWAY_TMPDIR="$dir" slipway pull --disable-cache "$dir/x.sif" "docker://$SLOW/stall-good:latest"
+    wait_for 20 grep -q downloading "$STORES/out"
+    kill -KILL -- "-$JOB"
+    wait "$JOB" || true
+    wait_for 10 group_gone
+    [ "$(find "$dir" -name 'x.sif.new.*' | wc -l)" -eq 1 ]
+    run -0 alice env SLIPWAY_TMPDIR="$dir" slipway pull --disable-cache "$dir/x.sif" "$BUSYBOX"
+    run -0 alice env SLIPWAY_TMPDIR="$dir" slipway exec --disable-cache "$BUSYBOX" true
+    [ "$(ls -A "$dir")" = x.sif ]
+}
+
 @test "Ctrl-C in srun while it stages: it stops at once, nothing is left, nothing ran" {
     in_foreground srun --container-image="docker://$SLOW/stall-good:latest" touch "$STORES/ran"
     stops_with 1 -INT "-$JOB"

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/child.hpp"
+#include "base/directory.hpp"
 #include "base/path.hpp"
+#include "base/process_mark.hpp"
 #include "base/temp_dir.hpp"
 
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +26,30 @@ TEST_CASE("the current directory is absolute, or an error when it is gone") {
     REQUIRE(::rmdir(gone.c_str()) == 0);
     CHECK(current_directory().error().code == Code::system);
     REQUIRE(::chdir(before->c_str()) == 0);
+}
+
+TEST_CASE("what a killed process has left is removed by the next") {
+    auto area = TempDir::create("slipway-test-");
+    REQUIRE(area);
+    {
+        auto child = Child::fork([&] {
+            auto dir = TempDir::create_and_sweep("work-", area->path());
+            ::kill(::getpid(), SIGKILL);
+            return dir ? 0 : 1;
+        });
+        REQUIRE(child);
+        REQUIRE(child->wait());
+    }
+    REQUIRE(names_in(area->path())->size() == 1);
+    for (const char* other : {"work-mine", "work-0123456789abcdef.99999999.1.XXXXXX", "work-1.2.3.4"}) {
+        REQUIRE(::mkdir((area->path() + "/" + other).c_str(), 0700) == 0);
+    }
+    const auto first = TempDir::create_and_sweep("work-", area->path());
+    const auto second = TempDir::create_and_sweep("work-", area->path());
+    REQUIRE((first && second));
+    // Both of this process, which lives, and the three that carry no mark of this host.
+    CHECK(names_in(area->path())->size() == 5);
+    CHECK_FALSE(is_mark_of_ended(process_mark()));
 }
 
 TEST_CASE("paths are cleaned lexically") {
