@@ -16,13 +16,12 @@ constexpr std::string_view ready_name = "ready";
 constexpr std::string_view failed_name = "failed";
 constexpr std::size_t max_line = 64U << 10U;
 
-void add_image(OrderedValue& object, const StagedImage& image) {
+/// What is known as soon as the image is identified.
+void add_identity(OrderedValue& object, const StagedImage& image) {
     object["path"] = image.path;
     object["reference"] = image.reference;
     object["digest"] = image.digest;
     object["image"] = image.id;
-    object["size"] = image.size;
-    object["was_present"] = image.was_present;
 }
 
 OrderedValue object_of(const StageProgress& progress) {
@@ -38,14 +37,16 @@ OrderedValue object_of(const StageProgress& progress) {
         object[std::string(row.detail_key)] = progress.detail;
     }
     if (progress.image) {
-        add_image(object, *progress.image);
+        add_identity(object, *progress.image); // its size is not known before it is there
     }
     return object;
 }
 
 OrderedValue object_of(const StagedImage& image) {
     OrderedValue object{{"event", ready_name}};
-    add_image(object, image);
+    add_identity(object, image);
+    object["size"] = image.size;
+    object["was_present"] = image.was_present;
     return object;
 }
 

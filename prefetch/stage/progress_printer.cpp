@@ -21,6 +21,13 @@ std::size_t terminal_width(int fd) {
     return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
+/// Between two reports of one phase. A program can take more than a job's output file should.
+std::chrono::milliseconds rest_between(ProgressStyle style) {
+    return std::chrono::milliseconds(style == ProgressStyle::terminal ? 100
+                                     : style == ProgressStyle::json   ? 1000
+                                                                      : 10000);
+}
+
 } // namespace
 
 ProgressStyle style_for(int fd) {
@@ -98,8 +105,7 @@ void ProgressPrinter::show(const StageProgress& progress) {
         phase_ = progress.phase;
         phase_started_ = now;
     }
-    const auto rest = style_ == ProgressStyle::terminal ? std::chrono::milliseconds(100)
-                                                        : std::chrono::milliseconds(10000);
+    const auto rest = rest_between(style_);
     // A line in a file says something only about work that takes a while.
     const bool brief = style_ == ProgressStyle::lines && now - started_ < std::chrono::seconds(1);
     if (style_ == ProgressStyle::quiet || brief || (!new_phase && now - last_ < rest)) {

@@ -13,7 +13,7 @@ namespace slipway::prefetch::stage {
 enum class ProgressStyle {
     terminal, ///< one line that is rewritten
     lines,    ///< a line for every phase and every ten seconds: readable in a job's output file
-    json,     ///< one JSON object a line
+    json,     ///< one JSON object a line: every phase, and its numbers once a second
     quiet,
 };
 

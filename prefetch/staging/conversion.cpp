@@ -3,6 +3,7 @@
 
 #include "base/barrier.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -32,13 +33,16 @@ stage::StageProgress progress_of(const sources::LayeredImage& image, const Count
     stage::StageProgress progress;
     const bool downloading = image.counters && got < total;
     progress.phase = downloading ? stage::Phase::downloading : stage::Phase::converting;
-    progress.done = downloading ? got : counter.read.load();
-    progress.total = total;
-    if (!downloading && total == 0) {
-        for (const auto& layer : image.layers) {
-            progress.total += layer.blob.size;
-        }
+    if (downloading) {
+        progress.total = total;
+        progress.done = got;
+        return progress;
     }
+    // A layer that is there twice is fetched once and converted twice.
+    for (const auto& layer : image.layers) {
+        progress.total += layer.blob.size;
+    }
+    progress.done = std::min(counter.read.load(), progress.total);
     return progress;
 }
 

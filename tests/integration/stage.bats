@@ -515,6 +515,17 @@ group_gone() { ! kill -0 -- "-$JOB"; }
     run -0 --separate-stderr slip stage --json "$BUSYBOX"
     jq -e . <<<"${lines[0]}"
     jq -e 'select(.event == "ready") | .path and .digest' <<<"${lines[-1]}"
+    [ "$(jq .size <<<"${lines[-1]}")" -eq "$(stat -c %s "$(jq -r .path <<<"${lines[-1]}")")" ]
+    # What is not known yet is not said.
+    jq -se '.[] | select(.event == "resolved") | .digest and (has("size") or has("was_present") | not)' <<<"$output"
+    jq -se 'all(.[]; .bytes == null or .bytes <= .total)' <<<"$output"
+}
+
+@test "JSON lines say how far a download is, and how far a layout" {
+    run -0 --separate-stderr slip stage --json "docker://$SLOW/drip-good:latest"
+    jq -se 'any(.[]; .event == "downloading" and .bytes > 0 and .bytes < .total)' <<<"$output"
+    run -0 --separate-stderr slip stage --json "oci:$STORES/layouts/good"
+    jq -se 'all(.[]; .event != "downloading")' <<<"$output"
 }
 
 @test "images and cache show and clean the store" {
