@@ -21,8 +21,8 @@ setup() { cd "$WORK" || return 1; }
 
 # alice_slipway ARGUMENTS…: as Alice, in the directory with the images.
 alice_slipway() { alice env -C "$WORK" slipway "$@"; }
-# slip_env NAME=VALUE… -- ARGUMENTS…
-slip_env() {
+# alice_slipway_with NAME=VALUE… -- ARGUMENTS…
+alice_slipway_with() {
     local variables=()
     while [[ $1 != -- ]]; do
         variables+=("$1")
@@ -174,13 +174,13 @@ END
 }
 
 @test "cleanenv and containall keep variables of the host out" {
-    run slip_env MARK=host -- exec debian.sif env
+    run alice_slipway_with MARK=host -- exec debian.sif env
     expect_output 'MARK=host'
-    run slip_env MARK=host -- exec -e debian.sif env
+    run alice_slipway_with MARK=host -- exec -e debian.sif env
     expect_status 0
     refuse_output MARK=
     expect_output 'LANG=C'
-    run slip_env MARK=host -- exec -C debian.sif env
+    run alice_slipway_with MARK=host -- exec -C debian.sif env
     refuse_output MARK=
 }
 
@@ -203,12 +203,12 @@ END
     run alice_slipway exec --mount "type=bind,source=$WORK/data,\"destination=/mnt/a,b\"" debian.sif cat /mnt/a,b/file
     expect_status 0
     [ "$output" = one ]
-    run slip_env "SINGULARITY_BIND=$WORK/data:/mnt" "APPTAINER_BINDPATH=$WORK/other:/opt" -- \
+    run alice_slipway_with "SINGULARITY_BIND=$WORK/data:/mnt" "APPTAINER_BINDPATH=$WORK/other:/opt" -- \
         exec debian.sif cat /mnt/file /opt/file
     expect_status 0
     [ "$output" = $'one\ntwo' ]
     # The same place twice: the later one is on top, and the command line comes first.
-    run slip_env "SLIPWAY_BIND=$WORK/other:/mnt" -- exec -B data:/mnt debian.sif cat /mnt/file
+    run alice_slipway_with "SLIPWAY_BIND=$WORK/other:/mnt" -- exec -B data:/mnt debian.sif cat /mnt/file
     [ "$output" = two ]
     run alice_slipway exec -B data:/mnt:rx debian.sif true
     expect_status 255
@@ -243,15 +243,15 @@ END
 
 @test "who wins: host, image, SINGULARITYENV_, --env-file, --env" {
     native_tree "$WORK/native"
-    run slip_env IMAGE_SAYS=host -- exec native env
+    run alice_slipway_with IMAGE_SAYS=host -- exec native env
     expect_status 0
     expect_output 'IMAGE_SAYS=from the image'
-    run slip_env SINGULARITYENV_IMAGE_SAYS=variable -- exec native env
+    run alice_slipway_with SINGULARITYENV_IMAGE_SAYS=variable -- exec native env
     expect_output 'IMAGE_SAYS=variable'
     printf 'IMAGE_SAYS="$WORD file"\n' >vars.sh
-    run slip_env SINGULARITYENV_IMAGE_SAYS=variable WORD=a -- exec --env-file vars.sh native env
+    run alice_slipway_with SINGULARITYENV_IMAGE_SAYS=variable WORD=a -- exec --env-file vars.sh native env
     expect_output 'IMAGE_SAYS=a file'
-    run slip_env SINGULARITYENV_IMAGE_SAYS=variable -- exec --env-file vars.sh --env IMAGE_SAYS=option native env
+    run alice_slipway_with SINGULARITYENV_IMAGE_SAYS=variable -- exec --env-file vars.sh --env IMAGE_SAYS=option native env
     expect_output 'IMAGE_SAYS=option'
     run alice_slipway exec --env A=1,B=2 --env 'C=x,y' native env
     expect_output 'A=1'
@@ -288,7 +288,7 @@ END
     expect_output 'got /bin/bash'
     run alice_slipway shell --shell /bin/sh debian.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
-    run slip_env SINGULARITY_SHELL=/bin/sh -- shell debian.sif -c 'echo "got $0"'
+    run alice_slipway_with SINGULARITY_SHELL=/bin/sh -- shell debian.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
     run alice_slipway shell busybox.sif -c 'echo "got $0"'
     expect_output 'got /bin/sh'
@@ -391,11 +391,11 @@ END
     mkdir -p site
     printf 'launcher:\n  mount_home: false\n  env: {SITE_SAYS: hello}\n  bind: [%s:/site]\n' "$WORK/site" >own.yaml
     chown -R "$ALICE:" site own.yaml
-    run slip_env "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif sh -c 'echo "$SITE_SAYS"; ls -d /site'
+    run alice_slipway_with "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif sh -c 'echo "$SITE_SAYS"; ls -d /site'
     expect_status 0
     [ "$output" = $'hello\n/site' ]
     printf 'launcher: {mount_hmoe: false}\n' >own.yaml
-    run slip_env "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif true
+    run alice_slipway_with "SLIPWAY_CONFIG=$WORK/own.yaml" -- exec debian.sif true
     expect_status 255
     expect_output "config-invalid: .*own.yaml:1: unknown key 'mount_hmoe' in launcher .hint: did you mean 'mount_home'"
 }
@@ -456,12 +456,12 @@ END
     for name in libisal.so.2 libcurl.so.4 libcrypto.so.3 libssl.so.3 libarchive.so.13 libzstd.so.1 libz.so.1; do
         cp foreign/empty.so "foreign/$name"
     done
-    run slip_env LD_LIBRARY_PATH="$WORK/foreign" -- exec debian.sif sh -c 'echo "in $LD_LIBRARY_PATH"'
+    run alice_slipway_with LD_LIBRARY_PATH="$WORK/foreign" -- exec debian.sif sh -c 'echo "in $LD_LIBRARY_PATH"'
     expect_status 0
     expect_output '^in '
-    run slip_env LD_LIBRARY_PATH="$WORK/foreign" -- inspect debian.sif
+    run alice_slipway_with LD_LIBRARY_PATH="$WORK/foreign" -- inspect debian.sif
     expect_status 0
-    run slip_env LD_LIBRARY_PATH="$WORK/foreign" SLIPWAY_CACHEDIR="$WORK/foreign-store" -- images
+    run alice_slipway_with LD_LIBRARY_PATH="$WORK/foreign" SLIPWAY_CACHEDIR="$WORK/foreign-store" -- images
     expect_status 0
     # Slurm's own programs do without them; the plugin's must, too.
     run alice env -C "$WORK" LD_LIBRARY_PATH="$WORK/foreign" srun --container-image=./debian.sif true

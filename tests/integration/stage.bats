@@ -31,7 +31,7 @@ setup() {
     PYTHON=docker://$REGISTRY/debian-py:1
 }
 
-slip() { alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
+alice_slipway() { alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
 # srun as Alice, with a store of this test.
 sr() { alice env -C "$STORES" SLIPWAY_CACHEDIR="$STORE" srun "$@"; }
 
@@ -57,19 +57,19 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
 }
 
 @test "stage prints what a job can be pinned to, and that needs no registry" {
-    run -0 --separate-stderr slip stage "$BUSYBOX"
+    run -0 --separate-stderr alice_slipway stage "$BUSYBOX"
     local pinned=${lines[0]} path=${lines[1]}
     [[ $pinned == docker://"$REGISTRY"/busybox:1@sha256:* ]]
     [ -f "$path" ]
     mark
-    run -0 --separate-stderr slip stage --print-path "$pinned"
+    run -0 --separate-stderr alice_slipway stage --print-path "$pinned"
     [ "$output" = "$path" ]
     sleep 0.3
     [ "$(requests '(GET|HEAD)' '')" -eq 0 ]
 }
 
 @test "slipway exec runs an image of a registry" {
-    run -0 --separate-stderr slip exec "$BUSYBOX" echo hello
+    run -0 --separate-stderr alice_slipway exec "$BUSYBOX" echo hello
     [ "$output" = hello ]
 }
 
@@ -77,7 +77,7 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     local dir
     dir=$(work_dir)
     run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull b.sif "$BUSYBOX"
-    run -0 --separate-stderr slip exec "$dir/b.sif" echo hi
+    run -0 --separate-stderr alice_slipway exec "$dir/b.sif" echo hi
     [ "$output" = hi ]
     run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull b.sif "$BUSYBOX"
     expect_status 255
@@ -89,33 +89,33 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
 @test "pull takes what the store has: one small request, no byte of an image" {
     local dir
     dir=$(work_dir)
-    run -0 slip run "$BUSYBOX" true
+    run -0 alice_slipway run "$BUSYBOX" true
     mark
-    run -0 slip pull "$dir/after-run.sif" "$BUSYBOX"
+    run -0 alice_slipway pull "$dir/after-run.sif" "$BUSYBOX"
     sleep 0.3
     [ "$(requests HEAD '')" -eq 1 ]
     [ "$(requests GET '')" -eq 0 ]
     cmp "$dir/after-run.sif" "$(ls "$STORE"/images/*.sif)"
     mark
-    run -0 slip build "$dir/built.sif" "$BUSYBOX"
+    run -0 alice_slipway build "$dir/built.sif" "$BUSYBOX"
     sleep 0.3
     [ "$(requests '(GET|HEAD)' '')" -eq 1 ]
     # And the other way round: what was pulled need not be fetched for a job.
     mark
-    run -0 slip exec --pull=never "$BUSYBOX" true
+    run -0 alice_slipway exec --pull=never "$BUSYBOX" true
     run -0 sr --container-image="$BUSYBOX" true
     sleep 0.3
     [ "$(requests GET '')" -eq 0 ]
     # The file is a copy: whoever changes it harms nobody.
     alice sh -c "chmod u+w '$dir/built.sif' && echo more >>'$dir/built.sif'"
-    run -0 slip cache fsck
+    run -0 alice_slipway cache fsck
     expect_output '^0 problem'
 }
 
 @test "without the cache nothing is taken from the store and nothing is left" {
     local dir
     dir=$(work_dir)
-    run -0 --separate-stderr slip exec --disable-cache "$BUSYBOX" echo hello
+    run -0 --separate-stderr alice_slipway exec --disable-cache "$BUSYBOX" echo hello
     [ "$output" = hello ]
     [ ! -e "$STORE" ]
     mark
@@ -127,7 +127,7 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     [ "$(requests GET '/blobs/')" -ge 2 ]
     [ ! -e "$STORE" ]
     [ "$(ls "$dir")" = b.sif ]
-    run slip exec --disable-cache --pull never "$BUSYBOX" true
+    run alice_slipway exec --disable-cache --pull never "$BUSYBOX" true
     expect_status 255
     expect_output 'usage: --pull=never .* --disable-cache'
 }
@@ -197,7 +197,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
         [ "$(cat "$dir/x.sif")" = old ]
         run on_terminal y env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
         expect_status 0
-        run -0 slip exec "$dir/x.sif" true
+        run -0 alice_slipway exec "$dir/x.sif" true
         # No question with --force; no answer, and so no, without a terminal.
         run on_terminal n env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" -F "$dir/x.sif" "$BUSYBOX"
         expect_status 0
@@ -215,7 +215,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     run -0 bash -c "echo 'echo in \$0' | $CLUSTER/as $ALICE env SLIPWAY_CACHEDIR=$STORE slipway -q run docker://$SLOW/good:latest"
     expect_output 'the image names no program, executing /bin/sh'
     expect_output 'in /bin/sh'
-    run -0 slip -q run "docker://$SLOW/good:latest" echo words
+    run -0 alice_slipway -q run "docker://$SLOW/good:latest" echo words
     expect_output words
     refuse_output /bin/sh
 }
@@ -251,34 +251,34 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
 @test "a SIF file is staged, built from and pulled byte for byte, and runs" {
     local dir staged other
     dir=$(work_dir)
-    run -0 slip build "$dir/old.sif" "$BUSYBOX"
+    run -0 alice_slipway build "$dir/old.sif" "$BUSYBOX"
     run -0 --separate-stderr alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway stage ./old.sif
     [ "${lines[0]}" = "file:$dir/old.sif" ]
     staged=${lines[1]}
     cmp "$dir/old.sif" "$staged"
-    run -0 --separate-stderr slip exec "$staged" echo staged
+    run -0 --separate-stderr alice_slipway exec "$staged" echo staged
     [ "$output" = staged ]
     run -0 --separate-stderr sr -N2 --container-image="$staged" echo staged
     expect_lines 2 '^staged$'
-    run -0 slip images
+    run -0 alice_slipway images
     expect_output "file:$dir/old.sif"
     # Equal content is one image.
     alice cp "$dir/old.sif" "$dir/copy.sif"
-    run -0 --separate-stderr slip stage --print-path "$dir/copy.sif"
+    run -0 --separate-stderr alice_slipway stage --print-path "$dir/copy.sif"
     [ "$output" = "$staged" ]
-    run -0 slip build "$dir/new.sif" "$dir/old.sif"
+    run -0 alice_slipway build "$dir/new.sif" "$dir/old.sif"
     cmp "$dir/old.sif" "$dir/new.sif"
     run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull pulled.sif file:new.sif
     cmp "$dir/old.sif" "$dir/pulled.sif"
-    run -0 --separate-stderr slip exec "$dir/pulled.sif" echo pulled
+    run -0 --separate-stderr alice_slipway exec "$dir/pulled.sif" echo pulled
     [ "$output" = pulled ]
     # The store has a copy: whoever changes the file harms nobody, and it is another image then.
     alice sh -c "chmod u+w '$dir/old.sif' && printf more >>'$dir/old.sif'"
-    run -0 --separate-stderr slip stage --print-path "$dir/old.sif"
+    run -0 --separate-stderr alice_slipway stage --print-path "$dir/old.sif"
     other=$output
     [ "$other" != "$staged" ]
     cmp "$dir/new.sif" "$staged"
-    run -0 slip cache fsck
+    run -0 alice_slipway cache fsck
     expect_output '^0 problem'
     nothing_unfinished
 }
@@ -286,16 +286,16 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
 @test "a SIF file that is damaged or for other machines is refused, and leaves nothing" {
     local dir verb
     dir=$(work_dir)
-    run -0 slip build "$dir/good.sif" "$BUSYBOX"
+    run -0 alice_slipway build "$dir/good.sif" "$BUSYBOX"
     alice cp "$dir/good.sif" "$dir/cut.sif"
     alice sh -c "chmod u+w '$dir/cut.sif' && truncate -s -8192 '$dir/cut.sif'"
     for verb in "pull $dir/out.sif" "build $dir/out.sif" stage; do
         # shellcheck disable=SC2086
-        run slip $verb "$dir/cut.sif"
+        run alice_slipway $verb "$dir/cut.sif"
         expect_status 255
         expect_output 'image-corrupt: .*cut.sif'
         # shellcheck disable=SC2086
-        run slip $verb --arch arm64 "$dir/good.sif"
+        run alice_slipway $verb --arch arm64 "$dir/good.sif"
         expect_status 255
         expect_output "platform-mismatch: .*good.sif' is made for amd64, not for arm64"
     done
@@ -308,30 +308,30 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     local dir verb
     dir=$(work_dir)
     for verb in pull build stage; do
-        run slip "$verb" --nv "$dir/x.sif" "$BUSYBOX"
+        run alice_slipway "$verb" --nv "$dir/x.sif" "$BUSYBOX"
         expect_status 255
         expect_output 'unsupported: option --nv is not supported'
-        run slip "$verb" --docker-login "$dir/x.sif" "$BUSYBOX"
+        run alice_slipway "$verb" --docker-login "$dir/x.sif" "$BUSYBOX"
         expect_output 'unsupported: option --docker-login'
     done
-    run slip build --sandbox "$dir/x" "$BUSYBOX"
+    run alice_slipway build --sandbox "$dir/x" "$BUSYBOX"
     expect_output 'unsupported: option --sandbox'
     run -0 alice env SLIPWAY_CACHEDIR="$STORE" SINGULARITY_NV=1 APPTAINER_FAKEROOT=1 SINGULARITY_BIND=/mnt \
         slipway pull "$dir/x.sif" "$BUSYBOX"
 }
 
 @test "the same image twice gives the same bytes" {
-    run -0 slip stage "$PYTHON"
+    run -0 alice_slipway stage "$PYTHON"
     local first
     first=$(sha256sum <"$(ls "$STORE"/images/*.sif)")
     rm -rf "$STORE"
-    run -0 slip stage "$PYTHON"
+    run -0 alice_slipway stage "$PYTHON"
     [ "$first" = "$(sha256sum <"$(ls "$STORE"/images/*.sif)")" ]
 }
 
 # held_worker: starts a stage of $PYTHON and stops its process while it holds the lease.
 held_worker() {
-    slip stage "$PYTHON" >"$STORES/first" 2>&1 3>&- &
+    alice_slipway stage "$PYTHON" >"$STORES/first" 2>&1 3>&- &
     JOB=$!
     wait_for 20 lease_there
     WORKER=$(awk '{ print $3 }' "$STORE"/leases/*)
@@ -351,7 +351,7 @@ lease_there() { [ -n "$(ls "$STORE/leases" 2>/dev/null)" ]; }
 
 # waiter: starts another stage and waits until it says that it waits.
 waiter() {
-    slip stage "$PYTHON" >"$STORES/second" 2>&1 3>&- &
+    alice_slipway stage "$PYTHON" >"$STORES/second" 2>&1 3>&- &
     WAITER=$!
     wait_for 20 grep -q 'waiting for .* pid' "$STORES/second"
 }
@@ -369,7 +369,7 @@ fetched_once() {
 one_good_image() {
     [ "$(ls "$STORE"/images/*.sif | wc -l)" -eq 1 ]
     nothing_unfinished
-    run -0 slip cache fsck
+    run -0 alice_slipway cache fsck
     expect_output '^0 problem'
 }
 
@@ -394,7 +394,7 @@ one_good_image() {
     kill -CONT "$WORKER"
     wait "$JOB"
     fetched_once
-    run -0 slip cache fsck --repair
+    run -0 alice_slipway cache fsck --repair
     one_good_image
 }
 
@@ -404,7 +404,7 @@ one_good_image() {
     kill -KILL "$WORKER"
     wait "$JOB" && return 1
     wait "$WAITER"
-    run -0 slip cache fsck --repair
+    run -0 alice_slipway cache fsck --repair
     one_good_image
 }
 
@@ -512,7 +512,7 @@ group_gone() { ! kill -0 -- "-$JOB"; }
 }
 
 @test "JSON lines tell the whole story" {
-    run -0 --separate-stderr slip stage --json "$BUSYBOX"
+    run -0 --separate-stderr alice_slipway stage --json "$BUSYBOX"
     jq -e . <<<"${lines[0]}"
     jq -e 'select(.event == "ready") | .path and .digest' <<<"${lines[-1]}"
     [ "$(jq .size <<<"${lines[-1]}")" -eq "$(stat -c %s "$(jq -r .path <<<"${lines[-1]}")")" ]
@@ -529,41 +529,41 @@ group_gone() { ! kill -0 -- "-$JOB"; }
 }
 
 @test "images and cache show and clean the store" {
-    run -0 slip stage "$BUSYBOX"
-    run -0 slip images
+    run -0 alice_slipway stage "$BUSYBOX"
+    run -0 alice_slipway images
     expect_output "docker://$REGISTRY/busybox:1"
-    run -0 --separate-stderr slip images --json
+    run -0 --separate-stderr alice_slipway images --json
     jq -e '.[0].digest | startswith("sha256:")' <<<"$output"
-    run -0 slip cache list
+    run -0 alice_slipway cache list
     expect_output 'There are 1 image'
-    run -0 --separate-stderr slip cache list --json
+    run -0 --separate-stderr alice_slipway cache list --json
     jq -e '.images == 1 and .image_bytes > 0 and .used_bytes >= .image_bytes and (.path | startswith("/"))' <<<"$output"
-    run -0 --separate-stderr slip cache fsck --json
+    run -0 --separate-stderr alice_slipway cache fsck --json
     [ "$output" = '[]' ]
 }
 
 @test "cache clean keeps what jobs may use and what is pinned, and says so" {
     local path id
-    run -0 slip stage "$PYTHON"
-    run -0 --separate-stderr slip stage --print-path "$BUSYBOX"
+    run -0 alice_slipway stage "$PYTHON"
+    run -0 --separate-stderr alice_slipway stage --print-path "$BUSYBOX"
     path=$output id=$(basename "$path" .sif)
-    run -0 slip images pin "$id"
-    run -0 --separate-stderr slip cache clean -n
+    run -0 alice_slipway images pin "$id"
+    run -0 --separate-stderr alice_slipway cache clean -n
     [ -z "$output" ]
     [[ $stderr == *'2 image(s) kept: 1 granted (jobs may use them), 1 pinned; --protected '* ]]
-    run -0 slip cache clean -f
+    run -0 alice_slipway cache clean -f
     expect_lines 1 '^0 image.s. removed$'
     expect_lines 1 '^2 image.s. kept: 1 granted .jobs may use them., 1 pinned; --protected '
     # What nobody has a claim on goes.
-    run -0 slip images unpin "$id"
+    run -0 alice_slipway images unpin "$id"
     rm -r "$STORE/grants/$id"
-    run -0 slip cache clean -f
+    run -0 alice_slipway cache clean -f
     expect_lines 1 '^1 image.s. removed$'
     expect_lines 1 '^1 image.s. kept: 1 granted .jobs may use them.; --protected '
     [ ! -e "$path" ]
-    run -0 slip stage "$BUSYBOX"
-    run -0 slip images pin "$id"
-    run -0 slip cache clean -f --protected
+    run -0 alice_slipway stage "$BUSYBOX"
+    run -0 alice_slipway images pin "$id"
+    run -0 alice_slipway cache clean -f --protected
     [ "$output" = '2 image(s) removed' ]
     [ -z "$(find "$STORE/images" "$STORE/pins" "$STORE/grants" -mindepth 1)" ]
 }

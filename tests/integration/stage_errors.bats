@@ -38,13 +38,13 @@ setup() {
     BUSYBOX=docker://$REGISTRY/busybox:1
     MOUNTED=''
     # There is something in the store that could be harmed.
-    [ -d "$STORE" ] || slip stage "$BUSYBOX" >/dev/null 2>&1
+    [ -d "$STORE" ] || alice_slipway stage "$BUSYBOX" >/dev/null 2>&1
     BEFORE=$(listing "$STORE")
 }
 
 teardown() { [ -z "$MOUNTED" ] || umount "$MOUNTED"; }
 
-slip() { alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
+alice_slipway() { alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
 sr() { alice env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" srun "$@"; }
 
 # Every file and directory of a store, also of unfinished work, with mode, size, time and content.
@@ -92,14 +92,14 @@ not_run() {
 }
 
 @test "images and registries that are not there, or refuse" {
-    refused source-not-found slip stage "docker://$REGISTRY/nosuch:1"
-    refused source-not-found slip stage "docker://$REGISTRY/busybox:nosuch"
-    refused source-not-found slip stage "docker://$REGISTRY/busybox@sha256:$(printf '0%.0s' {1..64})"
-    refused source-unreachable slip stage docker://127.0.0.1:1/busybox:1
-    refused source-unreachable slip stage docker://nosuchhost.invalid/busybox:1
-    refused platform-mismatch slip stage --platform linux/arm64 "$BUSYBOX"
-    refused source-not-found slip stage oci:/nonexistent
-    refused source-unreachable slip stage docker://NoSuchHost.invalid.:0443/busybox:1
+    refused source-not-found alice_slipway stage "docker://$REGISTRY/nosuch:1"
+    refused source-not-found alice_slipway stage "docker://$REGISTRY/busybox:nosuch"
+    refused source-not-found alice_slipway stage "docker://$REGISTRY/busybox@sha256:$(printf '0%.0s' {1..64})"
+    refused source-unreachable alice_slipway stage docker://127.0.0.1:1/busybox:1
+    refused source-unreachable alice_slipway stage docker://nosuchhost.invalid/busybox:1
+    refused platform-mismatch alice_slipway stage --platform linux/arm64 "$BUSYBOX"
+    refused source-not-found alice_slipway stage oci:/nonexistent
+    refused source-unreachable alice_slipway stage docker://NoSuchHost.invalid.:0443/busybox:1
     expect_output 'nosuchhost\.invalid/'
     not_run source-not-found "docker://$REGISTRY/busybox:nosuch"
     not_run source-unreachable docker://127.0.0.1:1/busybox:1
@@ -109,13 +109,13 @@ not_run() {
 @test "files that are not there, or are something else than they are called" {
     local file
     for file in ./missing.sif nofile.sqsh "$WORK/none.tar"; do
-        refused image-not-found slip stage "$file"
+        refused image-not-found alice_slipway stage "$file"
         expect_output 'No such file'
     done
-    refused source-not-found slip stage oci-archive:none.tar
+    refused source-not-found alice_slipway stage oci-archive:none.tar
     printf '# a comment\nBootstrap: docker\nFrom: debian:12\n' >"$WORK/Singularity"
     chmod 644 "$WORK/Singularity"
-    refused unsupported slip stage ./Singularity
+    refused unsupported alice_slipway stage ./Singularity
     expect_output 'is a definition file'
     mkdir "$WORK/saved" "$WORK/layout"
     echo '[]' >"$WORK/saved/manifest.json"
@@ -124,11 +124,11 @@ not_run() {
     tar -cf "$WORK/saved.tar" -C "$WORK/saved" .
     tar -cf "$WORK/layout.tar" -C "$WORK/layout" .
     chmod 644 "$WORK"/*.tar
-    refused source-protocol slip stage oci-archive:saved.tar
+    refused source-protocol alice_slipway stage oci-archive:saved.tar
     expect_output 'is a Docker archive.*docker-archive:saved.tar'
-    refused source-protocol slip stage docker-archive:layout.tar
+    refused source-protocol alice_slipway stage docker-archive:layout.tar
     expect_output 'is an OCI archive.*oci-archive:layout.tar'
-    refused unsupported slip stage oras://ghcr.io/a/b:1
+    refused unsupported alice_slipway stage oras://ghcr.io/a/b:1
 }
 
 @test "credentials that are missing or wrong, and right ones" {
@@ -139,7 +139,7 @@ not_run() {
     local private=docker://$REGISTRY_TLS/busybox:1 user=${REGISTRY_AUTH%%:*} password=${REGISTRY_AUTH#*:}
     CONFIG=$WORK/tls.yaml
     echo "registries: {\"$REGISTRY_TLS\": {ca_file: $REGISTRY_CA}}" >"$CONFIG"
-    refused source-denied slip stage "$private"
+    refused source-denied alice_slipway stage "$private"
     not_run source-denied "$private"
     local -x SLIPWAY_DOCKER_USERNAME SLIPWAY_DOCKER_PASSWORD
     login() { alice env -C "$WORK" SLIPWAY_CONFIG="$CONFIG" SLIPWAY_CACHEDIR="$STORE" SLIPWAY_DOCKER_USERNAME="$user" SLIPWAY_DOCKER_PASSWORD="$1" "${@:2}"; }
@@ -162,14 +162,14 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     local name code
     while read -r name code; do
         # What lies elsewhere is damage in a layout, not absence.
-        refused "$code|source-not-found" slip stage "oci:$WORK/layouts/$name" || { echo "that was $name"; return 1; }
+        refused "$code|source-not-found" alice_slipway stage "oci:$WORK/layouts/$name" || { echo "that was $name"; return 1; }
     done <"$WORK/faults"
 }
 
 @test "damaged, lying and hostile images of a registry" {
     local name code
     while read -r name code; do
-        refused "$code" slip stage "docker://$LAYOUTS/$name:latest" || { echo "that was $name"; return 1; }
+        refused "$code" alice_slipway stage "docker://$LAYOUTS/$name:latest" || { echo "that was $name"; return 1; }
     done <"$WORK/faults"
 }
 
@@ -188,7 +188,7 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     local name code
     for name in wrong-digest hard-link-absolute schema1 hidden-xz-layer zstd-bomb; do
         code=$(sed -n "s/^$name //p" "$WORK/faults")
-        exec_refused "$code" slip exec "docker://$LAYOUTS/$name:latest"
+        exec_refused "$code" alice_slipway exec "docker://$LAYOUTS/$name:latest"
         # srun knows the site's configuration only, and that allows large images.
         [ "$name" = zstd-bomb ] || not_run "$code" "docker://$LAYOUTS/$name:latest"
     done
@@ -197,17 +197,17 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
 
 @test "paths that climb out of an image land inside of it" {
     STORE=$WORK/climbing
-    run -0 --separate-stderr slip stage --print-path "oci:$WORK/layouts/climbing"
+    run -0 --separate-stderr alice_slipway stage --print-path "oci:$WORK/layouts/climbing"
     local path=$output
-    run -0 --separate-stderr slip exec "$path" cat /slipway-escaped /slipway-absolute
+    run -0 --separate-stderr alice_slipway exec "$path" cat /slipway-escaped /slipway-absolute
     [ "$output" = caughtcaught ]
     [ ! -e /slipway-escaped ]
     [ ! -e /slipway-absolute ]
     [ ! -e /tmp/slipway-through-link ]
     # A device of the image is no device, and a set-uid bit gives nothing.
-    run slip exec "$path" sh -c 'cat /disk'
+    run alice_slipway exec "$path" sh -c 'cat /disk'
     expect_failure
-    run -0 --separate-stderr slip exec "$path" sh -c 'while read -r _ _ _ _ at how _; do [ "$at" != / ] || echo "$how"; done </proc/self/mountinfo'
+    run -0 --separate-stderr alice_slipway exec "$path" sh -c 'while read -r _ _ _ _ at how _; do [ "$at" != / ] || echo "$how"; done </proc/self/mountinfo'
     [[ $output == *nosuid* && $output == *nodev* ]]
 }
 
@@ -218,32 +218,32 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     mount -t tmpfs -o size=4m,mode=777 none "$full"
     MOUNTED=$full
     STORE=$full/store
-    run -0 slip stage "$BUSYBOX"
+    run -0 alice_slipway stage "$BUSYBOX"
     BEFORE=$(listing "$STORE")
     CONFIG=$SLIPWAY_CONFIG
-    refused out-of-space slip stage "docker://$REGISTRY/debian-py:1"
+    refused out-of-space alice_slipway stage "docker://$REGISTRY/debian-py:1"
     not_run out-of-space "docker://$REGISTRY/debian-py:1"
     # To the last block: even the smallest file does not fit.
     dd if=/dev/zero of="$full/filler" bs=4k 2>/dev/null || true
-    refused out-of-space slip stage "docker://$REGISTRY/debian-py:1"
-    run -0 slip exec "$BUSYBOX" echo 'still there'
+    refused out-of-space alice_slipway stage "docker://$REGISTRY/debian-py:1"
+    run -0 alice_slipway exec "$BUSYBOX" echo 'still there'
     expect_output 'still there'
     rm "$full/filler"
-    run -0 slip cache fsck
+    run -0 alice_slipway cache fsck
     expect_output '^0 problem'
 }
 
 @test "a read-only store serves what it has and takes nothing" {
     [ "$(unshare -m true && echo yes)" = yes ] || skip "needs the right to mount"
-    run -0 --separate-stderr slip stage "$BUSYBOX"
+    run -0 --separate-stderr alice_slipway stage "$BUSYBOX"
     local pinned=${lines[0]}
     BEFORE=$(listing "$STORE")
     mount --bind "$STORE" "$STORE"
     MOUNTED=$STORE
     mount -o remount,bind,ro "$STORE"
-    refused store-unusable slip stage "docker://$LAYOUTS/good:latest"
+    refused store-unusable alice_slipway stage "docker://$LAYOUTS/good:latest"
     not_run store-unusable "docker://$LAYOUTS/good:latest"
-    run -0 --separate-stderr slip exec "$pinned" echo served
+    run -0 --separate-stderr alice_slipway exec "$pinned" echo served
     [ "$output" = served ]
     run -0 --separate-stderr sr --container-image="$pinned" echo served
     [ "$output" = served ]
@@ -255,16 +255,16 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     chown "$BOB:" "$theirs"
     STORE=$theirs
     BEFORE=$(listing "$STORE")
-    refused store-unusable slip stage "$BUSYBOX"
+    refused store-unusable alice_slipway stage "$BUSYBOX"
     expect_output "belongs to uid $(id -u "$BOB")"
     not_run store-unusable "$BUSYBOX"
     STORE=$theirs/below
     BEFORE=$(listing "$theirs")
-    run slip stage "$BUSYBOX"
+    run alice_slipway stage "$BUSYBOX"
     expect_status 255
     expect_output 'error: store-unusable: .*\(hint: '
     STORE=/proc/nostore
-    run slip stage "$BUSYBOX"
+    run alice_slipway stage "$BUSYBOX"
     expect_status 255
     expect_output 'error: store-unusable: .*\(hint: '
 }
@@ -288,12 +288,12 @@ foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y
     STORE=$WORK/used
     plant_foreign "$STORE" "$ALICE"
     BEFORE=$(listing "$STORE")
-    refused store-unusable slip stage "$BUSYBOX"
+    refused store-unusable alice_slipway stage "$BUSYBOX"
     expect_output "cannot become a store: it holds '"
-    exec_refused store-unusable slip exec "$BUSYBOX"
+    exec_refused store-unusable alice_slipway exec "$BUSYBOX"
     not_run store-unusable "$BUSYBOX"
-    refused store-unusable slip cache clean --force
-    refused store-unusable slip cache fsck --repair
+    refused store-unusable alice_slipway cache clean --force
+    refused store-unusable alice_slipway cache fsck --repair
     # The same by the site file: the user's own path, and the shared one for its owner.
     CONFIG=$WORK/in-use.yaml
     local key
@@ -308,7 +308,7 @@ foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y
     local before owner
     for owner in "$ALICE" root; do
         STORE=$WORK/mixed.$owner
-        as_owner() { slip "$@"; }
+        as_owner() { alice_slipway "$@"; }
         [ "$owner" != root ] || as_owner() { env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" slipway "$@"; }
         run -0 as_owner cache list
         plant_foreign "$STORE" "$owner"
@@ -329,15 +329,15 @@ foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y
 
 @test "a store of an earlier version is marked once and loses nothing" {
     STORE=$WORK/older
-    run -0 slip stage "$BUSYBOX"
+    run -0 alice_slipway stage "$BUSYBOX"
     [ "$(head -n 1 "$STORE/slipway-store")" = 'slipway image store 1' ]
     rm "$STORE/slipway-store"
     local before inode
     before=$(cd "$STORE" && find . -type f -exec sha256sum {} + | sort)
-    run -0 slip cache fsck --repair
+    run -0 alice_slipway cache fsck --repair
     inode=$(stat -c %i "$STORE/slipway-store")
     [ "$(cd "$STORE" && find . -type f ! -name slipway-store -exec sha256sum {} + | sort)" = "$before" ]
-    run -0 slip exec "$BUSYBOX" echo still there
+    run -0 alice_slipway exec "$BUSYBOX" echo still there
     [ "$(stat -c %i "$STORE/slipway-store")" = "$inode" ]
 }
 
@@ -349,23 +349,23 @@ foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y
     ln -s "$home" "$scratch/alice"
     chown -h "$BOB:" "$scratch/alice"
     STORE=$scratch/alice/slipway
-    run slip stage "$BUSYBOX"
+    run alice_slipway stage "$BUSYBOX"
     expect_status 255
     expect_output "error: store-unusable: .*the link 'alice' belongs to uid $(id -u "$BOB")"
     [ -z "$(ls -A "$home")" ]
     STORE=$WORK/planted
-    run -0 slip cache list
+    run -0 alice_slipway cache list
     rmdir "$STORE/images"
     mkdir "$STORE/images"
     chown "$BOB:" "$STORE/images"
     BEFORE=$(listing "$STORE")
-    refused store-unusable slip stage "$BUSYBOX"
-    refused store-unusable slip cache list
+    refused store-unusable alice_slipway stage "$BUSYBOX"
+    refused store-unusable alice_slipway cache list
 }
 
 @test "a FIFO in the place of a record stops nobody" {
     STORE=$WORK/fifo
-    run -0 slip stage "$BUSYBOX"
+    run -0 alice_slipway stage "$BUSYBOX"
     rm "$STORE"/images/*.json
     mkfifo "$STORE/images/$(basename "$STORE"/images/*.sif .sif).json"
     run -0 timeout 20 "$CLUSTER/as" "$ALICE" env -C "$WORK" SLIPWAY_CACHEDIR="$STORE" slipway images
