@@ -53,7 +53,8 @@ Result<HostEntry> Planner::open_source(const Bind& bind) {
     if (!entry) {
         auto error =
             std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
-        return Unexpected(std::move(error).with_hint("check the path on the compute node"));
+        return Unexpected(std::move(error).with_hint(
+            request_.job_id != 0 ? "check the path on the compute node" : "check the path"));
     }
     if (!entry->readable) {
         return fail(Code::mount_source_missing,
@@ -65,7 +66,7 @@ Result<HostEntry> Planner::open_source(const Bind& bind) {
         return fail(Code::mount_source_missing,
                     fmt::format("mount {}: {} is not a directory", in_quotes(bind.written),
                                 in_quotes(bind.source)),
-                    "name a directory of the compute node");
+                    request_.job_id != 0 ? "name a directory of the compute node" : "name a directory");
     }
     return entry;
 }
@@ -345,7 +346,8 @@ Result<void> Planner::add_user_mounts() {
                           .written = spec.written,
                           .readonly = spec.readonly,
                           .noexec = spec.noexec,
-                          .private_propagation = spec.private_propagation}));
+                          .private_propagation = spec.private_propagation,
+                          .only_if_present = spec.optional}));
         }
     }
     return {};

@@ -21,7 +21,8 @@ struct MountSpec {
     bool readonly = false;
     bool noexec = false;
     bool private_propagation = false; ///< later mounts of the host do not appear
-    std::string written;              ///< as the user wrote it, for messages
+    bool optional = false;            ///< no mount and no error where the source is missing
+    std::string written;              ///< as the user wrote it, for messages: this mount alone
 };
 
 /// Takes one argument apart, which may hold several mounts. `cwd` (absolute) is what relative
@@ -33,7 +34,8 @@ struct MountSpec {
 /// bind       src[:dst[:opt[,opt]]],… reference native-image.md 8.2; `\,` and `\:` are escapes
 /// mount_csv  type=bind,source=…,destination=…[,ro], RFC 4180 quoting, one mount a line
 ///
-/// Code::mount_invalid for bad syntax and unknown flags (with the nearest known one),
+/// Code::mount_invalid for bad syntax, unknown flags (with the nearest known one) and flags that
+/// exclude each other,
 /// Code::mount_target_invalid for targets that no container may have, Code::unsupported for image
 /// binds.
 base::Result<std::vector<MountSpec>> parse_mounts(const MountRequest& request,

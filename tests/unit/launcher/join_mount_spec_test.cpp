@@ -51,7 +51,7 @@ TEST_CASE("mounts: accepted spellings") {
         {bind, "/a", {{"/a", "/a"}}},
         {bind, "/a:/b", {{"/a", "/b"}}},
         {bind, "/a:/b:ro", {{"/a", "/b", true}}},
-        {bind, "/a:/b:ro,rw", {{"/a", "/b", false}}},
+        {bind, "/a:/b:ro,ro", {{"/a", "/b", true}}},
         {bind, "/a:/b:ro,/c:/d", {{"/a", "/b", true}, {"/c", "/d"}}},
         {bind, "/a,/b", {{"/a", "/a"}, {"/b", "/b"}}},
         {bind, "/a,", {{"/a", "/a"}}},
@@ -89,6 +89,9 @@ TEST_CASE("mounts: refused spellings") {
         {pyxis, "/a:/b:ro:x", base::Code::mount_invalid, "three fields"},
         {pyxis, "/a:/b:r0", base::Code::mount_invalid, "did you mean 'ro'"},
         {pyxis, "/a:/b:suid", base::Code::mount_invalid, "not a valid bind option"},
+        {pyxis, "/a:/b:ro+rw", base::Code::mount_invalid, "ro and rw exclude each other"},
+        {pyxis, "/a:/b:slave+private", base::Code::mount_invalid, "slave and private exclude"},
+        {pyxis, "/a:/b:x-create=dir+x-create=file", base::Code::mount_invalid, "exclude each other"},
         {pyxis, "/a:/b,,/c:/d", base::Code::mount_invalid, "empty entry"},
         {pyxis, "tmpfs", base::Code::mount_invalid, "needs a place"},
         {pyxis, "umount:/b", base::Code::unsupported, "not supported"},
@@ -109,6 +112,7 @@ TEST_CASE("mounts: refused spellings") {
         {bind, ":/b", base::Code::mount_invalid, "source is empty"},
         {bind, ",/a", base::Code::mount_invalid, "source is empty"},
         {bind, "/a:/b:xx", base::Code::mount_invalid, "'xx' is not a valid bind option"},
+        {bind, "/a:/b:rw,ro", base::Code::mount_invalid, "rw and ro exclude each other"},
         {bind, "/a:/b:ro:x", base::Code::mount_invalid, "three fields"},
         {bind, "/a:b", base::Code::mount_target_invalid, "must be an absolute path"},
         {bind, "/a:/b:image-src=/x", base::Code::unsupported, "image file"},
@@ -131,6 +135,26 @@ TEST_CASE("mounts: refused spellings") {
     REQUIRE_FALSE(parsed);
     CHECK(base::code_name(parsed.error().code) == base::code_name(bad.code));
     CHECK_THAT(parsed.error().one_line(), Catch::Contains(bad.words));
+    CHECK_FALSE(parsed.error().hint.empty());
+}
+
+TEST_CASE("mounts: a message quotes the one wrong mount, not all of them") {
+    const auto message = [](MountSyntax syntax, const std::string& text) {
+        const auto parsed = parse_mounts({syntax, text}, "/work");
+        REQUIRE_FALSE(parsed);
+        return parsed.error().message;
+    };
+    CHECK_THAT(message(pyxis, "/one:/1,/two:/2:r0,/three:/3"), Catch::StartsWith("mount '/two:/2:r0': "));
+    CHECK_THAT(message(bind, "/one:/1,/two:/2:ro,rw,/three:/3"), Catch::StartsWith("mount '/two:/2:ro,rw': "));
+    CHECK_THAT(message(bind, "/o\\,ne,/two:2"), Catch::StartsWith("mount '/two:2': "));
+    CHECK_THAT(message(bind, "/one:/1:ro,/two:/2:ro:x"), Catch::StartsWith("mount '/two:/2:ro': "));
+    CHECK_THAT(message(csv, "src=/one,dst=/1\nsrc=/two,dts=/2\nsrc=/three,dst=/3"),
+               Catch::StartsWith("mount 'src=/two,dts=/2': "));
+    const auto parsed = parse_mounts({bind, "/one,/t\\:wo:/2:ro,/three:/3"}, "/work");
+    REQUIRE(parsed);
+    CHECK(parsed->at(0).written == "/one");
+    CHECK(parsed->at(1).written == "/t\\:wo:/2:ro");
+    CHECK(parsed->at(2).written == "/three:/3");
 }
 
 TEST_CASE("mounts: the number in one argument is limited") {
@@ -144,10 +168,11 @@ TEST_CASE("mounts: the number in one argument is limited") {
 }
 
 TEST_CASE("mounts: flags beyond ro") {
-    const auto parsed = parse_mounts({MountSyntax::pyxis, "/a:/b:noexec+rprivate"}, "/");
+    const auto parsed = parse_mounts({MountSyntax::pyxis, "/a:/b:noexec+rprivate+nofail"}, "/");
     REQUIRE(parsed);
     CHECK(parsed->front().noexec);
     CHECK(parsed->front().private_propagation);
+    CHECK(parsed->front().optional);
 }
 
 TEST_CASE("mounts: without a directory, relative sources stay as they are") {
