@@ -64,7 +64,7 @@ void add_user_variable(const UserVariables& out, const std::string& name, const 
                        std::string_view origin) {
     if (contains(refused_names, name)) {
         out.warnings.push_back(fmt::format(
-            "Overriding {} environment variable with {} is not permitted", name, origin));
+            "{} is ignored: the container sets {} itself", origin, name));
         return;
     }
     if (!base::is_identifier(name)) {
@@ -182,7 +182,7 @@ EnvironmentPlan plan_environment(const join::Request& request,
     const UserVariables user{out.user, warnings};
     add_prefixed(user, request);
     for (const auto& [name, value] : request.set_environment) {
-        add_user_variable(user, name, value, name);
+        add_user_variable(user, name, value, fmt::format("{} (of --env or --env-file)", name));
     }
     add_names(out.start, request, names);
     if (!clean && !host_path.empty()) {

@@ -44,6 +44,24 @@ bool is_file(const std::string& path) {
     return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool is_directory(const std::string& path) {
+    struct stat st {};
+    return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/// What stands in the way of execve(2) with EACCES.
+Error not_executable(const std::string& program) {
+    if (is_directory(program)) {
+        return {Code::command_not_found, EACCES,
+                fmt::format("{} is a directory in the container, not a program", in_quotes(program)),
+                "name the program to run after the image"};
+    }
+    return {Code::command_not_found, EACCES,
+            fmt::format("{} in the container is not an executable file: {}", in_quotes(program),
+                        base::errno_text(EACCES)),
+            "name a program; a script becomes one with chmod +x, unless its directory is mounted noexec"};
+}
+
 Error failure(const std::string& program, int err) {
     if (err == ENOENT && is_file(program)) {
         return {
@@ -57,6 +75,9 @@ Error failure(const std::string& program, int err) {
         return {Code::command_not_found, err,
                 fmt::format("{} does not exist in the container", in_quotes(program)),
                 "check the path; the host's files are not in the container"};
+    }
+    if (err == EACCES) {
+        return not_executable(program);
     }
     return {Code::system,
             err,

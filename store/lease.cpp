@@ -135,7 +135,8 @@ base::Result<Claim> Acquisition::poll() {
     TRY_ASSIGN(auto lease, in_store(try_take(), store_.options().path));
     if (!lease) {
         const auto holder = ProcessId::parse(last_seen_);
-        return Claim(Wait{fmt::format("{} pid {}", holder.host, holder.pid)});
+        return Claim(Wait{fmt::format("process {} on {}, which fetches the same image", holder.pid,
+                                      holder.host)});
     }
     // Whoever held it before may have published between our look and our lease.
     if (auto image = store_.find_again(id_)) {

@@ -30,7 +30,7 @@ class Lease {
 
 /// What to do about an image that may be missing.
 struct Wait {
-    std::string holder; ///< "host pid" of whoever works on it, for messages
+    std::string holder; ///< who works on it, for messages
 };
 using Claim = std::variant<StoredImage, Lease, Wait>;
 

@@ -353,7 +353,7 @@ lease_there() { [ -n "$(ls "$STORE/leases" 2>/dev/null)" ]; }
 waiter() {
     alice_slipway stage "$PYTHON" >"$STORES/second" 2>&1 3>&- &
     WAITER=$!
-    wait_for 20 grep -q 'waiting for .* pid' "$STORES/second"
+    wait_for 20 grep -q 'waiting for process .*, which fetches the same image' "$STORES/second"
 }
 
 # fetched_once: no layer was asked for twice. (The small blobs are configurations.)

@@ -59,7 +59,7 @@ END
         held_worker a
         at b slipway stage --print-path "$HELD" >/tmp/second.out 2>&1 &
         second=$!
-        until_true 20 grep -q 'waiting for hosta pid' /tmp/second.out
+        until_true 20 grep -q 'waiting for process .* on hosta, which fetches the same image' /tmp/second.out
         let_go
         wait "$JOB" || fail "the first failed: $(cat /tmp/worker.out)"
         (sleep 30; kill "$second") 2>/dev/null & # its cache says for an hour that there is no image
@@ -120,7 +120,7 @@ END
         empty "$STORE/tmp" || fail "its own host did not sweep"
 END
     expect_status 0
-    expect_output 'waiting for hosta pid'
+    expect_output 'waiting for process .* on hosta, which fetches the same image'
 }
 
 @test "on both hosts: foreign files stay, an older store is marked, a directory in use is refused" {

@@ -199,7 +199,7 @@ TEST_CASE("environment: refused names are said and ignored") {
     CHECK(env.at("HOME") == "/home/ann");
     CHECK(world.outcome.warnings.size() == 3);
     CHECK(world.outcome.warnings[0] ==
-          "Overriding HOME environment variable with SINGULARITYENV_HOME is not permitted");
+          "SINGULARITYENV_HOME is ignored: the container sets HOME itself");
 }
 
 TEST_CASE("environment: odd names of the host pass") {
