@@ -175,6 +175,15 @@ Result<void> require_known_root(SifFs fs, std::string_view name) {
     }
 }
 
+/// What an OCI layout has and no root file system: looked for by name, nothing is read.
+bool is_oci_layout(int directory) {
+    struct stat st {};
+    const auto has = [&](const char* name, mode_t type) {
+        return ::fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == type;
+    };
+    return has("oci-layout", S_IFREG) && has("index.json", S_IFREG) && !has("usr", S_IFDIR);
+}
+
 } // namespace
 
 Result<ImageFile> probe_image(int fd, std::uint64_t size) {
@@ -224,6 +233,12 @@ Result<OpenImage> open_image(const std::string& path) {
                     "name a SIF or SquashFS file, or a directory");
     }
     const bool directory = S_ISDIR(st.st_mode);
+    if (directory && is_oci_layout(fd.get())) {
+        return fail(Code::image_format,
+                    fmt::format("{} is an OCI layout, not a directory with a root file system",
+                                in_quotes(path)),
+                    fmt::format("name it oci:{}", base::printable(path)));
+    }
     return OpenImage{.fd = std::move(fd),
                      .directory = directory,
                      .size = directory ? 0 : static_cast<std::uint64_t>(st.st_size)};

@@ -27,7 +27,7 @@ struct OpenImage {
 };
 /// Opens with the caller's rights, following symlinks; never blocks on a FIFO and reads nothing.
 /// Code::image_not_found, Code::image_unreadable (no permission), Code::image_format (a device, a
-/// pipe or a socket).
+/// pipe, a socket or an OCI layout).
 Result<OpenImage> open_image(const std::string& path);
 
 enum class ImageKind : std::uint8_t {

@@ -54,8 +54,9 @@ base::Result<std::unique_ptr<Source>> make_file_source(const image::ImageUri& ur
     TRY_ASSIGN(auto open, image::open_image(uri.path));
     const auto name = base::in_quotes(uri.path);
     if (open.directory) {
-        return base::fail(Code::unsupported, name + " is a directory, which is used as it is",
-                          "an OCI layout is named oci:DIRECTORY");
+        return base::fail(Code::unsupported,
+                          name + " is a directory, and SIF files are not made from directories",
+                          "run it as it is: slipway exec DIRECTORY COMMAND");
     }
     if (open.size > context.config->limits.image_size) {
         return base::fail(Code::limit_exceeded,

@@ -267,3 +267,22 @@ TEST_CASE("files of other tools") {
     REQUIRE(!tar);
     CHECK(tar.error().message.find("compressed") != std::string::npos);
 }
+
+TEST_CASE("an OCI layout is no directory with a root file system, and its name is said") {
+    auto made = base::TempDir::create("slipway-layout-");
+    REQUIRE(made);
+    const auto& path = made->path();
+    const auto put = [&](const char* name) {
+        auto file = base::open_file(base::join_path(path, name), O_WRONLY | O_CREAT, 0644);
+        REQUIRE(file);
+    };
+    put("index.json");
+    CHECK(image::open_image(path));
+    put("oci-layout");
+    const auto refused = image::open_image(path);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Code::image_format);
+    CHECK(refused.error().hint == "name it oci:" + path);
+    REQUIRE(::mkdir((path + "/usr").c_str(), 0755) == 0); // a root that has files of these names
+    CHECK(image::open_image(path));
+}
