@@ -51,6 +51,8 @@ int Plugin::finish_local(SpankApi& api) {
 
 Result<void> Plugin::hand_on(SpankApi& api) {
     const bool options_given = options_.any_given();
+    // Also without an image: as a default for later commands a value that is none would fail on a node.
+    TRY(options_.check(arguments_.option_prefix));
     take_variables();
     std::string text;
     if (!options_.wants_container()) {
@@ -114,9 +116,10 @@ void Plugin::take_variables_of(const char* prefix) {
         if (row.variable == nullptr || decided) {
             continue;
         }
-        const auto value = around_.get_env(std::string(prefix) + row.variable);
+        auto variable = std::string(prefix) + row.variable;
+        const auto value = around_.get_env(variable);
         if (value && !value->empty()) {
-            options_.take(row.id, std::string_view(*value));
+            options_.take(row.id, std::string_view(*value), std::move(variable));
         }
     }
 }
@@ -126,34 +129,38 @@ bool Plugin::is_inherited(OptionId id) const {
     return around_.get_env(inherited_variable(name_of(id))).has_value();
 }
 
-/// An option without an image is a mistake when it was typed for this very srun, and in a variable
-/// of Slurm's own, which nobody sets but by hand. As one of our variables, or inherited from
-/// sbatch, it only says what containers should look like if there are any. So it does on the
-/// command lines of sbatch and salloc, unless they ask for their own script to run in it.
+/// An option without an image (or with the image `none`) is a mistake when it was typed for this very
+/// srun, and in a variable of Slurm's own, which nobody sets but by hand. As one of our variables, or
+/// inherited from sbatch, it only says what containers should look like if there are any. So it does on
+/// the command lines of sbatch and salloc, unless they ask for their own script to run in it.
 Result<void> Plugin::refuse_orphans(const SpankApi& api) const {
     const auto is_set = [&](const std::string& variable) {
         return !around_.get_env(variable).value_or("").empty();
     };
-    const auto image_variable = slurm_option_variable(name_of(OptionId::image));
-    if (options_.given(OptionId::image) || around_.get_env(image_variable)) {
-        return {}; // --container-image=none; or the node checks what it is
+    const bool none = options_.given(OptionId::image);
+    if (!none && around_.get_env(slurm_option_variable(name_of(OptionId::image)))) {
+        return {}; // the node checks what it is
     }
     for (const auto& row : option_table) {
         const auto name = name_of(row.id);
-        const bool by_variable =
-            row.variable != nullptr && (is_set(std::string(our_variable_prefix) + row.variable) ||
-                                        is_set(std::string(pyxis_variable_prefix) + row.variable));
         const bool matters = api.context() == Context::local ||
-                             (row.id == OptionId::batch && options_.value(row.id) == "on");
-        if (!matters || by_variable || is_inherited(row.id)) {
+                             (row.id == OptionId::batch &&
+                              parse_switch(options_.value(row.id)).value_or(false));
+        if (row.id == OptionId::image || !matters || is_inherited(row.id)) {
             continue;
         }
+        if (options_.typed(row.id) && none) {
+            return base::fail(Code::option_conflict,
+                              "--" + name + " has no effect with " +
+                                  source_of(OptionId::image) + "=none",
+                              "leave it out, or name an image");
+        }
         const auto hint = "add --" + name_of(OptionId::image);
-        if (options_.given(row.id)) {
+        if (options_.typed(row.id)) {
             return base::fail(Code::option_conflict, "--" + name + " is given without an image",
                               hint);
         }
-        if (is_set(slurm_option_variable(name))) {
+        if (!none && !options_.given(row.id) && is_set(slurm_option_variable(name))) {
             return base::fail(Code::option_conflict,
                               "the variable " + slurm_option_variable(name) + " asks for --" +
                                   name + " without an image",
@@ -169,10 +176,10 @@ Result<void> Plugin::refuse_contradiction() const {
     if (!both || is_inherited(both->first) || is_inherited(both->second)) {
         return {};
     }
-    const auto one = "--" + name_of(both->first);
-    const auto other = "--" + name_of(both->second);
+    const auto one = source_of(both->first);
+    const auto other = source_of(both->second);
     return base::fail(Code::option_conflict, one + " and " + other + " contradict each other",
-                      "give one of them; " + one + "=off takes back what a script says");
+                      "give one of them, or switch one off: " + one + "=off");
 }
 
 /// Only a batch script can be moved into its container. What salloc runs is started by salloc
@@ -181,19 +188,14 @@ Result<void> Plugin::refuse_batch(const SpankApi& api, Switch batch) const {
     if (batch != Switch::on || is_inherited(OptionId::batch)) {
         return {};
     }
-    const auto name = "--" + name_of(OptionId::batch);
+    const auto name = source_of(OptionId::batch);
     if (api.context() == Context::allocator && !around_.only_submits()) {
         return base::fail(Code::option_conflict,
                           name + " is for batch scripts: what salloc runs stays on this machine",
                           "leave it out and use srun inside");
     }
     // As a variable it is a default for later batch scripts.
-    const auto is_set = [&](const char* prefix) {
-        const auto variable = std::string(prefix) + row_of(OptionId::batch).variable;
-        return !around_.get_env(variable).value_or("").empty();
-    };
-    if (api.context() == Context::local && !is_set(our_variable_prefix) &&
-        !is_set(pyxis_variable_prefix)) {
+    if (api.context() == Context::local && options_.typed(OptionId::batch)) {
         return base::fail(Code::option_conflict, name + " is for batch scripts, not for srun",
                           "leave it out: all tasks of srun are in the container");
     }
@@ -201,7 +203,7 @@ Result<void> Plugin::refuse_batch(const SpankApi& api, Switch batch) const {
 }
 
 Result<Settings> Plugin::local_settings(const SpankApi& api) {
-    TRY_ASSIGN(auto settings, options_.settings());
+    TRY_ASSIGN(auto settings, options_.settings(arguments_.option_prefix));
     TRY(refuse_contradiction());
     TRY(refuse_batch(api, settings.batch));
     if (!settings.mounts.empty()) {
@@ -209,10 +211,10 @@ Result<Settings> Plugin::local_settings(const SpankApi& api) {
         auto mounts = launcher::join::absolute_mounts(settings.mounts, around_.current_directory());
         if (!mounts) {
             return base::Unexpected(
-                std::move(mounts).error().context("--" + name_of(OptionId::mounts)));
+                std::move(mounts).error().context(source_of(OptionId::mounts)));
         }
         settings.mounts = std::move(*mounts);
-        TRY(check_length(OptionId::mounts, settings.mounts));
+        TRY(check_length(source_of(OptionId::mounts), settings.mounts.size()));
     }
     TRY(resolve_image(settings));
     if (api.context() == Context::local) {

@@ -17,42 +17,37 @@ using base::Result;
 
 constexpr std::string_view no_container = "none";
 
-std::string option_text(OptionId id) {
-    return fmt::format("--{}", row_of(id).name);
-}
-
-base::Unexpected invalid(OptionId id, std::string_view value, std::string_view why,
+base::Unexpected invalid(const std::string& source, std::string_view value, std::string_view why,
                          std::string hint) {
     return base::fail(Code::option_invalid,
-                      fmt::format("{}={}: {}", option_text(id), base::in_quotes(value, 80), why),
+                      fmt::format("{}={}: {}", source, base::in_quotes(value, 80), why),
                       std::move(hint));
 }
 
-Result<void> check_text(OptionId id, std::string_view value) {
-    TRY(check_length(id, value));
+Result<void> check_text(const std::string& source, std::string_view value) {
+    TRY(check_length(source, value.size()));
     const bool control = std::any_of(value.begin(), value.end(), [](char c) {
         const auto byte = static_cast<unsigned char>(c);
         return byte < 0x20 || byte == 0x7f;
     });
     if (control) {
-        return invalid(id, value, "control characters are not allowed",
+        return invalid(source, value, "control characters are not allowed",
                        "check the quoting of the command line");
     }
     return {};
 }
 
-Result<void> check_mounts(OptionId id, std::string_view value) {
+Result<void> check_mounts(const std::string& source, std::string_view value) {
     // Without a directory: this side may not know it yet, and what it says decides no syntax.
     auto mounts = launcher::join::parse_mounts({launcher::join::MountSyntax::pyxis, std::string(value)}, {});
-    return mounts ? Result<void>()
-                  : base::Unexpected(std::move(mounts).error().context(option_text(id)));
+    return mounts ? Result<void>() : base::Unexpected(std::move(mounts).error().context(source));
 }
 
-Result<void> check_names(OptionId id, std::string_view value) {
+Result<void> check_names(const std::string& source, std::string_view value) {
     for (const auto name : base::split(value, ',')) {
         if (!base::is_identifier(name)) {
             return invalid(
-                id, value,
+                source, value,
                 fmt::format("{} is not the name of a variable", base::in_quotes(name, 80)),
                 "write names with commas between them, without values");
         }
@@ -60,11 +55,10 @@ Result<void> check_names(OptionId id, std::string_view value) {
     return {};
 }
 
-Result<void> check_value(OptionId id, std::string_view value) {
-    TRY(check_text(id, value));
-    const auto kind = row_of(id).kind;
+Result<void> check_value(const std::string& source, ValueKind kind, std::string_view value) {
+    TRY(check_text(source, value));
     if (base::trim(value).empty()) {
-        return base::fail(Code::option_invalid, option_text(id) + " has an empty value",
+        return base::fail(Code::option_invalid, source + " has an empty value",
                           kind == ValueKind::image
                               ? "name an image (is a variable empty?), or say none"
                               : "is a variable empty? If not, leave the option out");
@@ -73,18 +67,19 @@ Result<void> check_value(OptionId id, std::string_view value) {
     case ValueKind::image:
         return {};
     case ValueKind::mounts:
-        return check_mounts(id, value);
+        return check_mounts(source, value);
     case ValueKind::directory:
-        return value.front() == '/' ? Result<void>()
-                                    : invalid(id, value, "not an absolute path", "begin it with /");
+        return value.front() == '/'
+                   ? Result<void>()
+                   : invalid(source, value, "not an absolute path", "begin it with /");
     case ValueKind::names:
-        return check_names(id, value);
+        return check_names(source, value);
     case ValueKind::on_off:
         break;
     }
     return parse_switch(value)
                ? Result<void>()
-               : invalid(id, value, "neither on nor off", "say on or off, or leave the value out");
+               : invalid(source, value, "neither on nor off", "say on or off");
 }
 
 bool is_plain(char c) noexcept {
@@ -166,15 +161,13 @@ void Options::take(OptionId id, const char* argument) {
     }
 }
 
-void Options::take(OptionId id, std::string_view value) {
+void Options::take(OptionId id, std::string_view value, std::string variable) {
     Entry fresh;
     fresh.given = true;
     fresh.order = next_order_++;
-    if (auto checked = check_value(id, value); !checked) {
-        fresh.error = std::move(checked).error();
-    } else {
-        fresh.value = value;
-    }
+    fresh.size = value.size();
+    fresh.value = value.size() <= max_option_bytes ? value : std::string_view();
+    fresh.variable = std::move(variable);
     entries_[static_cast<std::size_t>(id)] = std::move(fresh);
 }
 
@@ -189,6 +182,16 @@ bool Options::given(OptionId id) const noexcept {
 bool Options::any_given() const noexcept {
     return std::any_of(entries_.begin(), entries_.end(),
                        [](const Entry& candidate) { return candidate.given; });
+}
+
+bool Options::typed(OptionId id) const noexcept {
+    return given(id) && entry(id).variable.empty();
+}
+
+std::string Options::source(OptionId id, std::string_view prefix) const {
+    const auto& variable = entry(id).variable;
+    return variable.empty() ? fmt::format("--{}", option_name(row_of(id), std::string(prefix).c_str()).text)
+                            : variable;
 }
 
 std::string_view Options::value(OptionId id) const noexcept {
@@ -234,16 +237,25 @@ std::optional<std::pair<OptionId, OptionId>> Options::contradiction() const {
     return std::nullopt;
 }
 
-Result<Settings> Options::settings() const {
-    const Entry* first = nullptr;
-    for (const auto& candidate : entries_) {
-        if (candidate.error && (first == nullptr || candidate.order < first->order)) {
-            first = &candidate;
+Result<void> Options::check(std::string_view prefix) const {
+    std::array<const OptionRow*, option_count> rows{};
+    std::transform(std::begin(option_table), std::end(option_table), rows.begin(),
+                   [](const OptionRow& row) { return &row; });
+    std::sort(rows.begin(), rows.end(), [&](const OptionRow* one, const OptionRow* other) {
+        return entry(one->id).order < entry(other->id).order;
+    });
+    for (const auto* row : rows) {
+        if (given(row->id)) {
+            const auto from = source(row->id, prefix);
+            TRY(check_length(from, entry(row->id).size));
+            TRY(check_value(from, row->kind, value(row->id)));
         }
     }
-    if (first != nullptr) {
-        return base::Unexpected(*first->error);
-    }
+    return {};
+}
+
+Result<Settings> Options::settings(std::string_view prefix) const {
+    TRY(check(prefix));
     Settings settings;
     for (const auto& row : option_table) {
         if (!given(row.id)) {
@@ -362,21 +374,22 @@ std::string inherited_variable(const std::string& option_name) {
     return "SLURM_SPANK_" + slurm_option_variable(option_name);
 }
 
-Result<void> check_length(OptionId id, std::string_view value) {
-    if (value.size() <= max_option_bytes) {
+Result<void> check_length(const std::string& source, std::size_t size) {
+    if (size <= max_option_bytes) {
         return {};
     }
     return base::fail(Code::option_too_long,
-                      fmt::format("the value of {} is {} bytes long, more than {}", option_text(id),
-                                  value.size(), max_option_bytes),
+                      fmt::format("the value of {} is {} bytes long, more than {}", source, size,
+                                  max_option_bytes),
                       "shorten it; many mounts may be replaced by one of a common directory");
 }
 
 Result<void> check_image_path(std::string_view path) {
-    TRY(check_text(OptionId::image, path));
+    const auto source = fmt::format("--{}", row_of(OptionId::image).name);
+    TRY(check_text(source, path));
     if (path.empty() || path.front() != '/') {
         return invalid(
-            OptionId::image, path, "not an absolute path",
+            source, path, "not an absolute path",
             "set the image with --container-image on the command line of srun or sbatch");
     }
     return {};

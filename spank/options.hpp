@@ -20,29 +20,36 @@ const OptionRow* row_named(std::string_view name) noexcept; ///< null when there
 /// option wins; of two options that contradict each other the later one.
 class Options {
   public:
-    /// Never fails: an unusable value is remembered as the option's error until a later value of
-    /// the same option replaces it. Values longer than max_option_bytes are not kept.
-    void take(OptionId id, std::string_view value);
+    /// Never fails: values are looked at by check(), because a later one of the same option may replace
+    /// them. Values longer than max_option_bytes are not kept. `variable` is what has set it, "" for an
+    /// option.
+    void take(OptionId id, std::string_view value, std::string variable = {});
     /// As Slurm calls it: null, "" and "(null)" mean that the option came without an argument.
     void take(OptionId id, const char* argument);
 
     [[nodiscard]] bool given(OptionId id) const noexcept;
     [[nodiscard]] bool any_given() const noexcept;
+    [[nodiscard]] bool typed(OptionId id) const noexcept; ///< given, and by no variable
+    /// What has set it, for messages: "--container-image", with the site's prefix for options, or the
+    /// variable.
+    [[nodiscard]] std::string source(OptionId id, std::string_view prefix) const;
     [[nodiscard]] std::string_view value(OptionId id) const noexcept;
     /// Somebody asked for a container, rightly spelt or not.
     [[nodiscard]] bool wants_container() const noexcept;
     /// Two options that were given and say the opposite of each other.
     [[nodiscard]] std::optional<std::pair<OptionId, OptionId>> contradiction() const;
-    /// The first unusable value as an error, else what is asked for; where the image is stays
-    /// empty.
-    [[nodiscard]] base::Result<Settings> settings() const;
+    /// The first unusable value as an error, which names its source.
+    [[nodiscard]] base::Result<void> check(std::string_view prefix = {}) const;
+    /// The same error, else what is asked for; where the image is stays empty.
+    [[nodiscard]] base::Result<Settings> settings(std::string_view prefix = {}) const;
 
   private:
     struct Entry {
         bool given = false;
         unsigned order = 0;
-        std::string value;
-        std::optional<base::Error> error;
+        std::string value; ///< empty when it is too long
+        std::size_t size = 0;
+        std::string variable; ///< empty: an option
     };
     [[nodiscard]] const Entry& entry(OptionId id) const noexcept;
     [[nodiscard]] Switch switch_of(const OptionRow& row) const;
@@ -71,8 +78,8 @@ std::string slurm_option_variable(const std::string& option_name);
 /// srun.
 std::string inherited_variable(const std::string& option_name);
 
-/// Code::option_too_long for what has grown on the way here.
-base::Result<void> check_length(OptionId id, std::string_view value);
+/// Code::option_too_long; `source` is what has set a value of that many bytes.
+base::Result<void> check_length(const std::string& source, std::size_t size);
 
 /// Absolute, no control characters, not too long. For paths that somebody else vouches for.
 base::Result<void> check_image_path(std::string_view path);

@@ -16,6 +16,10 @@ std::string Plugin::name_of(OptionId id) const {
     return option_name(row_of(id), arguments_.option_prefix.c_str()).text;
 }
 
+std::string Plugin::source_of(OptionId id) const {
+    return options_.source(id, arguments_.option_prefix);
+}
+
 void Plugin::option(int value, const char* argument) {
     if (value >= 0 && static_cast<std::size_t>(value) < option_count) {
         options_.take(static_cast<OptionId>(value), argument);

@@ -64,6 +64,7 @@ class Plugin {
     void forget_credentials(const std::vector<std::string>& wanted);
     void publish(SpankApi& api, const Settings& settings);
     [[nodiscard]] std::string name_of(OptionId id) const;
+    [[nodiscard]] std::string source_of(OptionId id) const; ///< the option or variable that was used
 
     // remote.cpp
     int finish_remote(SpankApi& api);

@@ -73,7 +73,7 @@ Result<std::optional<Settings>> Plugin::asked_for(SpankApi& api) {
 /// Without a carrier, only Slurm's option variables are there: set by hand, or by a release that
 /// drops other variables.
 Result<Settings> Plugin::settings_without_srun() const {
-    TRY_ASSIGN(auto settings, options_.settings());
+    TRY_ASSIGN(auto settings, options_.settings(arguments_.option_prefix));
     if (options_.given(OptionId::image)) {
         if (settings.wants_container()) {
             TRY(check_image_path(settings.image));

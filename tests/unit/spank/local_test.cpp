@@ -382,6 +382,84 @@ TEST_CASE("a container option without an image is a mistake in srun", "[spank]")
     CHECK_FALSE(batch.submit());
 }
 
+TEST_CASE("an option beside the image none is a mistake in srun", "[spank]") {
+    Submission typed;
+    typed.with(OptionId::image, "none").with(OptionId::mounts, "/a:/b");
+    CHECK(typed.submit() == 1);
+    CHECK(mentions(typed.around.reported,
+                   "option-conflict: --container-mounts has no effect with --container-image=none"));
+
+    Submission by_variable;
+    by_variable.around.env["SLIPWAY_CONTAINER_IMAGE"] = "none";
+    by_variable.with(OptionId::writable, nullptr);
+    CHECK(by_variable.submit() == 1);
+    CHECK(mentions(by_variable.around.reported,
+                   "--container-writable has no effect with SLIPWAY_CONTAINER_IMAGE=none"));
+
+    Submission inherited; // the job's container, which this srun does without
+    inherited.around.env[inherited_variable("container-mounts")] = "/a:/b";
+    inherited.with(OptionId::mounts, "/a:/b").with(OptionId::image, "none");
+    CHECK_FALSE(inherited.submit());
+
+    Submission both; // a variable is a default, and what was typed counts all the same
+    both.around.env["SLIPWAY_CONTAINER_MOUNTS"] = "/c:/d";
+    both.with(OptionId::mounts, "/a:/b");
+    CHECK(both.submit() == 1);
+
+    Submission default_only;
+    default_only.around.env["SLIPWAY_CONTAINER_MOUNTS"] = "/c:/d";
+    default_only.with(OptionId::image, "none");
+    CHECK_FALSE(default_only.submit());
+}
+
+TEST_CASE("what was typed is checked without an image, too", "[spank]") {
+    const auto context = GENERATE(Context::local, Context::allocator);
+    Submission one({}, context);
+    one.with(OptionId::mounts, "/x:relative");
+    CHECK(one.submit() == 1);
+    CHECK(mentions(one.around.reported, "mount-target-invalid: --container-mounts: mount '/x:relative': "));
+    Submission default_only({}, context); // of a profile, perhaps, and of no concern here
+    default_only.around.env["SLIPWAY_CONTAINER_MOUNTS"] = "/x:relative";
+    CHECK_FALSE(default_only.submit());
+}
+
+TEST_CASE("errors name the option or the variable that was really used", "[spank]") {
+    const auto said = [](const std::map<std::string, std::string>& variables,
+                         const std::vector<std::pair<OptionId, const char*>>& typed,
+                         const std::string& prefix = {}, Context context = Context::local) {
+        Submission one(prefix.empty() ? std::vector<std::string>()
+                                      : std::vector<std::string>{"option_prefix=" + prefix},
+                       context);
+        one.around.env = variables;
+        one.with(OptionId::image, "/a");
+        for (const auto& [id, value] : typed) {
+            one.with(id, value);
+        }
+        CHECK(one.submit() == 1);
+        return one.around.reported.empty() ? "nothing" : one.around.reported.front();
+    };
+    const auto starts = [](const std::string& line, const std::string& text) {
+        CHECK_THAT(line, Catch::StartsWith("error: " + text));
+    };
+    starts(said({{"SLIPWAY_CONTAINER_WRITABLE", "perhaps"}}, {}),
+           "option-invalid: SLIPWAY_CONTAINER_WRITABLE='perhaps': neither on nor off");
+    starts(said({{"PYXIS_CONTAINER_MOUNTS", "/a:b"}}, {}),
+           "mount-target-invalid: PYXIS_CONTAINER_MOUNTS: mount '/a:b': ");
+    starts(said({{"PYXIS_CONTAINER_WORKDIR", std::string(5000, 'w')}}, {}),
+           "option-too-long: the value of PYXIS_CONTAINER_WORKDIR is 5000 bytes long");
+    starts(said({}, {{OptionId::writable, "perhaps"}}, "pilot-"),
+           "option-invalid: --pilot-container-writable='perhaps': neither on nor off");
+    starts(said({{"SLIPWAY_CONTAINER_WRITABLE", "1"}, {"SLIPWAY_CONTAINER_READONLY", "1"}}, {}),
+           "option-conflict: SLIPWAY_CONTAINER_WRITABLE and SLIPWAY_CONTAINER_READONLY contradict "
+           "each other (hint: give one of them, or switch one off: ");
+    starts(said({{"SLIPWAY_CONTAINER_BATCH", "1"}}, {}, "", Context::allocator),
+           "option-conflict: SLIPWAY_CONTAINER_BATCH is for batch scripts");
+    Submission fallen_back; // an option wins, and with it goes the variable's fault
+    fallen_back.around.env["SLIPWAY_CONTAINER_WRITABLE"] = "perhaps";
+    fallen_back.with(OptionId::image, "/a").with(OptionId::writable, "on");
+    CHECK_FALSE(fallen_back.submit());
+}
+
 TEST_CASE("components of a heterogeneous job must agree", "[spank]") {
     Submission same;
     same.with(OptionId::image, "/a");
