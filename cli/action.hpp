@@ -34,8 +34,8 @@ struct Action {
     bool json = false;
 };
 
-/// Pure: arguments (with those of the environment added) to an Action. `cwd` is absolute. Code::
-/// usage for missing words and options that exclude each other.
+/// Pure: arguments (with those of the environment added) to an Action; their values have been checked.
+/// `cwd` is absolute. Code::usage for missing words and options that exclude each other.
 base::Result<Action> read_action(ActionKind kind, const Arguments& arguments,
                                  const EnvironmentView& environment, std::string_view cwd);
 

@@ -42,6 +42,14 @@ std::string verb_names() {
     return base::joined(verbs(), " ", [](const Verb& verb) { return verb.name; });
 }
 
+std::string form_words(const Verb& verb) {
+    std::string out;
+    for (const auto& form : verb.forms) {
+        out += (out.empty() || form.word.empty() ? "" : " ") + std::string(form.word);
+    }
+    return out;
+}
+
 /// One branch of the case over verbs: its options, which of them take what, and its words.
 std::string branch(const Verb& verb) {
     const auto groups = all_options(verb);
@@ -59,11 +67,9 @@ std::string branch(const Verb& verb) {
     if (verb.words == Words::end_options) {
         out += "            stops=1\n";
     }
-    if (!verb.subverbs.empty()) {
-        out += fmt::format("            words=\"{}\"\n", verb.subverbs);
-    }
-    if (verb.name == "help") {
-        out += fmt::format("            words=\"{}\"\n", verb_names());
+    const auto words = verb.name == "help" ? verb_names() : form_words(verb);
+    if (!words.empty()) {
+        out += fmt::format("            words=\"{}\"\n", words);
     }
     return out + "            ;;\n";
 }

@@ -6,6 +6,7 @@
 #include "cli/images_program.hpp"
 #include "cli/messages.hpp"
 #include "cli/session.hpp"
+#include "cli/verbs.hpp"
 
 #include <iterator>
 
@@ -14,9 +15,6 @@
 namespace slipway::cli {
 
 base::Result<int> run_doctor(Session& session) {
-    if (!session.arguments.words().empty()) {
-        return base::fail(base::Code::usage, "doctor takes no arguments", "slipway help doctor");
-    }
     Surroundings around;
     around.slurm_conf = std::string(session.environment.get("SLURM_CONF").value_or(""));
     around.search_path = std::string(session.environment.get("PATH").value_or(""));
@@ -49,12 +47,10 @@ base::Result<int> run_doctor(Session& session) {
         add({{Verdict::fail, "configuration", config.error().message, config.error().hint}});
     }
     add(check_slurm(around));
-    if (!print(session.arguments.flag("json") ? findings_json(findings) : findings_text(findings))) {
-        return static_cast<int>(base::ExitCode::setup);
-    }
+    TRY(printed(session.arguments.flag("json") ? findings_json(findings) : findings_text(findings)));
     for (const auto& finding : findings) {
         if (finding.verdict == Verdict::fail) {
-            return 1;
+            return exit_failed;
         }
     }
     return 0;

@@ -39,14 +39,16 @@ Result<std::pair<std::string, std::string>> one_variable(std::string_view text,
     if (equals == std::string_view::npos || equals == 0) {
         return fail(
             Code::usage,
-            fmt::format("--env {}: {} is not NAME=VALUE", in_quotes(argument), in_quotes(text)),
-            "give each variable its own --env when values hold commas and =");
+            text == argument
+                ? in_quotes(text) + " is not NAME=VALUE"
+                : fmt::format("{} in {} is not NAME=VALUE", in_quotes(text), in_quotes(argument)),
+            text == argument ? "write NAME=VALUE"
+                             : "give each variable its own --env when values hold commas and =");
     }
     const auto name = text.substr(0, equals);
     if (!base::is_identifier(name)) {
         return fail(Code::usage,
-                    fmt::format("--env {}: {} is no name of a variable", in_quotes(argument),
-                                in_quotes(name)),
+                    in_quotes(name) + " is no name of a variable",
                     "use letters, digits and _ and begin with a letter or _");
     }
     return std::pair(std::string(name), std::string(text.substr(equals + 1)));
@@ -108,7 +110,7 @@ Result<Variables> parse_env_argument(std::string_view argument) {
     auto fields = base::csv_fields(argument);
     if (!fields) {
         return fail(Code::usage,
-                    fmt::format("--env {}: {}", in_quotes(argument), fields.error().message),
+                    fmt::format("{}: {}", in_quotes(argument), fields.error().message),
                     "put double quotes around each whole NAME=VALUE that has commas or quotes");
     }
     Variables variables;

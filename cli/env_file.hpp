@@ -14,7 +14,7 @@ using Variables = std::vector<std::pair<std::string, std::string>>;
 
 /// One --env argument (native-image.md 6): with a single = the rest is the value, commas included,
 /// and double quotes around the whole argument are dropped; with more it is a CSV list of
-/// NAME=VALUE. Code::usage.
+/// NAME=VALUE. Code::usage; what is said does not name the option.
 base::Result<Variables> parse_env_argument(std::string_view argument);
 
 /// Variables that the shell script `path` sets (--env-file). The script is the user's own and runs

@@ -24,16 +24,16 @@ bool has(std::span<const Option> options, const Option* wanted) {
                        [&](const Option& option) { return option.name == wanted->name; });
 }
 
-/// What of this command line concerns the fetching of the image.
+/// What of this command line concerns the fetching of the image; the other program reads variables itself.
 std::vector<std::string> stage_options(const Arguments& arguments) {
     std::vector<std::string> options;
-    for (const auto& [option, value] : arguments.given()) {
-        bool handed_on = has(fetch_options().options, option);
+    for (const auto& given : arguments.given()) {
+        bool handed_on = has(fetch_options().options, given.option);
         for (const auto& group : global_options()) {
-            handed_on = handed_on || has(group.options, option);
+            handed_on = handed_on || has(group.options, given.option);
         }
-        if (handed_on) {
-            options.push_back(fmt::format("--{}={}", option->name, value));
+        if (handed_on && given.typed()) {
+            options.push_back(fmt::format("--{}={}", given.option->name, given.value));
         }
     }
     return options;
@@ -42,6 +42,7 @@ std::vector<std::string> stage_options(const Arguments& arguments) {
 } // namespace
 
 base::Result<ImageFile> find_image(const std::string& word, const Session& session) {
+    TRY(check_fetching(session.arguments));
     TRY_ASSIGN(const auto uri, image::parse_image(word, exists));
     if (uri.transport == image::Transport::file) {
         if (uri.path.starts_with('/')) {
@@ -55,8 +56,7 @@ base::Result<ImageFile> find_image(const std::string& word, const Session& sessi
     const auto& variables = session.environment.variables();
     const auto options = stage_options(session.arguments);
     if (session.arguments.flag("disable-cache")) {
-        TRY_ASSIGN(auto file, built_image(uri.written, variables, options,
-                                          temporary_directory(session.environment)));
+        TRY_ASSIGN(auto file, built_image(uri.written, session.environment, options));
         auto path = fmt::format("/proc/self/fd/{}", file.get());
         return ImageFile{std::move(path), {}, std::move(file)};
     }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options about images: how they are fetched, the verbs stage, pull and build, and what this version
 // recognises in order to refuse it. Names, letters and variables are those of Singularity and Apptainer.
+#include "base/format.hpp"
+#include "base/text.hpp"
 #include "cli/verbs.hpp"
+#include "image/oci.hpp"
+#include "prefetch/stage/stage_types.hpp"
 
 #include <array>
 
@@ -9,18 +13,36 @@ namespace slipway::cli {
 namespace {
 
 using enum OptionKind;
+using base::Code;
+using base::fail;
+using base::Result;
+using prefetch::stage::pull_policies;
+using prefetch::stage::PullPolicy;
+
+Result<void> check_pull(std::string_view value) {
+    return pull_policies.value(value)
+               ? Result<void>()
+               : fail(Code::option_invalid, base::in_quotes(value) + " is not known",
+                      "write one of " + base::joined(pull_policies.names(), ", "));
+}
+
+Result<void> check_platform(std::string_view value) {
+    TRY(image::parse_platform(value));
+    return {};
+}
 
 constexpr std::array fetch_table{
     Option{.name = "pull", .kind = text, .value = "WHEN",
            .doc = "missing: what is in the store is not fetched again, and a tag costs one small "
                   "request; always: ask the registry what a tag means now, and fail when it does "
                   "not answer; never: take only what is in the store. Without it: missing.",
-           .environment = "PULL"},
+           .environment = "PULL", .check = check_pull},
     Option{.name = "platform", .kind = text, .value = "OS/ARCH[/VARIANT]",
            .doc = "The image for this platform instead of this machine's.",
-           .environment = "PULL_PLATFORM"},
+           .environment = "PULL_PLATFORM", .check = check_platform},
     Option{.name = "arch", .kind = text, .value = "ARCH",
-           .doc = "The same, by architecture alone: arm64.", .environment = "PULL_ARCH"},
+           .doc = "The same, by architecture alone: arm64.", .environment = "PULL_ARCH",
+           .check = check_platform},
     Option{.name = "authfile", .kind = text, .value = "FILE",
            .doc = "Credentials in the form of Docker's config.json.", .environment = "AUTHFILE",
            .files = "file"},
@@ -32,8 +54,10 @@ constexpr std::array fetch_table{
            .environment = "DISABLE_CACHE"},
 };
 
+constexpr Option print_path{.name = "print-path", .doc = "Print the path of the image file only."};
+
 constexpr std::array stage_table{
-    Option{.name = "print-path", .doc = "Print the path of the image file only."},
+    print_path,
     Option{.name = "print-keys", .doc = "Print id=, pinned= and, for a store of your own, store= lines, for programs."},
     Option{.name = "detach", .doc = "Print these lines as soon as the image is identified, "
                                     "and go on in the background."},
@@ -51,12 +75,14 @@ constexpr std::array pull_table{
            .environment = "PULLDIR PULLFOLDER", .files = "dir"},
     Option{.name = "name", .kind = text, .value = "FILE", .doc = "Name of the file.",
            .environment = "NAME"},
+    print_path,
     json_lines,
     Option{.name = "allow-unsigned", .letter = 'U',
            .doc = "Accept images without a signature. Slipway checks none; accepted for compatibility."},
 };
 constexpr std::array build_table{
     force,
+    print_path,
     json_lines,
 };
 
@@ -182,6 +208,31 @@ constexpr OptionGroup fetching{"Images that are not files", fetch_table};
 
 OptionGroup fetch_options() {
     return fetching;
+}
+
+Result<std::string> wanted_platform(const Arguments& arguments) {
+    const auto* platform = arguments.last("platform");
+    const auto* arch = arguments.last("arch");
+    if (platform != nullptr && arch != nullptr && platform->typed() == arch->typed()) {
+        return fail(Code::usage,
+                    fmt::format("{} and {} exclude each other", platform->source, arch->source),
+                    "give one of them");
+    }
+    const auto* wanted = platform == nullptr || (arch != nullptr && arch->typed()) ? arch : platform;
+    return wanted == nullptr ? std::string() : wanted->value;
+}
+
+Result<void> check_fetching(const Arguments& arguments) {
+    TRY(wanted_platform(arguments));
+    const auto* pull = arguments.last("pull");
+    if (pull != nullptr && pull_policies.value(pull->value) == PullPolicy::never &&
+        arguments.flag("disable-cache")) {
+        return fail(Code::usage,
+                    fmt::format("{}=never takes images from the store only, and {} none",
+                                pull->source, arguments.last("disable-cache")->source),
+                    "give one of them");
+    }
+    return {};
 }
 
 OptionGroup refused_options() {

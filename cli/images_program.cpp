@@ -7,7 +7,6 @@
 #include "base/format.hpp"
 #include "base/helper_program.hpp"
 #include "base/path.hpp"
-#include "base/temp_dir.hpp"
 #include "base/text.hpp"
 #include "cli/product.hpp"
 
@@ -127,16 +126,15 @@ Result<image::StoredImageName> staged_image(const std::string& uri,
 }
 
 Result<base::UniqueFd> built_image(const std::string& uri,
-                                   const std::vector<std::string>& environment,
-                                   const std::vector<std::string>& options,
-                                   const std::string& parent) {
+                                   const EnvironmentView& environment,
+                                   const std::vector<std::string>& options) {
     const HeldSignals held;
-    TRY_ASSIGN(const auto directory, base::TempDir::create_and_sweep("slipway-image-", parent));
+    TRY_ASSIGN(const auto directory, temporary_directory(environment, "slipway-image-"));
     const auto path = base::join_path(directory.path(), "image.sif");
-    std::vector<std::string> arguments{"build"};
+    std::vector<std::string> arguments{"build", "--print-path"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.insert(arguments.end(), {"--", path, uri});
-    TRY(ask_images_program(std::move(arguments), uri, environment));
+    TRY(ask_images_program(std::move(arguments), uri, environment.variables()));
     TRY_ASSIGN(auto file, base::open_file(path, O_RDONLY | O_NOFOLLOW));
     struct stat facts {};
     if (::fstat(file.get(), &facts) != 0 || facts.st_uid != ::geteuid()) {

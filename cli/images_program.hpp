@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/fd.hpp"
+#include "cli/options.hpp"
 #include "image/stored_image.hpp"
 
 #include <string>
@@ -25,10 +26,8 @@ base::Result<image::StoredImageName> staged_image(const std::string& uri,
                                                   const std::vector<std::string>& options);
 
 /// The same without the store (--disable-cache): the image lies in a file of its own, which has no name any
-/// more and goes with the descriptor. `parent` is where it is kept.
-base::Result<base::UniqueFd> built_image(const std::string& uri,
-                                         const std::vector<std::string>& environment,
-                                         const std::vector<std::string>& options,
-                                         const std::string& parent);
+/// more and goes with the descriptor. It is kept in temporary_directory().
+base::Result<base::UniqueFd> built_image(const std::string& uri, const EnvironmentView& environment,
+                                         const std::vector<std::string>& options);
 
 } // namespace slipway::cli

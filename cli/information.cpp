@@ -21,25 +21,22 @@ using base::fail;
 using base::in_quotes;
 using base::Result;
 
-Result<void> at_most(const Session& session, std::size_t words) {
-    const auto& given = session.arguments.words();
-    if (given.size() > words) {
-        return fail(Code::usage, "unexpected argument " + in_quotes(given[words]),
-                    "see the verb's --help");
-    }
-    return {};
-}
-
 Result<int> config_check(const Session& session) {
-    TRY(at_most(session, 2));
     const auto& words = session.arguments.words();
     const bool named = words.size() > 1;
+    if (named && !session.site_file().empty()) {
+        return fail(Code::usage, "--config and FILE both name a file to check", "give one of them");
+    }
     const auto reader = config::Reader::user;
     const auto source = config::find_source(reader, named ? words[1] : session.site_file());
     // A named file may be a draft of anybody's; only the one in force must be guarded already.
     base::UniqueFd file;
     if (named) {
-        TRY_ASSIGN(file, config::open_draft(source.path));
+        auto draft = config::open_draft(source.path);
+        if (!draft) {
+            return base::Unexpected(std::move(draft).error().with_hint("check the path"));
+        }
+        file = std::move(*draft);
     } else {
         TRY_ASSIGN(file, config::open_source(reader, source));
     }
@@ -53,13 +50,12 @@ Result<int> config_check(const Session& session) {
         print_error(problem);
     }
     if (!problems.empty()) {
-        return static_cast<int>(base::ExitCode::setup);
+        return exit_failed;
     }
     return printed(fmt::format("{}: no mistakes\n", source.path));
 }
 
 Result<int> config_show(const Session& session) {
-    TRY(at_most(session, 1));
     TRY_ASSIGN(const auto config, config::load(config::Reader::user, session.site_file()));
     const auto origin = config.source.empty() ? std::string("built-in defaults") : config.source;
     return printed(fmt::format("# {}\n{}", base::printable(origin), config::show(config)));
@@ -68,9 +64,12 @@ Result<int> config_show(const Session& session) {
 } // namespace
 
 Result<int> run_help(Session& session) {
-    TRY(at_most(session, 1));
     const auto& arguments = session.arguments;
     if (const auto shell = arguments.text("completion")) {
+        if (!arguments.words().empty() || arguments.flag("man")) {
+            return fail(Code::usage, "--completion is for all verbs and for no man page",
+                        "write slipway help --completion bash");
+        }
         if (*shell != "bash") {
             return fail(Code::usage, "there is no completion for " + in_quotes(*shell),
                         "bash is known");
@@ -88,11 +87,10 @@ Result<int> run_help(Session& session) {
     if (const auto* verb = find_verb(name); verb != nullptr) {
         return printed(help_text(*verb));
     }
-    return fail(Code::usage, "unknown verb " + in_quotes(name), "slipway help lists the verbs");
+    return base::Unexpected(unknown_verb(name));
 }
 
 Result<int> run_version(Session& session) {
-    TRY(at_most(session, 0));
     if (session.arguments.flag("json")) {
         return printed(base::json::compact(base::json::Value{{"version", version_text}}) + "\n");
     }
@@ -101,22 +99,10 @@ Result<int> run_version(Session& session) {
 }
 
 Result<int> run_config(Session& session) {
-    const auto& words = session.arguments.words();
-    const auto what = words.empty() ? std::string() : words.front();
-    if (what == "check") {
-        return config_check(session);
-    }
-    if (what == "show") {
-        return config_show(session);
-    }
-    if (what == "example") {
-        TRY(at_most(session, 1));
-        return printed(config::example_file());
-    }
-    return fail(Code::usage,
-                what.empty() ? "config needs a word: check, show or example"
-                             : "config does not know " + in_quotes(what),
-                "write config check, config show or config example");
+    const auto& what = session.arguments.words().front();
+    return what == "check"  ? config_check(session)
+           : what == "show" ? config_show(session)
+                            : printed(config::example_file());
 }
 
 } // namespace slipway::cli

@@ -55,12 +55,8 @@ base::Result<image::OpenImage> opened(const ImageFile& file, const Session& sess
 
 base::Result<int> run_inspect(Session& session) {
     const auto& arguments = session.arguments;
-    if (arguments.words().size() != 1) {
-        return base::fail(base::Code::usage,
-                          arguments.words().empty()
-                              ? std::string("inspect needs an image")
-                              : "unexpected argument " + base::in_quotes(arguments.words()[1]),
-                          "see slipway inspect --help");
+    if (!session.site_file().empty()) { // also for a file, which does not need it
+        TRY(config::load(config::Reader::user, session.site_file()));
     }
     TRY_ASSIGN(const auto file, find_image(arguments.words().front(), session));
     TRY_ASSIGN(const auto open, opened(file, session));

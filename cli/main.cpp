@@ -14,20 +14,10 @@ namespace {
 using namespace slipway;
 using namespace slipway::cli;
 
-base::Error unknown_verb(const std::string& word) {
-    std::vector<std::string_view> known;
-    for (const auto& verb : verbs()) {
-        known.push_back(verb.name);
-    }
-    const auto near = base::did_you_mean(word, known);
-    return {base::Code::usage, 0, "unknown verb " + base::in_quotes(word),
-            near.empty() ? "slipway help lists the verbs" : fmt::format("did you mean {}?", near)};
-}
-
 /// The global options as words, to hand them on to the second program behind its verb.
 std::vector<std::string> hand_on(const Arguments& globals, const std::vector<std::string>& words) {
     std::vector<std::string> arguments{words.front()};
-    for (const auto& [option, value] : globals.given()) {
+    for (const auto& [option, value, source] : globals.given()) {
         arguments.push_back(fmt::format("--{}={}", option->name, value));
     }
     arguments.insert(arguments.end(), words.begin() + 1, words.end());
@@ -42,10 +32,14 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
     if (globals.wants_help()) {
         return printed(overview_text());
     }
+    const auto& words = globals.words();
     if (globals.flag("version")) {
+        if (!words.empty()) {
+            return base::fail(base::Code::usage, "unexpected argument " + base::in_quotes(words.front()),
+                              "--version stands alone");
+        }
         return printed(version_line() + "\n");
     }
-    const auto& words = globals.words();
     if (words.empty()) {
         return base::fail(base::Code::usage, "a verb is missing", "slipway help lists the verbs");
     }
@@ -64,5 +58,5 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
     slipway::base::repair_inherited_state();
     set_product_name(argc > 0 ? argv[0] : "");
-    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
+    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); }, exit_failed);
 }

@@ -3,6 +3,7 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/words.hpp"
+#include "cli/error_meanings.hpp"
 #include "cli/help.hpp"
 #include "cli/version.hpp"
 #include "config/schema.hpp"
@@ -142,19 +143,31 @@ std::string see_also(std::string_view pages) {
     return out;
 }
 
-constexpr std::string_view exit_status =
-    ".SH EXIT STATUS\n"
-    "The status of the command that was run; 128+n if signal n ended it.\n"
-    "1 for a wrong command line, 255 when the command could not be started.\n"
-    "Messages of slipway itself begin with \\(dqslipway: \\(dq and go to standard error; those of\n"
-    "errors name a code that does not change between versions.\n";
+std::string exit_status(int failed) {
+    std::string out = ".SH EXIT STATUS\n";
+    out += failed == exit_not_started
+               ? "That of the command, 128+n if signal n ended it; 255 when it was not started, whatever\n"
+                 "the reason. 130 when fetching the image was interrupted.\n"
+               : "0, or 1 when something is wrong; 130 when it was interrupted.\n";
+    return out + "Messages of slipway itself begin with \\(dqslipway: \\(dq and go to standard error; those\n"
+                 "of errors name a code that does not change between versions (see slipway(1)).\n";
+}
+
+std::string error_codes() {
+    std::string out = ".SH ERROR CODES\nThe word behind \\(dqslipway: error: \\(dq, the same at the prompt, "
+                      "in jobs and in the service.\n";
+    for (const auto& row : error_meanings) {
+        out += fmt::format(".TP\n.B {}\n{}\n", roff(base::code_name(row.code)), roff(row.meaning));
+    }
+    return out;
+}
 
 std::string verb_page(const Verb& verb) {
     std::string out = head(fmt::format("slipway-{}", verb.name), 1,
                            fmt::format("slipway-{}", verb.name), verb.summary);
     out += synopsis(verb) + ".SH DESCRIPTION\n" + paragraphs(explained(verb));
     out += options(all_options(verb));
-    out += std::string(exit_status) + examples(verb.examples);
+    out += exit_status(verb.failed) + examples(verb.examples);
     const auto more = verb.see_also == "slipway(1)" ? std::string(verb.see_also)
                                                     : fmt::format("slipway(1) {}", verb.see_also);
     return out + see_also(more);
@@ -175,7 +188,10 @@ std::string main_page() {
         out += fmt::format(".TP\n.BR slipway\\-{} (1)\n{}.\n", roff(verb.name), roff(verb.summary));
         pages += fmt::format("slipway-{}(1) ", verb.name);
     }
-    out += options(global_options()) + std::string(exit_status);
+    out += options(global_options()) +
+           ".SH EXIT STATUS\nThat of the command for run, exec and shell, 128+n if signal n ended it, and 255\n"
+           "when it was not started, whatever the reason. All other verbs end with 0, or with 1 when\n"
+           "something is wrong. 130 after an interrupt.\n" + error_codes();
     out += ".SH ENVIRONMENT\n";
     for (const auto& variable : environment_variables()) {
         out += fmt::format(".TP\n.B {}\n{}\n", roff(variable.names), roff(variable.doc));
@@ -268,7 +284,7 @@ std::string srun_page() {
         }
     }
     out += ".SH EXIT STATUS\nThat of the command; 1 when the container cannot be set up, or "
-           "SLURM_EXIT_ERROR when nothing can be submitted.\n";
+           "SLURM_EXIT_ERROR when nothing can be submitted. slipway(1) lists the codes of errors.\n";
     return out + see_also("slipway(1) slipway-stage(1) slipway-doctor(1) slipway.yaml(5)");
 }
 

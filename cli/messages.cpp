@@ -56,16 +56,12 @@ void print_error(const base::Error& error) {
     }
 }
 
-bool print(std::string_view text) {
-    const auto written = base::write_all(STDOUT_FILENO, text);
+base::Result<int> printed(std::string_view text) {
+    auto written = base::write_all(STDOUT_FILENO, text);
     if (!written) {
-        print_error(base::Error(written.error()).context("cannot write the output"));
+        return base::Unexpected(std::move(written).error().context("cannot write the output"));
     }
-    return written.has_value();
-}
-
-int printed(std::string_view text) {
-    return print(text) ? 0 : static_cast<int>(base::ExitCode::setup);
+    return 0;
 }
 
 bool confirmed(std::string_view question) {

@@ -22,11 +22,8 @@ void start_messages(base::LogLevel least);
 /// program has told.
 void print_error(const base::Error& error);
 
-/// Writes to stdout; false when that failed (a full disk must not look like success).
-[[nodiscard]] bool print(std::string_view text);
-
-/// print(); the exit code of the program.
-[[nodiscard]] int printed(std::string_view text);
+/// Writes to stdout; 0, the exit code of the program, or an error: a full disk must not look like success.
+base::Result<int> printed(std::string_view text);
 
 /// Asks on stderr when stdin is a terminal: whether the answer begins with y. Without a terminal
 /// nothing is asked and the answer is no.

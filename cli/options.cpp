@@ -33,6 +33,28 @@ bool has_word(std::string_view words, std::string_view word) {
     return std::find(list.begin(), list.end(), word) != list.end();
 }
 
+/// Whether an option may have this value; `source` is what gave it.
+Result<void> check_value(const Option& option, const std::string& source, std::string_view value) {
+    if (option.kind == OptionKind::flag) {
+        return {};
+    }
+    if (base::trim(value).empty()) {
+        return fail(Code::usage, source + " has an empty value",
+                    "is a variable empty? If not, leave it out");
+    }
+    const auto pieces = option.kind == OptionKind::list ? base::split(value, ',')
+                                                        : std::vector<std::string_view>{value};
+    for (const auto piece : pieces) {
+        if (option.check == nullptr || piece.empty()) {
+            continue;
+        }
+        if (auto checked = option.check(piece); !checked) {
+            return base::Unexpected(std::move(checked).error().context(source));
+        }
+    }
+    return {};
+}
+
 class Parser {
   public:
     Parser(std::span<const OptionGroup> groups, std::span<const std::string> arguments, Words words)
@@ -152,7 +174,8 @@ class Parser {
         if (!option.unsupported.empty() && value != "false") {
             return refuse(option, spelling);
         }
-        result_.add(option, std::move(value));
+        TRY(check_value(option, spelling, value));
+        result_.add(option, std::move(value), spelling);
         return {};
     }
 
@@ -235,7 +258,8 @@ Result<void> add_variable(Arguments& arguments, const Option& option, const std:
                                 option.name, variable),
                     fmt::format("unset {}; {}", variable, option.unsupported));
     }
-    arguments.add(option, std::move(text));
+    TRY(check_value(option, variable, text));
+    arguments.add(option, std::move(text), variable);
     return {};
 }
 
@@ -250,18 +274,20 @@ bool Arguments::flag(std::string_view name) const {
     return flag_if_given(name).value_or(false);
 }
 
+const Arguments::Given* Arguments::last(std::string_view name) const {
+    const auto found = std::find_if(given_.rbegin(), given_.rend(),
+                                    [&](const Given& given) { return given.option->name == name; });
+    return found == given_.rend() ? nullptr : &*found;
+}
+
 std::optional<std::string> Arguments::text(std::string_view name) const {
-    for (auto it = given_.rbegin(); it != given_.rend(); ++it) {
-        if (it->option->name == name) {
-            return it->value;
-        }
-    }
-    return std::nullopt;
+    const auto* given = last(name);
+    return given == nullptr ? std::nullopt : std::optional(given->value);
 }
 
 std::vector<std::string> Arguments::list(std::string_view name) const {
     std::vector<std::string> values;
-    for (const auto& [option, value] : given_) {
+    for (const auto& [option, value, source] : given_) {
         if (option->name != name) {
             continue;
         }
@@ -307,15 +333,31 @@ std::string variable_names(const Option& option) {
     });
 }
 
-std::string temporary_directory(const EnvironmentView& environment) {
-    for (const auto prefix : option_prefixes()) {
-        const auto value = environment.get(std::string(prefix) + "TMPDIR").value_or("");
-        if (value.starts_with('/')) {
-            return std::string(value);
+Result<base::TempDir> temporary_directory(const EnvironmentView& environment,
+                                          const std::string& prefix) {
+    const auto usual = option_prefixes();
+    std::vector<std::string_view> fronts(usual.begin(), usual.end());
+    fronts.emplace_back(); // TMPDIR itself
+    for (const auto front : fronts) {
+        const auto variable = std::string(front) + "TMPDIR";
+        const auto value = environment.get(variable).value_or("");
+        if (value.empty()) {
+            continue;
         }
+        if (!value.starts_with('/')) {
+            return fail(Code::option_invalid,
+                        fmt::format("{} is {}, not an absolute path", variable, in_quotes(value)),
+                        "begin it with /");
+        }
+        auto directory = base::TempDir::create_and_sweep(prefix, std::string(value));
+        if (!directory) {
+            return base::Unexpected(
+                std::move(directory).error().context(variable).with_hint(
+                    fmt::format("let {} name a directory in which you may write", variable)));
+        }
+        return directory;
     }
-    const auto usual = environment.get("TMPDIR").value_or("");
-    return usual.starts_with('/') ? std::string(usual) : "/tmp";
+    return base::TempDir::create_and_sweep(prefix, "/tmp");
 }
 
 Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,

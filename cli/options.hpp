@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "base/temp_dir.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -23,6 +24,10 @@ enum class OptionKind : std::uint8_t {
     texts, ///< may be repeated; every value is taken whole
 };
 
+/// Looks at one value (of a list: at one piece of it) and says why it is none. The caller puts the name
+/// of the option, or of the variable, in front. Pure.
+using Check = base::Result<void> (*)(std::string_view value);
+
 struct Option {
     std::string_view name; ///< without --
     char letter = 0;       ///< 0: no short form
@@ -35,6 +40,7 @@ struct Option {
     std::string_view alias = "";       ///< other long names, separated by blanks
     std::string_view unsupported = ""; ///< when not empty: recognised, refused, and this says why
     std::string_view files = "";       ///< "file" or "dir": what the shell completes the value with
+    Check check = nullptr;             ///< nullptr where every value but an empty one will do
 };
 
 struct OptionGroup {
@@ -47,12 +53,17 @@ class Arguments {
   public:
     struct Given {
         const Option* option;
-        std::string value; ///< for flags "true" or "false"
+        std::string value;  ///< for flags "true" or "false"
+        std::string source; ///< as it was written: "--bind", "-B", "SINGULARITY_BIND"
+
+        [[nodiscard]] bool typed() const noexcept { return source.starts_with('-'); }
     };
 
     [[nodiscard]] bool flag(std::string_view name) const; ///< the last one wins; absent is false
     [[nodiscard]] std::optional<bool> flag_if_given(std::string_view name) const;
     [[nodiscard]] std::optional<std::string> text(std::string_view name) const;
+    /// What gave the value that text() and flag() tell of; nullptr when nothing did.
+    [[nodiscard]] const Given* last(std::string_view name) const;
     /// Lists are split at their commas, empty pieces dropped.
     [[nodiscard]] std::vector<std::string> list(std::string_view name) const;
     /// Everything that was given, in order: command line first, then environment.
@@ -60,8 +71,8 @@ class Arguments {
     [[nodiscard]] const std::vector<std::string>& words() const noexcept { return words_; }
     [[nodiscard]] bool wants_help() const noexcept { return help_; }
 
-    void add(const Option& option, std::string value) {
-        given_.push_back({&option, std::move(value)});
+    void add(const Option& option, std::string value, std::string source) {
+        given_.push_back({&option, std::move(value), std::move(source)});
     }
     void add_word(std::string word) { words_.push_back(std::move(word)); }
     void want_help() noexcept { help_ = true; }
@@ -78,8 +89,8 @@ enum class Words : std::uint8_t {
 };
 
 /// Spellings as in pflag: --name value, --name=value, -n value, -nvalue, -n=value, -abc for flags,
-/// -- ends the options. Every mistake is Code::usage with a hint; a recognised option that this
-/// version cannot honour is Code::unsupported.
+/// -- ends the options. Every mistake is Code::usage with a hint, or what the option's check says; an
+/// empty value is one. A recognised option that this version cannot honour is Code::unsupported.
 base::Result<Arguments> parse_arguments(std::span<const OptionGroup> groups,
                                         std::span<const std::string> arguments, Words words);
 
@@ -105,9 +116,10 @@ class EnvironmentView {
 base::Result<void> add_environment(Arguments& arguments, std::span<const OptionGroup> groups,
                                    const EnvironmentView& environment);
 
-/// Where temporary files go: the first of SLIPWAY_, APPTAINER_ and SINGULARITY_TMPDIR and TMPDIR that is
-/// an absolute path, else /tmp.
-std::string temporary_directory(const EnvironmentView& environment);
+/// A new directory for temporary files, in the one that the first of SLIPWAY_, APPTAINER_ and
+/// SINGULARITY_TMPDIR and TMPDIR names, else in /tmp. Errors name the variable.
+base::Result<base::TempDir> temporary_directory(const EnvironmentView& environment,
+                                                const std::string& prefix);
 
 /// The variables that stand for an option as help and manuals name them: "SLIPWAY_BIND, …".
 std::string variable_names(const Option& option);

@@ -11,17 +11,20 @@
 
 namespace slipway::cli {
 
-base::Result<int> call_verb(const Verb& verb, std::span<const std::string> words,
-                            const Arguments& globals) {
+namespace {
+
+base::Result<int> parse_and_run(const Verb& verb, std::span<const std::string> words,
+                                const Arguments& globals) {
     const auto groups = all_options(verb);
     TRY_ASSIGN(auto arguments, parse_arguments(groups, words, verb.words));
     if (arguments.wants_help()) {
         return printed(help_text(verb));
     }
-    for (const auto& [option, value] : globals.given()) {
-        arguments.add(*option, value);
+    for (const auto& [option, value, source] : globals.given()) {
+        arguments.add(*option, value, source);
     }
     start_messages(level_from(arguments));
+    TRY(check_form(verb, arguments));
     Session session{std::move(arguments), EnvironmentView::of_process()};
     TRY(add_environment(session.arguments, groups, session.environment));
     if (verb.run == nullptr) {
@@ -32,7 +35,13 @@ base::Result<int> call_verb(const Verb& verb, std::span<const std::string> words
     return verb.run(session);
 }
 
-int run_program(const std::function<base::Result<int>()>& run) {
+} // namespace
+
+int call_verb(const Verb& verb, std::span<const std::string> words, const Arguments& globals) {
+    return run_program([&] { return parse_and_run(verb, words, globals); }, verb.failed);
+}
+
+int run_program(const std::function<base::Result<int>()>& run, int failed) {
     constexpr int interrupted = 130;
     start_messages(base::LogLevel::info);
     try {
@@ -44,11 +53,10 @@ int run_program(const std::function<base::Result<int>()>& run) {
             return interrupted;
         }
         print_error(result.error());
-        return static_cast<int>(base::exit_code_for(result.error().code));
     } catch (const std::exception& thrown) {
         print_error(base::error_of(thrown));
-        return static_cast<int>(base::ExitCode::setup);
     }
+    return failed;
 }
 
 } // namespace slipway::cli

@@ -9,12 +9,11 @@
 namespace slipway::cli {
 
 /// Reads the words behind the verb's name and the environment, answers --help, and runs the verb with
-/// the options of `globals` added.
-base::Result<int> call_verb(const Verb& verb, std::span<const std::string> words,
-                            const Arguments& globals);
+/// the options of `globals` added. The exit code; errors have been printed.
+int call_verb(const Verb& verb, std::span<const std::string> words, const Arguments& globals);
 
-/// The body of main(): the exit code of `run`. Errors are printed; an interrupted program ends with 130
-/// and says nothing, because who has interrupted it knows.
-int run_program(const std::function<base::Result<int>()>& run);
+/// The exit code of `run`, or `failed` after an error or exception, which is printed. An interrupted
+/// program ends with 130 and says nothing, because who has interrupted it knows.
+int run_program(const std::function<base::Result<int>()>& run, int failed);
 
 } // namespace slipway::cli

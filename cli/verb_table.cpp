@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/format.hpp"
+#include "base/text.hpp"
 #include "cli/verbs.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace slipway::cli {
 namespace {
 
 using enum OptionKind;
+
+base::Result<void> check_days(std::string_view value) {
+    if (!base::parse_u64(value, most_days)) {
+        return base::fail(base::Code::option_invalid,
+                          base::in_quotes(value) + " is not a number of days",
+                          "write for example --days 30");
+    }
+    return {};
+}
 
 constexpr std::array message_table{
     Option{.name = "quiet", .letter = 'q', .doc = "No informative messages."},
@@ -60,13 +72,70 @@ constexpr std::array cache_table{
     Option{.name = "force", .letter = 'f', .doc = "clean: do not ask."},
     Option{.name = "dry-run", .letter = 'n', .doc = "clean: print what would be removed."},
     Option{.name = "days", .letter = 'D', .kind = text, .value = "DAYS",
-           .doc = "clean: only images that were staged at least so many days ago."},
+           .doc = "clean: only images that were staged at least so many days ago.",
+           .check = check_days},
     Option{.name = "protected",
            .doc = "clean: also images that are granted to jobs, which may be running, and pinned ones."},
     Option{.name = "repair", .doc = "fsck: remove what is broken."},
     Option{.name = "json", .letter = 'j', .doc = "list, fsck: print JSON."},
 };
 constexpr std::array cache_groups{OptionGroup{"Options", cache_table}};
+
+// exec, run and shell: what follows the image is the command's, and read_action() looks at it.
+constexpr std::array command_forms{Form{.most = any_number, .options = "*"}};
+constexpr std::array inspect_forms{
+    Form{.least = 1, .most = 1, .takes = "an image", .options = "*"}};
+constexpr std::array config_forms{Form{.word = "check", .most = 1}, Form{.word = "show"},
+                                  Form{.word = "example", .site = false}};
+constexpr std::array doctor_forms{Form{.options = "*"}};
+constexpr std::array help_forms{Form{.most = 1, .options = "*", .site = false}};
+constexpr std::array version_forms{Form{.options = "*", .site = false}};
+constexpr std::array pull_forms{Form{.least = 1, .most = 2, .takes = "an image", .options = "*"}};
+constexpr std::array stage_forms{Form{.least = 1, .most = 1, .takes = "an image", .options = "*"}};
+constexpr std::array build_forms{
+    Form{.least = 2, .most = 2, .takes = "a file and an image", .options = "*"}};
+constexpr std::array images_forms{
+    Form{.options = "json"},
+    Form{.word = "list", .options = "json"},
+    Form{.word = "rm", .least = 1, .most = any_number, .takes = "an image", .options = "force"},
+    Form{.word = "pin", .least = 1, .most = any_number, .takes = "an image"},
+    Form{.word = "unpin", .least = 1, .most = any_number, .takes = "an image"},
+};
+constexpr std::array cache_forms{
+    Form{.word = "list", .options = "json"},
+    Form{.word = "clean", .options = "force dry-run days protected"},
+    Form{.word = "fsck", .options = "repair json"},
+};
+
+/// Verbs of Singularity and Apptainer that people will try.
+struct AbsentVerb {
+    std::string_view name;
+    std::string_view instead = "`slipway help` lists the verbs";
+};
+constexpr std::array absent_table{
+    AbsentVerb{"buildcfg", "`slipway config show` prints the configuration in force"},
+    AbsentVerb{"capability"},
+    AbsentVerb{"checkpoint"},
+    AbsentVerb{"completion", "`slipway help --completion bash` prints completion rules"},
+    AbsentVerb{"confgen", "`slipway config example` prints a site file"},
+    AbsentVerb{"data"},
+    AbsentVerb{"delete"},
+    AbsentVerb{"instance"},
+    AbsentVerb{"key"},
+    AbsentVerb{"keyserver"},
+    AbsentVerb{"oci"},
+    AbsentVerb{"overlay"},
+    AbsentVerb{"plugin"},
+    AbsentVerb{"push"},
+    AbsentVerb{"registry", "docker login and podman login keep passwords of registries"},
+    AbsentVerb{"remote", "docker login and podman login keep passwords of registries"},
+    AbsentVerb{"run-help", "`slipway inspect --helpfile IMAGE` shows the help of an image"},
+    AbsentVerb{"search"},
+    AbsentVerb{"sif"},
+    AbsentVerb{"sign"},
+    AbsentVerb{"test", "`slipway inspect --test IMAGE` shows the test script of an image"},
+    AbsentVerb{"verify"},
+};
 
 constexpr std::array exec_examples{
     Example{"slipway exec debian.sif cat /etc/os-release", "Run a command from the image."},
@@ -162,6 +231,8 @@ const std::array verb_table{
          .options = run_options(),
          .examples = run_examples,
          .words = Words::end_options,
+         .forms = command_forms,
+         .failed = exit_not_started,
          .files = "file",
          .see_also = "slipway-exec(1) slipway-shell(1) slipway.yaml(5)",
          .run = run_run},
@@ -174,6 +245,8 @@ const std::array verb_table{
          .options = exec_options(),
          .examples = exec_examples,
          .words = Words::end_options,
+         .forms = command_forms,
+         .failed = exit_not_started,
          .files = "file",
          .see_also = "slipway-run(1) slipway-shell(1) slipway.yaml(5)",
          .run = run_exec},
@@ -186,6 +259,8 @@ const std::array verb_table{
          .options = shell_options(),
          .examples = shell_examples,
          .words = Words::end_options,
+         .forms = command_forms,
+         .failed = exit_not_started,
          .files = "file",
          .see_also = "slipway-exec(1) slipway-run(1) slipway.yaml(5)",
          .run = run_shell},
@@ -198,6 +273,7 @@ const std::array verb_table{
              "terminal.",
          .options = inspect_options(),
          .examples = inspect_examples,
+         .forms = inspect_forms,
          .files = "file",
          .see_also = "slipway-run(1)",
          .run = run_inspect},
@@ -214,7 +290,7 @@ const std::array verb_table{
              "else /etc/slipway/slipway.yaml; without any of them the built-in defaults hold. "
              "The plugin and the service ignore SLIPWAY_CONFIG.",
          .examples = config_examples,
-         .subverbs = "check show example",
+         .forms = config_forms,
          .files = "file",
          .see_also = "slipway.yaml(5)",
          .run = run_config},
@@ -228,6 +304,7 @@ const std::array verb_table{
              "to do. Nothing is changed. The exit status is 1 when a check failed.",
          .options = json_groups,
          .examples = doctor_examples,
+         .forms = doctor_forms,
          .see_also = "slipway-config(1) slipway.yaml(5)",
          .run = run_doctor},
     Verb{.name = "help",
@@ -236,6 +313,7 @@ const std::array verb_table{
          .description = "Shows the verbs, or explains one. slipway VERB --help does the same.",
          .options = help_groups,
          .examples = help_examples,
+         .forms = help_forms,
          .see_also = "slipway(1)",
          .run = run_help},
     Verb{.name = "version",
@@ -243,6 +321,7 @@ const std::array verb_table{
          .synopsis = "version [--json]",
          .description = "Prints the version of slipway.",
          .options = json_groups,
+         .forms = version_forms,
          .see_also = "slipway(1)",
          .run = run_version},
     Verb{.name = "pull",
@@ -261,6 +340,7 @@ const std::array verb_table{
              "error unless --force is given.",
          .options = pull_options(),
          .examples = pull_examples,
+         .forms = pull_forms,
          .see_also = "slipway-stage(1) slipway-build(1) slipway.yaml(5)",
          .run = images::run_pull},
     Verb{.name = "stage",
@@ -275,6 +355,7 @@ const std::array verb_table{
              "as it is: equal content is one image, whatever the file is called.",
          .options = stage_options(),
          .examples = stage_examples,
+         .forms = stage_forms,
          .see_also = "slipway-images(1) slipway-cache(1) slipway.yaml(5)",
          .run = images::run_stage},
     Verb{.name = "build",
@@ -284,6 +365,7 @@ const std::array verb_table{
          .description = "Makes a SIF file from an image, as slipway pull does it.",
          .options = build_options(),
          .examples = build_examples,
+         .forms = build_forms,
          .see_also = "slipway-pull(1)",
          .run = images::run_build},
     Verb{.name = "images",
@@ -292,11 +374,12 @@ const std::array verb_table{
          .synopsis = "images [list] [--json]\nimages rm [--force] IMAGE…\nimages pin IMAGE…\n"
                      "images unpin IMAGE…",
          .description =
-             "Lists what is staged in the shared store and in your own. IMAGE is the beginning of "
-             "an image's id, or its reference. Only the owner of a store can change it.",
+             "Lists what is staged in the shared store and in your own; the column STORE says in "
+             "which: site or own. IMAGE is the beginning of an image's id, or its reference. Only "
+             "the owner of a store can change it.",
          .options = images_groups,
          .examples = images_examples,
-         .subverbs = "list rm pin unpin",
+         .forms = images_forms,
          .see_also = "slipway-stage(1) slipway-cache(1)",
          .run = images::run_images},
     Verb{.name = "cache",
@@ -310,7 +393,7 @@ const std::array verb_table{
              "compares it with the recorded digests; its exit status is 1 when something is wrong.",
          .options = cache_groups,
          .examples = cache_examples,
-         .subverbs = "list clean fsck",
+         .forms = cache_forms,
          .see_also = "slipway-images(1) slipway-stage(1)",
          .run = images::run_cache},
 };
@@ -338,9 +421,32 @@ std::span<const OptionGroup> global_options() {
     return common_groups;
 }
 
+base::Error unknown_verb(std::string_view word) {
+    const auto* absent = std::find_if(absent_table.begin(), absent_table.end(),
+                                      [&](const AbsentVerb& verb) { return verb.name == word; });
+    if (absent != absent_table.end()) {
+        return {base::Code::unsupported, 0,
+                fmt::format("the verb {} is not part of this version", base::in_quotes(word)),
+                std::string(absent->instead)};
+    }
+    std::vector<std::string_view> known;
+    for (const auto& verb : verb_table) {
+        known.push_back(verb.name);
+    }
+    const auto near = base::did_you_mean(word, known);
+    return {base::Code::usage, 0, "unknown verb " + base::in_quotes(word),
+            near.empty() ? "slipway help lists the verbs" : fmt::format("did you mean {}?", near)};
+}
+
 std::vector<OptionGroup> all_options(const Verb& verb) {
     std::vector<OptionGroup> groups(verb.options.begin(), verb.options.end());
-    groups.insert(groups.end(), common_groups.begin(), common_groups.end());
+    for (const auto& group : common_groups) {
+        const bool reads_site = std::any_of(verb.forms.begin(), verb.forms.end(),
+                                            [](const Form& form) { return form.site; });
+        if (reads_site || group.options.data() != site_table.data()) {
+            groups.push_back(group);
+        }
+    }
     return groups;
 }
 

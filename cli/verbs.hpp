@@ -23,6 +23,21 @@ enum class Program : std::uint8_t {
     images,  ///< libexec/slipway-images: everything else; `slipway` becomes it
 };
 
+/// One way to call a verb. What is given besides is refused, because it would have no effect.
+struct Form {
+    std::string_view word = ""; ///< behind the verb; "" for a verb that knows none, and without any
+    std::size_t least = 0;      ///< words behind that one
+    std::size_t most = 0;
+    std::string_view takes = "";   ///< what these are, for messages: "an image"
+    std::string_view options = ""; ///< of the verb's own, separated by blanks; "*" for all
+    bool site = true;              ///< reads the site file: --config counts
+};
+inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
+
+/// How the programs end when a verb fails. Those that run a command leave every other code to it.
+inline constexpr int exit_failed = 1;
+inline constexpr int exit_not_started = 255;
+
 struct Verb {
     std::string_view name;
     Program program = Program::slipway;
@@ -33,7 +48,8 @@ struct Verb {
     std::span<const OptionGroup> options = {}; ///< without the global ones
     std::span<const Example> examples = {};
     Words words = Words::anywhere;
-    std::string_view subverbs = ""; ///< first words it knows, separated by blanks, for completion
+    std::span<const Form> forms; ///< at least one
+    int failed = exit_failed;    ///< exit code of the program for every error of ours
     std::string_view files = "";    ///< "file" or "dir": what completion offers for words
     std::string_view see_also = ""; ///< man pages, "slipway-exec(1) slipway.yaml(5)"
     Run run = nullptr;              ///< nullptr in the program that does not have the verb
@@ -48,6 +64,14 @@ std::span<const EnvironmentVariable> environment_variables();
 
 std::span<const Verb> verbs(); ///< in the order in which `slipway help` lists them
 const Verb* find_verb(std::string_view name);
+/// For a word that is no verb: whether Singularity and Apptainer have it, or what is near.
+base::Error unknown_verb(std::string_view word);
+
+/// Refuses words and options that no form of the verb has. Code::usage.
+base::Result<void> check_form(const Verb& verb, const Arguments& arguments);
+
+/// --days goes up to a century.
+inline constexpr std::uint64_t most_days = 36500;
 
 /// Options that every verb takes, before or behind its name.
 std::span<const OptionGroup> global_options();
@@ -67,6 +91,11 @@ std::span<const OptionGroup> pull_options();
 std::span<const OptionGroup> build_options();
 /// How an image that is not a file is fetched: the same for every verb that takes an image.
 OptionGroup fetch_options();
+/// The platform that --platform, --arch or their variables ask for, "" for this machine's. What was typed
+/// wins over variables. Code::usage when both say something.
+base::Result<std::string> wanted_platform(const Arguments& arguments);
+/// Refuses options of fetch_options() that exclude each other, whatever the image is. Code::usage.
+base::Result<void> check_fetching(const Arguments& arguments);
 /// Options of Singularity and Apptainer that no verb for images can honour: recognised and refused.
 OptionGroup refused_options();
 

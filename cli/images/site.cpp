@@ -73,7 +73,7 @@ base::Result<Site> find_site(const Session& session, Cache cache) {
     site.config = std::make_shared<const config::Config>(std::move(config));
     if (cache == Cache::by_option && session.arguments.flag("disable-cache")) {
         TRY_ASSIGN(site.temporary,
-                   base::TempDir::create_and_sweep("slipway-store-", temporary_directory(session.environment)));
+                   temporary_directory(session.environment, "slipway-store-"));
         site.own.path = base::join_path(site.temporary->path(), "store");
         site.own.access = store::Access::private_user;
         return site;
@@ -119,28 +119,10 @@ base::Result<prefetch::stage::StageRequest> stage_request(const Session& session
     prefetch::stage::StageRequest request;
     request.reference = std::move(reference);
     request.uid = ::geteuid();
-    const auto platform = session.arguments.text("platform");
-    const auto arch = session.arguments.text("arch");
-    if (platform && arch) {
-        return base::fail(Code::usage, "--arch and --platform exclude each other",
-                          "give one of them");
-    }
-    request.platform = platform ? *platform : arch.value_or("");
-    using prefetch::stage::pull_policies;
-    const auto pull = session.arguments.text("pull");
-    const auto policy =
-        pull ? pull_policies.value(*pull) : std::optional(prefetch::stage::PullPolicy::missing);
-    if (!policy) {
-        return base::fail(Code::usage, "unknown value " + base::in_quotes(*pull) + " of --pull",
-                          "write one of " + base::joined(pull_policies.names(), ", "));
-    }
-    request.pull = *policy;
-    if (request.pull == prefetch::stage::PullPolicy::never &&
-        session.arguments.flag("disable-cache")) {
-        return base::fail(Code::usage,
-                          "--pull=never takes images from the store only, and --disable-cache none",
-                          "give one of them");
-    }
+    TRY(check_fetching(session.arguments));
+    TRY_ASSIGN(request.platform, wanted_platform(session.arguments));
+    request.pull = prefetch::stage::pull_policies.value(session.arguments.text("pull").value_or(""))
+                       .value_or(prefetch::stage::PullPolicy::missing);
     return request;
 }
 

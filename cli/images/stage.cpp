@@ -104,7 +104,7 @@ base::Result<int> stage_detached(const Site& site, const prefetch::staging::Stag
     bool alone = false;
     const auto sink = [&](const prefetch::stage::StageProgress& progress) {
         if (progress.image && !std::exchange(alone, true)) {
-            (void)print(keys_of(site, *progress.image));
+            (void)printed(keys_of(site, *progress.image));
             go_on_alone();
         }
     };
@@ -116,6 +116,21 @@ struct Target {
     std::string path;
     std::string_view kind; ///< for the question: "Build target"
 };
+
+/// Standard output has one form at a time, and only the keys can be known in advance.
+base::Result<void> check_output(const Arguments& arguments) {
+    constexpr std::pair<std::string_view, std::string_view> pairs[] = {
+        {"json", "print-path"},   {"json", "print-keys"}, {"print-path", "print-keys"},
+        {"detach", "print-path"}, {"detach", "json"},
+    };
+    for (const auto& [one, other] : pairs) {
+        if (arguments.flag(one) && arguments.flag(other)) {
+            return base::fail(Code::usage, fmt::format("--{} and --{} exclude each other", one, other),
+                              "give one of them");
+        }
+    }
+    return {};
+}
 
 /// Whether an existing file is to be replaced; an Error when it must stay.
 base::Result<bool> may_replace(const Session& session, const Target& target) {
@@ -129,7 +144,7 @@ base::Result<bool> may_replace(const Session& session, const Target& target) {
                           "name another file");
     }
     const auto question =
-        fmt::format("{} already exists. Do you want to overwrite? [N/y]", target.kind);
+        fmt::format("{} {} already exists. Do you want to overwrite? [N/y]", target.kind, name);
     if (!session.arguments.flag("force") && !confirmed(question)) {
         return base::fail(Code::image_exists, name + " exists already", "--force overwrites it");
     }
@@ -174,10 +189,11 @@ base::Result<prefetch::stage::StagedImage> fill_file(const Making& making, const
 /// what must not be in the store, is converted straight into the file.
 base::Result<int> make_file(const Session& session, const std::string& reference,
                             const Target& target) {
-    const auto stop = interruption();
     TRY_ASSIGN(const auto request, stage_request(session, reference));
+    TRY(check_output(session.arguments));
     TRY_ASSIGN(const auto uri, parse_source(reference));
     TRY_ASSIGN(const bool replace, may_replace(session, target));
+    const auto stop = interruption(); // not before the question, which Ctrl-C ends like any program
     TRY_ASSIGN(const auto site, find_site(session));
     TRY_ASSIGN(const auto stager, make_stager(session, site));
     const bool straight = site.temporary || !uri.is_remote();
@@ -185,19 +201,29 @@ base::Result<int> make_file(const Session& session, const std::string& reference
     const auto image = with_progress(session, reference, [&](const auto& sink) {
         return fill_file(making, sink, stop);
     });
-    return image ? base::Result<int>(0) : base::Unexpected(image.error());
+    TRY(image);
+    if (session.arguments.flag("print-path")) {
+        return printed(target.path + "\n");
+    }
+    if (!session.arguments.flag("json")) { // there the last event has said it
+        base::log(base::LogLevel::info, fmt::format("wrote {}, {}", base::in_quotes(target.path),
+                                                    base::size_text(image->size)));
+    }
+    return 0;
 }
 
 } // namespace
 
 base::Result<int> run_stage(Session& session) {
     const auto& words = session.arguments.words();
-    if (words.size() != 1) {
-        return base::fail(Code::usage, "stage takes one image", "see slipway stage --help");
-    }
+    TRY(check_output(session.arguments));
     if (session.arguments.flag("disable-cache")) {
-        base::log(base::LogLevel::info,
-                  "stage fills the store, so --disable-cache has no meaning for it");
+        const auto* given = session.arguments.last("disable-cache");
+        const auto message = given->source + " has no effect on stage, which fills the store";
+        if (given->typed()) {
+            return base::fail(Code::usage, message, "leave it out");
+        }
+        base::log(base::LogLevel::info, message);
     }
     TRY(parse_source(words.front()));
     const auto stop = interruption();
@@ -224,35 +250,33 @@ base::Result<int> run_stage(Session& session) {
 
 base::Result<int> run_pull(Session& session) {
     const auto& words = session.arguments.words();
-    if (words.empty() || words.size() > 2) {
-        return base::fail(Code::usage, "pull takes an image, and before it the file if you want",
-                          "slipway pull [FILE] IMAGE");
-    }
     const auto& reference = words.back();
     TRY_ASSIGN(const auto uri, parse_source(reference));
-    auto name = session.arguments.text("name").value_or("");
-    if (words.size() == 2) {
-        name = words.front();
+    const auto* named = session.arguments.last("name");
+    if (words.size() == 2 && named != nullptr && named->typed()) {
+        return base::fail(Code::usage,
+                          fmt::format("the file has two names, {} and {} {}",
+                                      base::in_quotes(words.front()), named->source,
+                                      base::in_quotes(named->value)),
+                          "give one of them");
     }
-    if (name.empty()) {
-        name = image::default_file_name(uri);
-    }
-    if (const auto dir = session.arguments.text("dir")) {
+    auto name = words.size() == 2 ? words.front()
+                : named != nullptr ? named->value
+                                   : image::default_file_name(uri);
+    if (const auto* dir = session.arguments.last("dir")) {
         if (name.find('/') != std::string::npos) {
-            return base::fail(Code::usage, "--dir and a file name with a path contradict",
+            return base::fail(Code::usage,
+                              fmt::format("{} and the file name {} both name a directory", dir->source,
+                                          base::in_quotes(name)),
                               "give one of them");
         }
-        name = base::join_path(*dir, name);
+        name = base::join_path(dir->value, name);
     }
     return make_file(session, reference, {name, "Image file"});
 }
 
 base::Result<int> run_build(Session& session) {
     const auto& words = session.arguments.words();
-    if (words.size() != 2) {
-        return base::fail(Code::usage, "build takes a file and an image",
-                          "slipway build OUT.sif docker://debian:12");
-    }
     return make_file(session, words[1], {words[0], "Build target"});
 }
 

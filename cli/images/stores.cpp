@@ -53,9 +53,11 @@ base::Result<std::vector<Store>> open_all(const Site& site) {
     return stores;
 }
 
-json::OrderedValue json_row(const store::StoredImage& image, const store::Provenance& what) {
+json::OrderedValue json_row(const Store& store, const store::StoredImage& image,
+                            const store::Provenance& what) {
     return {{"image", image.id},
             {"path", image.path},
+            {"store", store.options().path},
             {"size", image.size},
             {"reference", what.reference},
             {"digest", what.manifest_digest},
@@ -65,25 +67,32 @@ json::OrderedValue json_row(const store::StoredImage& image, const store::Proven
             {"granted_until", image.granted_until}};
 }
 
-std::string text_row(const store::StoredImage& image, const store::Provenance& what) {
+std::string text_line(std::string_view image, std::string_view size, std::string_view staged,
+                      std::string_view state, std::string_view store, std::string_view reference) {
+    return fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {:<5}  {}\n", image, short_id, size, staged, state,
+                       store, reference);
+}
+
+std::string text_row(std::string_view store, const store::StoredImage& image,
+                     const store::Provenance& what) {
     const std::string_view state = image.pinned                               ? "pinned"
                                    : image.granted_until > ::time(nullptr) ? "granted"
                                                                            : "";
-    return fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", image.id.substr(0, short_id),
-                       short_id, base::size_text(image.size), time_text(image.published), state,
-                       base::printable(what.reference));
+    return text_line(image.id.substr(0, short_id), base::size_text(image.size),
+                     time_text(image.published), state, store, base::printable(what.reference));
 }
 
-base::Result<int> list_images(const Session& session, const std::vector<Store>& stores) {
+base::Result<int> list_images(const Session& session, const Site& site,
+                              const std::vector<Store>& stores) {
     auto rows = json::OrderedValue::array();
-    auto text = fmt::format("{:<{}}  {:>10}  {:<16}  {:<8}  {}\n", "IMAGE", short_id, "SIZE",
-                            "STAGED", "STATE", "REFERENCE");
+    auto text = text_line("IMAGE", "SIZE", "STAGED", "STATE", "STORE", "REFERENCE");
     for (const auto& store : stores) {
+        const auto* const whose = store.options().path == site.config->store.path ? "site" : "own";
         TRY_ASSIGN(const auto images, store.list());
         for (const auto& image : images) {
             const auto what = store.provenance(image.id).value_or(store::Provenance());
-            rows.push_back(json_row(image, what));
-            text += text_row(image, what);
+            rows.push_back(json_row(store, image, what));
+            text += text_row(whose, image, what);
         }
     }
     return printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
@@ -116,13 +125,9 @@ base::Result<int> run_images(Session& session) {
     const auto& words = session.arguments.words();
     if (words.empty() || words.front() == "list") {
         TRY_ASSIGN(const auto stores, open_all(site));
-        return list_images(session, stores);
+        return list_images(session, site, stores);
     }
     const auto& what = words.front();
-    if (words.size() < 2 || (what != "rm" && what != "pin" && what != "unpin")) {
-        return base::fail(Code::usage, "unknown use of images",
-                          "images [list], images rm|pin|unpin IMAGE…");
-    }
     TRY_ASSIGN(const auto store, Store::open(site.own));
     for (std::size_t i = 1; i < words.size(); ++i) {
         TRY_ASSIGN(const auto id, find_one(store, words[i]));
@@ -135,7 +140,7 @@ base::Result<int> run_images(Session& session) {
 
 namespace {
 
-base::Result<int> cache_list(const Session& session, const Store& store) {
+base::Result<int> cache_list(const Session& session, const Site& site, const Store& store) {
     TRY_ASSIGN(const auto images, store.list());
     std::uint64_t bytes = 0;
     for (const auto& image : images) {
@@ -151,7 +156,7 @@ base::Result<int> cache_list(const Session& session, const Store& store) {
     }
     if (session.arguments.flag("verbose")) {
         std::vector<Store> one{store};
-        TRY(list_images(session, one));
+        TRY(list_images(session, site, one));
     }
     return printed(fmt::format("There are {} image(s) using {} in {}\nTotal space used: {}\n",
                             images.size(), base::size_text(bytes),
@@ -219,7 +224,7 @@ base::Result<std::size_t> remove_chosen(const Store& store, Cleaning& cleaning, 
 base::Result<int> cache_clean(const Session& session, const Store& store) {
     std::int64_t age = 0;
     if (const auto days = session.arguments.text("days")) {
-        TRY_ASSIGN(const auto number, base::parse_u64(*days, 36500));
+        TRY_ASSIGN(const auto number, base::parse_u64(*days, most_days));
         age = static_cast<std::int64_t>(number) * 86400;
     }
     const bool all = session.arguments.flag("protected");
@@ -271,27 +276,19 @@ base::Result<int> cache_fsck(const Session& session, const Store& store) {
                             base::printable(problem.what), problem.repaired ? " (repaired)" : "");
     }
     text += fmt::format("{} problem(s)\n", damage);
-    const int status = printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text);
-    return status == 0 && left ? 1 : status;
+    TRY(printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text));
+    return left ? exit_failed : 0;
 }
 
 } // namespace
 
 base::Result<int> run_cache(Session& session) {
-    const auto& words = session.arguments.words();
-    const auto what = words.empty() ? std::string() : words.front();
+    const auto& what = session.arguments.words().front();
     TRY_ASSIGN(const auto site, find_site(session));
     TRY_ASSIGN(const auto store, Store::open(site.own));
-    if (words.size() == 1 && what == "list") {
-        return cache_list(session, store);
-    }
-    if (words.size() == 1 && what == "clean") {
-        return cache_clean(session, store);
-    }
-    if (words.size() == 1 && what == "fsck") {
-        return cache_fsck(session, store);
-    }
-    return base::fail(Code::usage, "unknown use of cache", "cache list, cache clean, cache fsck");
+    return what == "list"    ? cache_list(session, site, store)
+           : what == "clean" ? cache_clean(session, store)
+                             : cache_fsck(session, store);
 }
 
 } // namespace slipway::cli::images

@@ -48,17 +48,15 @@ _slipway() {
             with_file="|--config|"
             ;;
         help)
-            options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --config --help"
-            with_file="|--config|"
+            options="--man --completion --quiet -q --silent -s --verbose -v --debug -d --help"
             with_value="|--completion|"
             words="run exec shell inspect config doctor help version pull stage build images cache"
             ;;
         version)
-            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --config --help"
-            with_file="|--config|"
+            options="--json -j --quiet -q --silent -s --verbose -v --debug -d --help"
             ;;
         pull)
-            options="--force -F --dir --name --json -j --allow-unsigned -U --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--force -F --dir --name --print-path --json -j --allow-unsigned -U --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
             with_dir="|--dir|"
             with_value="|--name|--pull|--platform|--arch|"
@@ -69,7 +67,7 @@ _slipway() {
             with_value="|--pull|--platform|--arch|"
             ;;
         build)
-            options="--force -F --json -j --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--force -F --print-path --json -j --pull --platform --arch --authfile --no-https --nohttps --disable-cache --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--authfile|--config|"
             with_value="|--pull|--platform|--arch|"
             ;;

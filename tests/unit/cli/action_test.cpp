@@ -86,6 +86,46 @@ TEST_CASE("mounts keep their order and their spelling") {
     }
 }
 
+TEST_CASE("mounts and variables are looked at before anything is done, and the option is named") {
+    const auto starts = [](const std::string& text, const List& words, const List& variables = {}) {
+        INFO(text);
+        CHECK_THAT(error_of(words, variables), Catch::StartsWith(text));
+    };
+    starts("usage: -B has an empty value", {"-B", "", "i", "c"});
+    starts("mount-invalid: --bind: mount '/b:/c:zz': ", {"--bind=/a,/b:/c:zz", "i", "c"});
+    starts("mount-invalid: APPTAINER_BIND: mount '/b:/c:zz': ", {"i", "c"}, {"APPTAINER_BIND=/a,/b:/c:zz"});
+    starts("mount-invalid: --mount: mount 'type=tmpfs': unsupported mount type", {"--mount", "type=tmpfs", "i", "c"});
+    starts("usage: --env: 'FOO' is not NAME=VALUE (hint: write NAME=VALUE)", {"--env", "FOO", "i", "c"});
+    CHECK(error_of({"-B", "data,../x:/y", "i", "c"}) == "accepted");
+}
+
+TEST_CASE("values that concern the fetching are looked at whatever the image is") {
+    CHECK(error_of({"--pull", "sometimes", "i", "c"}) ==
+          "option-invalid: --pull: 'sometimes' is not known (hint: write one of missing, always, never)");
+    CHECK_THAT(error_of({"i", "c"}, {"SLIPWAY_PULL=foo"}),
+               Catch::StartsWith("option-invalid: SLIPWAY_PULL: 'foo' is not known"));
+    CHECK_THAT(error_of({"--platform", "foo/bar", "i", "c"}), Catch::StartsWith("platform-mismatch: --platform: "));
+    CHECK_THAT(error_of({"--arch=pdp11", "i", "c"}), Catch::StartsWith("option-invalid: --arch: "));
+    CHECK(error_of({"--pull=always", "--arch=arm64", "i", "c"}) == "accepted");
+    const auto fetching = [](const List& words, const List& variables = {}) {
+        const auto groups = all_options(*find_verb("exec"));
+        auto arguments = parse_arguments(groups, words, Words::end_options);
+        REQUIRE(arguments);
+        REQUIRE(add_environment(*arguments, groups, EnvironmentView(variables)));
+        const auto checked = check_fetching(*arguments);
+        return checked ? *wanted_platform(*arguments) : checked.error().message;
+    };
+    CHECK(fetching({}).empty());
+    CHECK(fetching({"--arch=arm64"}) == "arm64");
+    CHECK(fetching({"--arch=arm64", "--platform=linux/amd64"}) == "--platform and --arch exclude each other");
+    CHECK(fetching({}, {"SLIPWAY_PULL_ARCH=arm64", "APPTAINER_PULL_PLATFORM=linux/amd64"}) ==
+          "APPTAINER_PULL_PLATFORM and SLIPWAY_PULL_ARCH exclude each other");
+    CHECK(fetching({"--arch=arm64"}, {"SLIPWAY_PULL_PLATFORM=linux/amd64"}) == "arm64");
+    CHECK(fetching({"--platform=linux/amd64"}, {"SLIPWAY_PULL_ARCH=arm64"}) == "linux/amd64");
+    CHECK(fetching({"--pull=never"}, {"SLIPWAY_DISABLE_CACHE=1"}) ==
+          "--pull=never takes images from the store only, and SLIPWAY_DISABLE_CACHE none");
+}
+
 TEST_CASE("home") {
     CHECK(good({"-H", "/a:/b", "i", "c"}).request.home == "/a:/b");
     CHECK(good({"-H", "/a", "i", "c"}).request.mount_home == Switch::on);
@@ -93,7 +133,7 @@ TEST_CASE("home") {
     CHECK(good({"--no-home", "--home=/a", "i", "c"}).request.mount_home == Switch::off);
     CHECK(good({"--no-home", "--home=/a", "i", "c"}).request.home == "/a");
     CHECK(error_of({"--home", "/a:/b:/c", "i", "c"}) ==
-          "usage: --home '/a:/b:/c' is not SRC or SRC:DST (hint: for other characters in paths use "
+          "option-invalid: --home: '/a:/b:/c' is not SRC or SRC:DST (hint: for other characters in paths use "
           "--mount)");
     CHECK(error_of({"--home=", "i", "c"}).starts_with("usage: --home"));
 }
@@ -140,17 +180,17 @@ TEST_CASE("namespaces") {
     CHECK(asked({}, {"SINGULARITY_UNSHARE_PID=1", "APPTAINER_IPC=1", "SLIPWAY_NETWORK=none"}) ==
           Namespaces{.pid = true, .ipc = true, .network = true});
     CHECK(error_of({"-n", "i", "c"}) ==
-          "unsupported: --net needs a network that only root can set up (hint: use --network none for "
+          "unsupported: -n needs a network that only root can set up (hint: use --network none for "
           "a container without network, or leave the option out)");
     CHECK(error_of({"--net", "--network", "bridge", "i", "c"})
               .starts_with("unsupported: --network 'bridge' needs root"));
     CHECK(error_of({"--network-args", "x", "i", "c"}).starts_with("unsupported: "));
     for (const char* name : {"", "-x", ".x", "a b", "a_b", "a/b"}) {
-        CHECK(error_of({"--hostname", name, "i", "c"}).starts_with("usage: --hostname "));
+        CHECK_THAT(error_of({"--hostname", name, "i", "c"}), Catch::Contains(": --hostname"));
     }
-    CHECK(error_of({"--hostname", std::string(65, 'x'), "i", "c"}).starts_with("usage: --hostname "));
+    CHECK(error_of({"--hostname", std::string(65, 'x'), "i", "c"}).starts_with("option-invalid: --hostname: "));
     CHECK(good({"--dns", "192.0.2.1,::1", "i", "c"}).request.dns == List{"192.0.2.1", "::1"});
-    CHECK(error_of({"--dns", "ns.example", "i", "c"}).starts_with("usage: --dns 'ns.example'"));
+    CHECK(error_of({"--dns", "ns.example", "i", "c"}).starts_with("option-invalid: --dns: 'ns.example'"));
 }
 
 TEST_CASE("directories in the container") {
@@ -162,15 +202,18 @@ TEST_CASE("directories in the container") {
     CHECK(request.scratch == List{"/s", "/t", "/u"});
     CHECK(request.work_area.empty());
     CHECK(good({"-W", "w", "i", "c"}).request.work_area == "w");
-    CHECK(error_of({"--workdir", "", "i", "c"}).starts_with("usage: --workdir is empty"));
+    CHECK(error_of({"--workdir", "", "i", "c"}).starts_with("usage: --workdir has an empty value"));
     CHECK(request.no_mount == List{"tmp", "/etc/hosts"});
     CHECK(good({"i", "c"}, {"SINGULARITY_PWD=/p"}).request.workdir == "/p");
     CHECK(error_of({"--cwd", "w", "i", "c"}) ==
-          "usage: --cwd 'w' is not an absolute path (hint: name a directory of the container, "
+          "option-invalid: --cwd: 'w' is not an absolute path (hint: name a directory of the container, "
           "beginning with /)");
-    CHECK(error_of({"-S", "s", "i", "c"}).starts_with("usage: --scratch 's'"));
+    CHECK(error_of({"-S", "s", "i", "c"}).starts_with("option-invalid: -S: 's' is not"));
+    CHECK(error_of({"--pwd", "", "i", "c"}).starts_with("usage: --pwd has an empty value"));
+    CHECK(error_of({"i", "c"}, {"SINGULARITY_PWD=p"})
+              .starts_with("option-invalid: SINGULARITY_PWD: 'p' is not an absolute path"));
     CHECK(error_of({"--no-mount", "hmoe", "i", "c"}) ==
-          "usage: --no-mount does not know 'hmoe' (hint: did you mean home?)");
+          "option-invalid: --no-mount: 'hmoe' is no mount that could be left out (hint: did you mean home?)");
 }
 
 TEST_CASE("variables for the container") {
@@ -186,7 +229,7 @@ TEST_CASE("shell, dry run and JSON") {
     CHECK(good({"-s", "/bin/zsh", "i"}, {}, ActionKind::shell).shell == "/bin/zsh");
     CHECK(good({"i"}, {"SINGULARITY_SHELL=/bin/zsh"}, ActionKind::shell).shell == "/bin/zsh");
     CHECK(good({"i", "c"}, {"SINGULARITY_SHELL=/bin/zsh"}).shell.empty());
-    CHECK(error_of({"-s", "zsh", "i"}, {}, ActionKind::shell).starts_with("usage: --shell 'zsh'"));
+    CHECK(error_of({"-s", "zsh", "i"}, {}, ActionKind::shell).starts_with("option-invalid: -s: 'zsh'"));
     CHECK(good({"--dry-run", "--json", "i", "c"}).json);
     CHECK(error_of({"--json", "i", "c"}) ==
           "usage: --json is for --dry-run only (hint: leave it out, or add --dry-run)");

@@ -62,7 +62,7 @@ TEST_CASE("--env: one = takes the whole argument, more make a list") {
         CHECK_FALSE(result.error().hint.empty());
     }
     CHECK(parse_env_argument("A=1,B=2,z").error().one_line() ==
-          "usage: --env 'A=1,B=2,z': 'z' is not NAME=VALUE (hint: give each variable its own --env "
+          "usage: 'z' in 'A=1,B=2,z' is not NAME=VALUE (hint: give each variable its own --env "
           "when values hold commas and =)");
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/words.hpp"
 #include "cli/options.hpp"
 
 #include <catch2/catch.hpp>
@@ -8,6 +9,13 @@ using namespace slipway::cli;
 
 namespace {
 
+base::Result<void> check_lower(std::string_view value) {
+    return base::to_lower(value) == value
+               ? base::Result<void>()
+               : base::fail(base::Code::option_invalid, std::string(value) + " is upper",
+                            "write it small");
+}
+
 constexpr Option table[] = {
     {"flag", 'f', OptionKind::flag, "", "A flag.", "FLAG OTHER_FLAG", "", ""},
     {"word", 'w', OptionKind::text, "WORD", "A word.", "WORD", "term phrase", ""},
@@ -15,6 +23,8 @@ constexpr Option table[] = {
     {"whole", 0, OptionKind::texts, "TEXT", "Texts.", "WHOLE", "", ""},
     {"never", 'n', OptionKind::flag, "", "", "NEVER", "", "it cannot be had"},
     {"nowhere", 0, OptionKind::text, "X", "", "NOWHERE", "", "it cannot be had"},
+    {.name = "lower", .letter = 'l', .kind = OptionKind::list, .value = "TEXT,…",
+     .environment = "LOWER", .check = check_lower},
 };
 constexpr OptionGroup groups[] = {{"Test", table}};
 using List = std::vector<std::string>;
@@ -59,7 +69,6 @@ TEST_CASE("every spelling of an option with a value") {
     }
     CHECK(good({"--word", "-f"}).text("word") == "-f");
     CHECK(good({"--word=a=b"}).text("word") == "a=b");
-    CHECK(good({"--word="}).text("word") == "");
     CHECK(good({"--word", "a", "--word", "b"}).text("word") == "b");
     CHECK_FALSE(good({}).text("word"));
 }
@@ -75,7 +84,7 @@ TEST_CASE("flags may be switched off again") {
 
 TEST_CASE("lists are split, texts are not") {
     CHECK(good({"-m", "a,b", "--many=c", "--many", ",,"}).list("many") == List{"a", "b", "c"});
-    CHECK(good({"--whole", "a,b", "--whole="}).list("whole") == List{"a,b", ""});
+    CHECK(good({"--whole", "a,b", "--whole=,"}).list("whole") == List{"a,b", ","});
 }
 
 TEST_CASE("where options end") {
@@ -107,6 +116,46 @@ TEST_CASE("mistakes on the command line") {
     CHECK(error_of({"--flag=maybe"}) ==
           "usage: option --flag has the value 'maybe' (hint: it takes "
           "none, or true or false)");
+}
+
+TEST_CASE("a value that is none is refused, and what gave it is named") {
+    const auto* const empty = " has an empty value (hint: is a variable empty? If not, leave it out)";
+    for (const auto& words : {List{"--word="}, List{"--word", " "}, List{"--phrase", ""}, List{"-w="},
+                              List{"--many="}, List{"--whole", ""}}) {
+        const auto spelling = words.front().substr(0, words.front().find('='));
+        CHECK(error_of(words) == "usage: " + spelling + empty);
+    }
+    CHECK(good({"--lower", "a,,b"}).list("lower") == List{"a", "b"});
+    CHECK(error_of({"--lower=a,B"}) == "option-invalid: --lower: B is upper (hint: write it small)");
+    CHECK(error_of({"-l", "B"}) == "option-invalid: -l: B is upper (hint: write it small)");
+    CHECK(environment_error({"APPTAINER_LOWER=B"}) ==
+          "option-invalid: APPTAINER_LOWER: B is upper (hint: write it small)");
+    CHECK(environment_error({"APPTAINER_LOWER="}) == "accepted");
+}
+
+TEST_CASE("what gave a value is known") {
+    const auto arguments = with_environment({"-w", "x"}, {"SLIPWAY_WORD=y", "APPTAINER_FLAG=1"});
+    REQUIRE(arguments.last("word") != nullptr);
+    CHECK(arguments.last("word")->source == "-w");
+    CHECK(arguments.last("word")->typed());
+    REQUIRE(arguments.last("flag") != nullptr);
+    CHECK(arguments.last("flag")->source == "APPTAINER_FLAG");
+    CHECK_FALSE(arguments.last("flag")->typed());
+    CHECK(arguments.last("many") == nullptr);
+}
+
+TEST_CASE("the variable that names a directory for temporary files is named when it is wrong") {
+    const auto error = [](List variables) {
+        const auto made = temporary_directory(EnvironmentView(std::move(variables)), "slipway-test-");
+        return made ? "made" : made.error().one_line();
+    };
+    CHECK(error({}) == "made");
+    CHECK(error({"TMPDIR=/tmp", "SLIPWAY_TMPDIR="}) == "made");
+    CHECK_THAT(error({"APPTAINER_TMPDIR=/nosuch", "TMPDIR=/tmp"}),
+               Catch::StartsWith("io: APPTAINER_TMPDIR: cannot create a temporary directory '/nosuch/") &&
+                   Catch::EndsWith("(hint: let APPTAINER_TMPDIR name a directory in which you may write)"));
+    CHECK(error({"SLIPWAY_TMPDIR=here"}) ==
+          "option-invalid: SLIPWAY_TMPDIR is 'here', not an absolute path (hint: begin it with /)");
 }
 
 TEST_CASE("what cannot be honoured is refused, never ignored") {
