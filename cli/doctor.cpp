@@ -50,7 +50,7 @@ base::Result<int> run_doctor(Session& session) {
     TRY(printed(session.arguments.flag("json") ? findings_json(findings) : findings_text(findings)));
     for (const auto& finding : findings) {
         if (finding.verdict == Verdict::fail) {
-            return exit_failed;
+            return exit_found_something;
         }
     }
     return 0;

@@ -50,7 +50,7 @@ Result<int> config_check(const Session& session) {
         print_error(problem);
     }
     if (!problems.empty()) {
-        return exit_failed;
+        return exit_found_something;
     }
     return printed(fmt::format("{}: no mistakes\n", source.path));
 }

@@ -58,5 +58,5 @@ base::Result<int> run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
     slipway::base::repair_inherited_state();
     set_product_name(argc > 0 ? argv[0] : "");
-    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); }, exit_failed);
+    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
 }

@@ -143,12 +143,13 @@ std::string see_also(std::string_view pages) {
     return out;
 }
 
-std::string exit_status(int failed) {
+/// `command`: the verb runs one.
+std::string exit_status(bool command) {
     std::string out = ".SH EXIT STATUS\n";
-    out += failed == exit_not_started
-               ? "That of the command, 128+n if signal n ended it; 255 when it was not started, whatever\n"
-                 "the reason. 130 when fetching the image was interrupted.\n"
-               : "0, or 1 when something is wrong; 130 when it was interrupted.\n";
+    out += command ? "That of the command, 128+n if signal n ended it. Before it has started: 1 when the words\n"
+                     "are wrong, 255 when anything else fails, 130 after an interrupt.\n"
+                   : "0; 1 when the words are wrong or a check has found something; 255 when anything else\n"
+                     "fails; 130 after an interrupt.\n";
     return out + "Messages of slipway itself begin with \\(dqslipway: \\(dq and go to standard error; those\n"
                  "of errors name a code that does not change between versions (see slipway(1)).\n";
 }
@@ -167,7 +168,7 @@ std::string verb_page(const Verb& verb) {
                            fmt::format("slipway-{}", verb.name), verb.summary);
     out += synopsis(verb) + ".SH DESCRIPTION\n" + paragraphs(explained(verb));
     out += options(all_options(verb));
-    out += exit_status(verb.failed) + examples(verb.examples);
+    out += exit_status(verb.words == Words::end_options) + examples(verb.examples);
     const auto more = verb.see_also == "slipway(1)" ? std::string(verb.see_also)
                                                     : fmt::format("slipway(1) {}", verb.see_also);
     return out + see_also(more);
@@ -189,9 +190,9 @@ std::string main_page() {
         pages += fmt::format("slipway-{}(1) ", verb.name);
     }
     out += options(global_options()) +
-           ".SH EXIT STATUS\nThat of the command for run, exec and shell, 128+n if signal n ended it, and 255\n"
-           "when it was not started, whatever the reason. All other verbs end with 0, or with 1 when\n"
-           "something is wrong. 130 after an interrupt.\n" + error_codes();
+           ".SH EXIT STATUS\n0, for run, exec and shell the code of the command, 128+n if signal n ended it;\n"
+           "1 when the words are wrong or a check has found something; 255 when anything else fails; 130\n"
+           "after an interrupt.\n" + error_codes();
     out += ".SH ENVIRONMENT\n";
     for (const auto& variable : environment_variables()) {
         out += fmt::format(".TP\n.B {}\n{}\n", roff(variable.names), roff(variable.doc));

@@ -10,7 +10,6 @@
 #include <exception>
 
 namespace slipway::cli {
-
 namespace {
 
 base::Result<int> parse_and_run(const Verb& verb, std::span<const std::string> words,
@@ -38,10 +37,10 @@ base::Result<int> parse_and_run(const Verb& verb, std::span<const std::string> w
 } // namespace
 
 int call_verb(const Verb& verb, std::span<const std::string> words, const Arguments& globals) {
-    return run_program([&] { return parse_and_run(verb, words, globals); }, verb.failed);
+    return run_program([&] { return parse_and_run(verb, words, globals); });
 }
 
-int run_program(const std::function<base::Result<int>()>& run, int failed) {
+int run_program(const std::function<base::Result<int>()>& run) {
     constexpr int interrupted = 130;
     start_messages(base::LogLevel::info);
     try {
@@ -53,10 +52,11 @@ int run_program(const std::function<base::Result<int>()>& run, int failed) {
             return interrupted;
         }
         print_error(result.error());
+        return static_cast<int>(base::exit_code_for(result.error().code));
     } catch (const std::exception& thrown) {
         print_error(base::error_of(thrown));
+        return static_cast<int>(base::ExitCode::setup);
     }
-    return failed;
 }
 
 } // namespace slipway::cli

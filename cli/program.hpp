@@ -12,8 +12,8 @@ namespace slipway::cli {
 /// the options of `globals` added. The exit code; errors have been printed.
 int call_verb(const Verb& verb, std::span<const std::string> words, const Arguments& globals);
 
-/// The exit code of `run`, or `failed` after an error or exception, which is printed. An interrupted
-/// program ends with 130 and says nothing, because who has interrupted it knows.
-int run_program(const std::function<base::Result<int>()>& run, int failed);
+/// The exit code of `run`, or that of the error (base::exit_code_for()), which is printed. An
+/// interrupted program ends with 130 and says nothing, because who has interrupted it knows.
+int run_program(const std::function<base::Result<int>()>& run);
 
 } // namespace slipway::cli

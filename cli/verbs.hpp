@@ -34,9 +34,8 @@ struct Form {
 };
 inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 
-/// How the programs end when a verb fails. Those that run a command leave every other code to it.
-inline constexpr int exit_failed = 1;
-inline constexpr int exit_not_started = 255;
+/// How a verb ends that has looked for something wrong and found it. Errors: base::exit_code_for().
+inline constexpr int exit_found_something = 1;
 
 struct Verb {
     std::string_view name;
@@ -49,7 +48,6 @@ struct Verb {
     std::span<const Example> examples = {};
     Words words = Words::anywhere;
     std::span<const Form> forms; ///< at least one
-    int failed = exit_failed;    ///< exit code of the program for every error of ours
     std::string_view files = "";    ///< "file" or "dir": what completion offers for words
     std::string_view see_also = ""; ///< man pages, "slipway-exec(1) slipway.yaml(5)"
     Run run = nullptr;              ///< nullptr in the program that does not have the verb

@@ -34,5 +34,5 @@ int main(int argc, char** argv) {
     set_product_name(argc > 0 ? argv[0] : ""); // as slipway was called
     // Registry credentials may be in memory: no core dumps, no ptrace by the user's other programs.
     ::prctl(PR_SET_DUMPABLE, 0);
-    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); }, exit_failed);
+    return run_program([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
 }

@@ -277,7 +277,7 @@ base::Result<int> cache_fsck(const Session& session, const Store& store) {
     }
     text += fmt::format("{} problem(s)\n", damage);
     TRY(printed(session.arguments.flag("json") ? json::compact(rows) + "\n" : text));
-    return left ? exit_failed : 0;
+    return left ? exit_found_something : 0;
 }
 
 } // namespace

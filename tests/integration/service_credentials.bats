@@ -284,7 +284,7 @@ end_watch() {
     expect_lines 1 'slipway: error: '
     expect_lines 1 'slipway: error: source-denied: .*\(hint: '
     run alice_slipway --debug stage "$IMAGE"
-    expect_status 1
+    expect_status 255
     expect_lines 1 'slipway: error: source-denied: .*\(hint: '
     printf '%s\n' "$output" "$end_watch_of" >"$CLUSTER_DIR/work/errors"
     [ ! -e "$CLUSTER_DIR/work/ran" ]

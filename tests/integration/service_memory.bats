@@ -23,7 +23,7 @@ load common
     for name in deep attributes; do
         # A store of its own: that of the cluster is the service's, and root would make it theirs.
         run peak_of env SLIPWAY_CACHEDIR="$dir/store" slipway build "$dir/out.sif" "oci:$layouts/$name"
-        expect_status 1
+        expect_status 255
         expect_lines 1 'slipway: error: '
         expect_lines 1 'slipway: error: limit-exceeded: .*\(hint: '
         [ ! -e "$dir/out.sif" ]

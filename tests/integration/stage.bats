@@ -80,7 +80,7 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     run -0 --separate-stderr alice_slipway exec "$dir/b.sif" echo hi
     [ "$output" = hi ]
     run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull b.sif "$BUSYBOX"
-    expect_status 1
+    expect_status 255
     expect_output 'image-exists: .*--force'
     run -0 alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway pull -F b.sif "$BUSYBOX"
     [ "$(ls "$dir")" = b.sif ]
@@ -189,11 +189,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
         echo old >"$dir/x.sif"
         chown "$ALICE:" "$dir/x.sif"
         run on_terminal n env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
-        expect_status 1
+        expect_status 255
         expect_output 'already exists. Do you want to overwrite\? \[N/y\]'
         [ "$(cat "$dir/x.sif")" = old ]
         run on_terminal '' env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
-        expect_status 1
+        expect_status 255
         [ "$(cat "$dir/x.sif")" = old ]
         run on_terminal y env SLIPWAY_CACHEDIR="$STORE" slipway "$verb" "$dir/x.sif" "$BUSYBOX"
         expect_status 0
@@ -203,7 +203,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
         expect_status 0
         refuse_output "Do you want"
         run bash -c "echo y | $CLUSTER/as $ALICE slipway $verb $dir/x.sif $BUSYBOX"
-        expect_status 1
+        expect_status 255
         refuse_output "Do you want"
     done
     run -0 on_terminal x env SLIPWAY_CACHEDIR="$STORE" slipway build "$dir/new.sif" "$BUSYBOX"
@@ -228,20 +228,20 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     echo text >"$dir/text"
     for name in Singularity ./x.def; do
         run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway build out.sif "$name"
-        expect_status 1
+        expect_status 255
         expect_output 'unsupported: .* is a definition file: this version does not build from those'
     done
     for verb in 'pull out.sif' 'build out.sif' stage; do
         # shellcheck disable=SC2086
         run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway $verb ./text
-        expect_status 1
+        expect_status 255
         expect_output "image-format: './text' is not an image: its format is not recognised"
     done
     for name in ./nosuch nosuch.sqsh; do
         for verb in 'pull out.sif' 'build out.sif' stage; do
             # shellcheck disable=SC2086
             run alice env -C "$dir" SLIPWAY_CACHEDIR="$STORE" slipway $verb "$name"
-            expect_status 1
+            expect_status 255
             expect_output 'image-not-found: .*nosuch'
         done
     done
@@ -292,11 +292,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     for verb in "pull $dir/out.sif" "build $dir/out.sif" stage; do
         # shellcheck disable=SC2086
         run alice_slipway $verb "$dir/cut.sif"
-        expect_status 1
+        expect_status 255
         expect_output 'image-corrupt: .*cut.sif'
         # shellcheck disable=SC2086
         run alice_slipway $verb --arch arm64 "$dir/good.sif"
-        expect_status 1
+        expect_status 255
         expect_output "platform-mismatch: .*good.sif' is made for amd64, not for arm64"
     done
     [ ! -e "$dir/out.sif" ]
@@ -309,7 +309,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     dir=$(work_dir)
     for verb in pull build stage; do
         run alice_slipway "$verb" --nv "$dir/x.sif" "$BUSYBOX"
-        expect_status 1
+        expect_status 255
         expect_output 'unsupported: option --nv is not supported'
         run alice_slipway "$verb" --docker-login "$dir/x.sif" "$BUSYBOX"
         expect_output 'unsupported: option --docker-login'

@@ -64,7 +64,7 @@ refused() {
     local code=$1
     shift
     run "$@"
-    expect_status 1
+    expect_status 255
     expect_lines 1 'error: '
     expect_lines 1 "^slipway: error: ($code): [^ ].* \\(hint: [^ ].*\\)\$"
     unchanged || { echo "the store was changed by: $*"; return 1; }
@@ -261,11 +261,11 @@ refute_secret() { [[ $output != *"$1"* ]] || { echo "the password is in: $output
     STORE=$theirs/below
     BEFORE=$(listing "$theirs")
     run alice_slipway stage "$BUSYBOX"
-    expect_status 1
+    expect_status 255
     expect_output 'error: store-unusable: .*\(hint: '
     STORE=/proc/nostore
     run alice_slipway stage "$BUSYBOX"
-    expect_status 1
+    expect_status 255
     expect_output 'error: store-unusable: .*\(hint: '
 }
 
@@ -350,7 +350,7 @@ foreign_listing() { (cd "$1" && foreign_files | xargs stat -c '%n %i %a %u %s %Y
     chown -h "$BOB:" "$scratch/alice"
     STORE=$scratch/alice/slipway
     run alice_slipway stage "$BUSYBOX"
-    expect_status 1
+    expect_status 255
     expect_output "error: store-unusable: .*the link 'alice' belongs to uid $(id -u "$BOB")"
     [ -z "$(ls -A "$home")" ]
     STORE=$WORK/planted
