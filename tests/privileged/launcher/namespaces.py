@@ -38,6 +38,12 @@ class Namespaces(Prompt):
                     self.assertLess(int(count), 6)
         self.assertEqual(self.ok("echo $$; cat /proc/1/comm", init=0, **PID), "1\nsh\n")
 
+    def test_environment_scripts(self):
+        """Their results are read from the node's /proc, where they have other numbers."""
+        for options in (PID, {"init": 0, **PID}, {"no_mount": "proc", **PID}, {}):
+            done = self.with_script('export SLIPWAY_TEST_MADE="$(echo it)"\n', **options)
+            self.assertIn("SLIPWAY_TEST_MADE=it\n", done.stdout, done.stderr)
+
     def test_exit_codes(self):
         for init in (0, 1):
             with self.subTest(init=init):
