@@ -5,6 +5,7 @@
 #include "launcher/join/join.hpp"
 #include "launcher/namespaces.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -17,7 +18,9 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <initializer_list>
 #include <optional>
+#include <span>
 
 namespace slipway::launcher {
 namespace {
@@ -31,8 +34,12 @@ using base::UniqueFd;
 /// are for the process that made the fault.
 constexpr std::array left_alone{SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGSEGV, SIGBUS,
                                 SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
-/// Before the command runs these end the start; nobody is there who could handle them.
-constexpr std::array ending{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+/// Before the command runs these end the start, unless the caller ignores them; nobody is there who
+/// could handle them.
+constexpr std::array ending{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM};
+/// What a terminal sends to everybody in its foreground. A SIGHUP is not among it: only the leader
+/// of the session is told that the terminal is gone, and that may be the process outside.
+constexpr std::array from_terminal{SIGINT, SIGQUIT, SIGWINCH};
 
 /// What is taken from signalfd(2), SIGCHLD among it.
 sigset_t passed_on() noexcept {
@@ -44,13 +51,19 @@ sigset_t passed_on() noexcept {
     return set;
 }
 
+bool is_one_of(std::span<const int> numbers, int number) noexcept {
+    return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
 bool ends_the_start(int number) noexcept {
-    for (const int one : ending) {
-        if (one == number) {
-            return true;
-        }
-    }
-    return false;
+    struct sigaction now {};
+    ::sigaction(number, nullptr, &now);
+    return is_one_of(ending, number) && now.sa_handler != SIG_IGN;
+}
+
+/// Others from the kernel, those of timers for example, are for one process.
+bool all_have_it(const signalfd_siginfo& info) noexcept {
+    return info.ssi_code == SI_KERNEL && is_one_of(from_terminal, static_cast<int>(info.ssi_signo));
 }
 
 /// Reaps all that have ended; the exit code once `child` is among them.
@@ -65,9 +78,9 @@ std::optional<int> reap(pid_t child) noexcept {
     return code;
 }
 
-/// The life of the process outside and of init. `starting` is readable, at its end, when the
-/// command runs; -1 when it does already.
-[[noreturn]] void stand_before(pid_t child, int signals, int starting) noexcept {
+/// The life of the process outside and of init; gives the exit code. `starting` is readable, at its
+/// end, when the command runs; -1 when it does already.
+int stand_before(pid_t child, int signals, int starting) noexcept {
     for (;;) {
         std::array<pollfd, 2> waiting{{{signals, POLLIN, 0}, {starting, POLLIN, 0}}};
         if (::poll(waiting.data(), waiting.size(), -1) < 0) {
@@ -83,13 +96,13 @@ std::optional<int> reap(pid_t child) noexcept {
         const int number = static_cast<int>(info.ssi_signo);
         if (number == SIGCHLD) {
             if (const auto code = reap(child)) {
-                ::_exit(*code);
+                return *code;
             }
         } else if (starting >= 0 && ends_the_start(number)) {
             ::kill(child, SIGKILL);
             ::waitpid(child, nullptr, 0);
-            ::_exit(128 + number);
-        } else if (info.ssi_code != SI_KERNEL) { // the terminal has told everybody
+            return 128 + number;
+        } else if (!all_have_it(info)) {
             ::kill(child, number);
         }
     }
@@ -123,25 +136,57 @@ Result<pid_t> fork_behind(UniqueFd& signals) {
     return child;
 }
 
-/// What a process that only waits has no use for. The descriptors are above 2.
-void close_all_but(int one, int other) noexcept {
-    const auto low = static_cast<unsigned>(std::min(one, other));
-    const auto high = static_cast<unsigned>(std::max(one, other));
-    constexpr unsigned first = STDERR_FILENO + 1;
-    if (low > first) {
-        ::close_range(first, low - 1, 0);
+/// What a process that only waits has no use for. Standard descriptors, too: whoever is at the
+/// other end of a pipe shall see that the command has closed it.
+void close_all_but(std::initializer_list<int> kept) noexcept {
+    std::array<int, 4> order{-1, -1, -1, -1}; // -1: one that is not there
+    std::copy(kept.begin(), kept.end(), order.begin());
+    std::sort(order.begin(), order.end());
+    unsigned first = 0;
+    for (const int fd : order) {
+        const auto number = static_cast<unsigned>(fd);
+        if (fd > 0 && number > first) {
+            ::close_range(first, number - 1, 0);
+        }
+        first = number + 1;
     }
-    if (high > low + 1) {
-        ::close_range(low + 1, high - 1, 0);
-    }
-    ::close_range(high + 1, UINT_MAX, 0);
+    ::close_range(first, UINT_MAX, 0);
 }
+
+/// The terminal whose foreground the caller is in. A shell in the container makes itself the
+/// foreground, and cannot give that back to a process group that it has no number for.
+class Foreground {
+  public:
+    Foreground() noexcept : terminal_(::open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+        if (terminal_ && ::tcgetpgrp(terminal_.get()) != ::getpgrp()) {
+            terminal_.reset();
+        }
+    }
+
+    [[nodiscard]] int terminal() const noexcept { return terminal_.get(); }
+
+    /// Unless somebody who lives has it.
+    void take_back() const noexcept {
+        const pid_t holder = ::tcgetpgrp(terminal_.get());
+        if (holder > 0 && ::kill(-holder, 0) != 0 && errno == ESRCH) {
+            sigset_t set;
+            sigemptyset(&set);
+            sigaddset(&set, SIGTTOU);
+            ::sigprocmask(SIG_BLOCK, &set, nullptr); // it would stop us
+            ::tcsetpgrp(terminal_.get(), ::getpgrp());
+        }
+    }
+
+  private:
+    UniqueFd terminal_;
+};
 
 } // namespace
 
 Result<PidNamespace> PidNamespace::enter() {
     TRY_ASSIGN(const auto outside, base::open_pidfd(::getpid()));
     TRY_ASSIGN(auto starting, base::make_pipe());
+    const Foreground foreground;
     if (::unshare(CLONE_NEWPID) != 0) {
         return base::Unexpected(userns_error(errno, "cannot create a process namespace"));
     }
@@ -153,22 +198,27 @@ Result<PidNamespace> PidNamespace::enter() {
         }
         return PidNamespace(std::move(starting.writer));
     }
-    close_all_but(signals.get(), starting.reader.get());
+    close_all_but({signals.get(), starting.reader.get(), foreground.terminal()});
     (void)join::drop_privileges_for_good().has_value(); // nothing is done with them
-    stand_before(child, signals.get(), starting.reader.get());
+    const int code = stand_before(child, signals.get(), starting.reader.get());
+    foreground.take_back();
+    ::_exit(code);
 }
 
 Result<void> PidNamespace::start_init() {
+    // Nobody in the container may look into it or trace it, from its first moment on. For the
+    // command that ends with exec.
+    if (::prctl(PR_SET_DUMPABLE, 0) != 0) {
+        return fail_errno(Code::system, errno, "cannot protect the container's first process");
+    }
     UniqueFd signals;
     TRY_ASSIGN(const auto child, fork_behind(signals));
     if (child == 0) {
         return {};
     }
-    close_all_but(signals.get(), signals.get());
-    // Nobody in the container may look into it or trace it.
-    ::prctl(PR_SET_DUMPABLE, 0);
+    close_all_but({signals.get()});
     ::prctl(PR_SET_NAME, "slipway-init");
-    stand_before(child, signals.get(), -1);
+    ::_exit(stand_before(child, signals.get(), -1));
 }
 
 } // namespace slipway::launcher

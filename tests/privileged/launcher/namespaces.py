@@ -81,6 +81,26 @@ class Namespaces(Prompt):
             self.assertEqual(process.stdout.readline(), "got\n", name)
             self.assertEqual(process.wait(10), 5)
 
+    def test_a_timer_of_the_caller_ends_it(self):
+        """alarm(2) before exec: the signal is for the process outside alone."""
+        words = ["perl", "-e", "alarm 1; exec @ARGV", *self.command("sleep", "100", **PID)]
+        done = subprocess.run(words, cwd=world.WORK, env=world.ENV, timeout=20)
+        self.assertEqual(done.returncode, 128 + signal.SIGALRM)
+
+    def test_what_the_caller_ignores_does_not_end_a_start(self):
+        script = world.TREE / ".singularity.d/env/91-slow.sh"
+        script.write_text("sleep 1\n")
+        try:
+            process = subprocess.Popen(["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh",
+                                        *self.command("sh", "-c", "exit 3", image=world.TREE, **PID)],
+                                       cwd=world.WORK, env=world.ENV)
+            self.assertTrue(wait_until(lambda: len(children(process.pid)) == 1))
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(20), 3)
+        finally:
+            script.unlink()
+
     def test_a_signal_without_handler_ends_it(self):
         process = self.start("sleep 100", **PID)
         process.terminate()
@@ -115,27 +135,67 @@ class Namespaces(Prompt):
             script.unlink()
         self.assertFalse(fifo.exists())
 
-    def test_terminal(self):
-        """Control-C reaches the command once; the shell in front gets the code."""
+    def in_terminal(self, words):
+        """The pid of a process that is the leader of a terminal's session, and the other end."""
         pid, terminal = pty.fork()
         if pid == 0:
-            words = self.command("sh", "-c", "n=0; trap 'n=$((n+1))' INT; echo up; sleep 0.6; sleep 0.4; echo times $n",
-                                 **PID)
             os.chdir(world.WORK)
-            os.execve(words[0], words, world.ENV)
+            os.execvpe(words[0], words, world.ENV)
+        terminal = open(terminal, "r+b", buffering=0)
+        self.addCleanup(terminal.close)
+        return pid, terminal
+
+    def code_of(self, pid):
+        """Of a child that should end now."""
+        if not wait_until(lambda: ended(pid)):
+            os.kill(pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def read_until(self, terminal, word):
         seen = b""
-        while b"up" not in seen:
-            seen += os.read(terminal, 1000)
-        time.sleep(0.2)
-        os.write(terminal, b"\x03")
-        while select.select([terminal], [], [], 5)[0]:
+        while word not in seen:
+            self.assertTrue(select.select([terminal], [], [], 20)[0], seen)
             try:
-                seen += os.read(terminal, 1000)
+                seen += terminal.read(1000)
             except OSError:
-                break
-        os.close(terminal)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
-        self.assertIn(b"times 1", seen)
+                self.fail(f"no {word} in {seen}")
+        return seen
+
+    def test_terminal(self):
+        """Control-C reaches the command once; the shell in front gets the code."""
+        script = "n=0; trap 'n=$((n+1))' INT; echo up; sleep 0.6; sleep 0.4; echo times $n"
+        pid, terminal = self.in_terminal(self.command("sh", "-c", script, **PID))
+        self.read_until(terminal, b"up")
+        time.sleep(0.2)
+        terminal.write(b"\x03")
+        self.read_until(terminal, b"times 1")
+        self.assertEqual(self.code_of(pid), 0)
+
+    def test_a_terminal_that_is_closed(self):
+        """Its session's leader alone is told: the process outside, under ssh for example."""
+        mark = f"9{os.getpid()}"
+        pid, terminal = self.in_terminal(self.command("sh", "-c", f"echo up; exec sleep {mark}", **PID))
+        self.read_until(terminal, b"up")
+        terminal.close()
+        self.assertEqual(self.code_of(pid), 128 + signal.SIGHUP)
+        self.assertTrue(wait_until(lambda: not self.alive(f"sleep\0{mark}")))
+
+    def test_the_foreground_is_given_back(self):
+        """A shell makes itself the foreground and has no number for the group before it."""
+        taking = ("import os, signal; signal.signal(signal.SIGTTOU, signal.SIG_IGN); os.setpgid(0, 0); "
+                  "os.tcsetpgrp(0, os.getpgid(0))")
+        words = self.command("/node/usr/bin/python3", "-c", taking, bind=["/usr:/usr", "/:/node"], **PID)
+        pid, terminal = self.in_terminal(["sh", "-c", '"$@"; echo code $?; read word; echo got $word', "sh", *words])
+        self.read_until(terminal, b"code 0")
+        terminal.write(b"back\n")
+        self.read_until(terminal, b"got back")
+        self.assertEqual(self.code_of(pid), 0)
+
+    def test_pipes_belong_to_the_command(self):
+        """Whoever is at the other end sees that it has closed its own."""
+        process = self.start("exec >&- 2>&-; exec sleep 100", **PID)
+        self.assertTrue(select.select([process.stdout], [], [], 10)[0])
+        self.assertEqual(process.stdout.read(), "")
 
     def test_ignored_child_signals_do_no_harm(self):
         done = subprocess.run(self.command("sh", "-c", "exit 4", **PID), cwd=world.WORK, env=world.ENV, timeout=20,
@@ -155,7 +215,7 @@ class Namespaces(Prompt):
             self.assertEqual(self.ok("ls /proc/self/fd", **options).split(), ["0", "1", "2", "3"])
         process = self.start("sleep 100", **PID)
         init = children(process.pid)[0]
-        for pid, most in ((process.pid, 5), (init, 4)):
+        for pid, most in ((process.pid, 3), (init, 1)):
             self.assertLessEqual(len(os.listdir(f"/proc/{pid}/fd")), most)
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
             self.assertRegex(status, r"CapEff:\s+0{16}")
