@@ -27,7 +27,7 @@ inline constexpr base::EnumTable origins =
                base::EnumRow{Origin::user, "user"}};
 
 /// What to make at a target that is missing. Only ever asked for where the file system at that
-/// place is the container's own (tmpfs, writable root).
+/// place is the container's own (tmpfs, work area, writable root).
 enum class Create : std::uint8_t { nothing, directory, file };
 inline constexpr base::EnumTable creations =
     std::array{base::EnumRow{Create::nothing, "nothing"},
@@ -55,6 +55,7 @@ struct Operation {
     bool nodev = true;
     bool noexec = false;
     bool private_propagation = false;
+    bool own = false; ///< bind: nobody else's, so that mount points can be made in it
     Create create = Create::nothing;
     std::uint32_t mode = 0755;
     std::uint64_t size = 0; ///< bytes, 0: half of the node's memory
@@ -100,7 +101,7 @@ struct Plan {
     /// of the node's memory).
     bool writable = false;
     std::uint64_t writable_size = 0;
-    join::Namespaces namespaces; ///< besides those of users and mounts
+    join::Namespaces namespaces;     ///< besides those of users and mounts
     std::vector<Underlay> underlays; ///< parents come before what lies below them
     std::vector<Operation> operations;
     std::string cwd;            ///< to be tried first; absolute

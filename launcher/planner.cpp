@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/planner_impl.hpp"
-
 #include "base/format.hpp"
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "launcher/join/mount_spec.hpp"
+#include "launcher/planner_impl.hpp"
 #include "launcher/work_area.hpp"
 
 #include <algorithm>
@@ -95,6 +94,7 @@ Result<void> Planner::add_bind(const Bind& bind) {
     operation.noexec = bind.noexec;
     operation.nodev = bind.nodev && !entry->device && !base::is_beneath(bind.source, "/dev");
     operation.private_propagation = bind.private_propagation;
+    operation.own = bind.own;
     operation.create = place->create;
     push(std::move(operation));
     return {};
@@ -128,7 +128,9 @@ Result<void> Planner::add_private(const std::string& target, std::uint32_t mode,
     return add_bind({.source = work_area_part(request_, part),
                      .target = target,
                      .origin = Origin::user,
-                     .written = written});
+                     .written = written,
+                     .directory = true,
+                     .own = true});
 }
 
 /// A generated file: part of a writable root, where package managers and useradd change it and put
@@ -224,8 +226,7 @@ Result<void> Planner::add_temporary_directories() {
     if (unwanted("tmp")) {
         return {};
     }
-    for (const auto& [path, part] :
-         {std::pair{"/tmp", "tmp"}, std::pair{"/var/tmp", "var_tmp"}}) {
+    for (const auto& [path, part] : {std::pair{"/tmp", "tmp"}, std::pair{"/var/tmp", "var_tmp"}}) {
         if (in_the_way_of(path) != nullptr) {
             continue; // the image has a symlink: one mount serves both, that of /tmp
         }

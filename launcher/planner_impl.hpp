@@ -32,6 +32,7 @@ class Planner {
         bool private_propagation = false;
         bool replace_link = false;
         bool directory = false;       ///< nothing else will do
+        bool own = false;             ///< as in Operation
         bool only_if_present = false; ///< a missing source is no reason for a word
     };
 
@@ -42,7 +43,7 @@ class Planner {
     base::Result<void> add_message_queues();
     base::Result<void> add_filesystem(Operation::Kind kind, const std::string& target);
     base::Result<void> add_private(const std::string& target, std::uint32_t mode, Origin origin,
-                             const std::string& written, std::string_view part);
+                                   const std::string& written, std::string_view part);
     base::Result<void> add_resolver();
     base::Result<void> add_temporary_directories();
     base::Result<void> add_home();
@@ -58,7 +59,7 @@ class Planner {
     base::Result<HostEntry> open_source(const Bind& bind);
     base::Result<void> add_bind(const Bind& bind);
     base::Result<void> add_tmpfs(const std::string& target, std::uint32_t mode, Origin origin,
-                           const std::string& written, bool nodev = true);
+                                 const std::string& written, bool nodev = true);
     base::Result<void> add_file(const std::string& target, std::string content);
     base::Result<void> add_host_file(const std::string& path);
     base::Result<void> add_written(const std::string& target, Operation operation);

@@ -171,7 +171,7 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
         }
     }
     if (found.cover != nullptr) {
-        const bool ours = found.cover->kind == Operation::Kind::tmpfs;
+        const bool ours = found.cover->kind == Operation::Kind::tmpfs || found.cover->own;
         return Place{found.path, ours ? create : Create::nothing, found.cover};
     }
     if (found.kind != EntryKind::missing) {

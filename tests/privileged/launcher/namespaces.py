@@ -264,6 +264,38 @@ class Namespaces(Prompt):
         self.refused("--workdir", "mount-source-missing", contain="some", work_area="/etc/passwd")
         self.refused("--workdir", "mount-source-missing", contain="some", work_area="/etc")
 
+    def test_what_others_put_into_a_work_area(self):
+        area = world.AREA / "shared"
+        own = world.WORK / "own"
+        options = {"contain": "some", "work_area": area, "scratch": "/s/t"}
+        for path in (area, own):
+            path.mkdir()
+        area.chmod(0o1777)
+        os.chown(own, world.UID, world.UID)
+        for planted in ("tmp", "home", "scratch", "scratch/s"):
+            place = area / planted
+            for plant in (lambda: place.symlink_to(own), place.touch, place.mkdir):
+                with self.subTest(planted=planted):
+                    place.parent.mkdir(exist_ok=True)
+                    plant()
+                    if planted == "scratch/s":
+                        os.chown(place.parent, world.UID, world.UID)
+                    self.refused("--workdir", "mount-source-missing", **options)
+                    self.assertEqual(list(own.iterdir()), [])
+                    self.assertEqual(own.stat().st_mode & 0o7777, 0o755)
+                    for path in sorted(area.rglob("*"), reverse=True):
+                        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        self.ok("touch /tmp/a /s/t/b", **options)
+
+    def test_mount_points_in_a_work_area(self):
+        area = world.WORK / "points"
+        area.mkdir()
+        os.chown(area, world.UID, world.UID)
+        out = self.ok("cat /tmp/deep/er/x; touch /tmp/s/a", contain="some", work_area=area, scratch="/tmp/s",
+                      bind=f"{world.AREA}/source:/tmp/deep/er")
+        self.assertEqual(out, "x\n")
+        self.assertTrue((area / "scratch/tmp/s/a").exists())
+
     def test_a_plan_makes_nothing(self):
         area = world.WORK / "untouched"
         area.mkdir(exist_ok=True)

@@ -120,6 +120,23 @@ TEST_CASE("plan: a work area takes the place of memory") {
     CHECK(find(plan, "/dev/shm")->kind == Kind::tmpfs);
 }
 
+TEST_CASE("plan: mount points can be made in a work area as they can in memory") {
+    Node node;
+    node.request.containment = Containment::contain;
+    node.request.home = "/tmp/ann";
+    node.host.add("/tmp/ann/");
+    for (const bool in_memory : {true, false}) {
+        node.request.work_area = in_memory ? "" : "/w";
+        for (const char* part : {"/w/tmp/", "/w/var_tmp/", "/w/home/", "/w/scratch/tmp/deep/"}) {
+            node.host.add(part);
+        }
+        node.request.scratch = {"/tmp/deep"};
+        const auto plan = node.good();
+        CHECK(find(plan, "/tmp/ann")->create == Create::directory);
+        CHECK(find(plan, "/tmp/deep")->create == Create::directory);
+    }
+}
+
 TEST_CASE("plan: a work area below the current directory, and one that is not there") {
     World world;
     world.request.scratch = {"/s"};
