@@ -70,6 +70,19 @@ Result<void> make_point(int dir, const std::string& path, EntryKind kind, bool i
     return {};
 }
 
+/// The kernel refuses a new one where something is mounted on parts of the node's.
+Result<UniqueFd> kernel_filesystem(const std::string& type, const std::string& target,
+                                   const MountFlags& flags) {
+    auto made = new_filesystem(type, {{"source", "slipway"}}, flags);
+    if (!made && made.error().sys_errno == EPERM) {
+        return Unexpected(std::move(made).error().with_hint(
+            fmt::format("parts of the node's {0} may be hidden by mounts, as in other containers; "
+                        "leave it out with --no-mount {0}, or do not ask for the namespace",
+                        base::base_name(target))));
+    }
+    return made;
+}
+
 class Executor {
   public:
     Executor(const Plan& plan, std::vector<UniqueFd> roots, const MountableHost& host,
@@ -316,8 +329,8 @@ Result<UniqueFd> Executor::mount_for(const Operation& operation) {
     case Operation::Kind::proc:
     case Operation::Kind::sysfs:
     case Operation::Kind::mqueue:
-        return new_filesystem(std::string(operation_kinds.name(operation.kind)),
-                              {{"source", "slipway"}}, flags);
+        return kernel_filesystem(std::string(operation_kinds.name(operation.kind)),
+                                 operation.target, flags);
     case Operation::Kind::file: {
         TRY_ASSIGN(auto tree, file_for(operation));
         TRY(restrict_tree(tree.get(), flags, operation.target));

@@ -188,7 +188,8 @@ Result<PidNamespace> PidNamespace::enter() {
     TRY_ASSIGN(auto starting, base::make_pipe());
     const Foreground foreground;
     if (::unshare(CLONE_NEWPID) != 0) {
-        return base::Unexpected(userns_error(errno, "cannot create a process namespace"));
+        return base::Unexpected(
+            userns_error(errno, "cannot create a process namespace", "user.max_pid_namespaces"));
     }
     UniqueFd signals;
     TRY_ASSIGN(const auto child, fork_behind(signals));

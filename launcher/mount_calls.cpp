@@ -37,7 +37,8 @@ std::string kernel_message(int context) {
         return {};
     }
     const std::string_view text(line, static_cast<std::size_t>(got));
-    return fmt::format(" ({})", base::printable(base::trim(text.substr(2))));
+    return fmt::format(" ({})",
+                       base::printable(base::trim(base::split(text.substr(2), '\n').front())));
 }
 
 } // namespace

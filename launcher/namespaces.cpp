@@ -38,19 +38,16 @@ constexpr std::array guards{
     Guard{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
           "the kernel setting kernel.apparmor_restrict_unprivileged_userns is 1; the administrator "
           "can allow slipway with an AppArmor profile or set it to 0"},
-    Guard{"/proc/sys/user/max_mnt_namespaces", "0",
-          "the kernel setting user.max_mnt_namespaces is 0; the administrator can raise it"},
-    Guard{"/proc/sys/user/max_pid_namespaces", "0",
-          "the kernel setting user.max_pid_namespaces is 0; the administrator can raise it"},
-    Guard{"/proc/sys/user/max_ipc_namespaces", "0",
-          "the kernel setting user.max_ipc_namespaces is 0; the administrator can raise it"},
-    Guard{"/proc/sys/user/max_net_namespaces", "0",
-          "the kernel setting user.max_net_namespaces is 0; the administrator can raise it"},
-    Guard{"/proc/sys/user/max_uts_namespaces", "0",
-          "the kernel setting user.max_uts_namespaces is 0; the administrator can raise it"},
 };
 
-std::string advice_for(int err) {
+/// One at a time, so that an error can name the setting.
+struct Kind {
+    bool asked;
+    int flag;
+    const char* setting;
+};
+
+std::string advice_for(int err, std::string_view setting) {
     for (const auto& guard : guards) {
         const auto text = base::read_file(guard.file, 64);
         if (text && base::trim(base::split(*text, '\n').front()) == guard.forbidding) {
@@ -58,8 +55,9 @@ std::string advice_for(int err) {
         }
     }
     if (err == ENOSPC || err == EUSERS) {
-        return "too many user namespaces are in use or nested; the kernel setting is "
-               "user.max_user_namespaces";
+        return fmt::format("the kernel setting {} does not allow one more, or too many lie in each "
+                           "other; the administrator can raise it",
+                           setting);
     }
     return "user namespaces may be forbidden here by a security module, a chroot or an outer "
            "container";
@@ -90,9 +88,10 @@ Result<void> raise_loopback() {
 
 } // namespace
 
-base::Error userns_error(int err, std::string_view what) {
+base::Error userns_error(int err, std::string_view what, std::string_view setting) {
     return base::Error{Code::userns_unavailable, err,
-                       fmt::format("{}: {}", what, base::errno_text(err)), advice_for(err)};
+                       fmt::format("{}: {}", what, base::errno_text(err)),
+                       advice_for(err, setting)};
 }
 
 Result<void> enter_own_user_namespace() {
@@ -113,26 +112,30 @@ Result<void> enter_own_user_namespace() {
 
 Result<void> enter_own_mount_namespace() {
     if (::unshare(CLONE_NEWNS) != 0) {
-        return Unexpected(userns_error(errno, "cannot create a mount namespace"));
+        return Unexpected(
+            userns_error(errno, "cannot create a mount namespace", "user.max_mnt_namespaces"));
     }
     return {};
 }
 
 Result<void> enter_namespaces(const join::Namespaces& asked) {
-    const int flags = (asked.ipc ? CLONE_NEWIPC : 0) | (asked.network ? CLONE_NEWNET : 0) |
-                      (asked.uts ? CLONE_NEWUTS : 0);
-    if (flags != 0 && ::unshare(flags) != 0) {
-        return Unexpected(userns_error(errno, "cannot create the container's namespaces"));
+    for (const auto& kind : {Kind{asked.ipc, CLONE_NEWIPC, "user.max_ipc_namespaces"},
+                             Kind{asked.network, CLONE_NEWNET, "user.max_net_namespaces"},
+                             Kind{asked.uts, CLONE_NEWUTS, "user.max_uts_namespaces"}}) {
+        if (kind.asked && ::unshare(kind.flag) != 0) {
+            return Unexpected(
+                userns_error(errno, "cannot create the container's namespaces", kind.setting));
+        }
     }
     if (asked.network) {
         TRY(raise_loopback());
     }
     if (!asked.hostname.empty() &&
         ::sethostname(asked.hostname.data(), asked.hostname.size()) != 0) {
-        return base::fail_errno(Code::option_invalid, errno,
-                                fmt::format("cannot set the hostname {}",
-                                            base::in_quotes(asked.hostname)),
-                                "a hostname has at most 64 characters");
+        return base::fail_errno(
+            Code::option_invalid, errno,
+            fmt::format("cannot set the hostname {}", base::in_quotes(asked.hostname)),
+            "a hostname has at most 64 characters");
     }
     return {};
 }

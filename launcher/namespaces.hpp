@@ -24,7 +24,10 @@ base::Result<void> enter_own_mount_namespace();
 base::Result<void> enter_namespaces(const join::Namespaces& asked);
 
 /// The error for a failed unshare(2) or clone(2), or for a first mount that is refused: looks at
-/// the kernel's settings to say which one is in the way.
-base::Error userns_error(int err, std::string_view what);
+/// the kernel's settings to say which one is in the way. `setting` limits the number of what could
+/// not be made: a process in a user namespace of its own is shown other limits than those that
+/// count.
+base::Error userns_error(int err, std::string_view what,
+                         std::string_view setting = "user.max_user_namespaces");
 
 } // namespace slipway::launcher

@@ -124,7 +124,8 @@ ShellRunner shell_runner(int proc_fd, int timeout_ms) {
             [&]() -> int { run_in_child(text, environment, there.get(), proc_fd); });
         if (!child) {
             return base::Unexpected(userns_error(child.error().sys_errno,
-                                                 "cannot run the image's environment scripts"));
+                                                 "cannot run the image's environment scripts",
+                                                 "user.max_pid_namespaces"));
         }
         there.reset();
         ProcName name{};

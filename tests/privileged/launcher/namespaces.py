@@ -238,6 +238,27 @@ class Namespaces(Prompt):
         self.assertEqual(out, "nameserver 192.0.2.7\nnameserver 2001:db8::1\n")
         self.refused("hostname", "option-invalid", hostname="x" * 65)
 
+    def test_limits_are_named(self):
+        for own, name in (("pid", "pid"), ("ipc", "ipc"), ("network", "net"), ("uts", "uts"), ("uts", "mnt")):
+            script = f'echo 0 >/proc/sys/user/max_{name}_namespaces; exec "$@"'
+            words = ["unshare", "-Ur", "sh", "-c", script, "sh", *self.command("true", uid=0, own=own)]
+            done = subprocess.run(words, capture_output=True, text=True, cwd=world.WORK, env=world.ENV, timeout=20)
+            self.assertEqual(done.returncode, 255)
+            self.assertIn(f"the kernel setting user.max_{name}_namespaces", done.stderr)
+
+    def test_covered_kernel_directories(self):
+        """Then the kernel allows no new ones in a user namespace."""
+        for own, where, name in (("pid", "/proc/fs", "proc"), ("network", "/sys/firmware", "sys")):
+            words = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs x {where} && exec "$@"', "sh"]
+            command = self.command("true", own=own)
+            done = subprocess.run([*words, *command], capture_output=True, text=True, cwd=world.WORK, env=world.ENV,
+                                  timeout=20)
+            self.assertEqual(done.returncode, 255, done.stderr)
+            self.assertIn(f"--no-mount {name},", done.stderr)
+            self.assertNotIn("\\x0a", done.stderr)
+            command = self.command("true", own=own, no_mount=name)
+            self.assertEqual(subprocess.run([*words, *command], cwd=world.WORK, env=world.ENV, timeout=20).returncode, 0)
+
     def test_message_queues_and_shared_memory(self):
         spaces = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("ipc", "pid", "net", "uts")}
         for own, kept in (("ipc", "net"), ("network", "ipc"), ("uts", "ipc")):
