@@ -98,6 +98,21 @@ void SyscallFilter::refuse(std::uint32_t call, int error) noexcept {
     add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error));
 }
 
+void SyscallFilter::pretend(std::span<const std::uint32_t> calls) noexcept {
+    for (const std::uint32_t call : calls) {
+        refuse(call, 0);
+    }
+}
+
+void SyscallFilter::pretend_masked(std::uint32_t call, unsigned argument, std::uint32_t mask,
+                                   std::uint32_t value) noexcept {
+    when(call, 5);
+    load_masked(argument, mask);
+    when(value, 1);
+    add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO);
+    add(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
+}
+
 void SyscallFilter::allow_memory_and_threads() noexcept {
     allow(memory_and_thread_calls);
     allow_masked(SYS_mmap, 2, PROT_EXEC, 0);
@@ -107,8 +122,9 @@ void SyscallFilter::allow_memory_and_threads() noexcept {
     refuse(SYS_openat, EACCES);
 }
 
-bool SyscallFilter::install() noexcept {
-    add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+bool SyscallFilter::install(OtherCalls others) noexcept {
+    add(BPF_RET | BPF_K,
+        others == OtherCalls::work ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS);
     sock_fprog program{static_cast<unsigned short>(size_), code_.data()};
     return !overflow_ && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;

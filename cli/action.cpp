@@ -61,6 +61,7 @@ void read_isolation(Action& action, const Arguments& arguments) {
     }
     request.clean_environment =
         arguments.flag("cleanenv") || request.containment == Containment::contain_all;
+    request.fake_root = arguments.flag("fakeroot");
     if (arguments.flag("writable-tmpfs") || compat) {
         request.writable = Switch::on;
     }

@@ -143,6 +143,11 @@ constexpr std::array isolation_options{
     Option{.name = "compat",
            .doc = "As Docker does it: --containall --no-init --no-umask --no-eval --writable-tmpfs.",
            .environment = "COMPAT"},
+    Option{.name = "fakeroot", .letter = 'f',
+           .doc = "Be root in the container, with /root as home directory, and nobody more than before "
+                  "outside. Other users come from /etc/subuid and /etc/subgid; without lines for the "
+                  "caller there is root alone, and calls that need others (chown) do nothing.",
+           .environment = "FAKEROOT"},
     Option{.name = "pid", .letter = 'p',
            .doc = "Show only the container's own processes. They all end with the command.",
            .environment = "PID UNSHARE_PID"},

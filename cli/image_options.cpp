@@ -123,8 +123,6 @@ constexpr std::array refused_table{
            .unsupported = "mount it on the host and use --bind"},
     Option{.name = "data", .kind = list, .value = "SPEC", .environment = "DATA",
            .unsupported = "mount it on the host and use --bind"},
-    Option{.name = "fakeroot", .letter = 'f', .environment = "FAKEROOT",
-           .unsupported = "this version runs containers as the calling user only"},
     Option{.name = "app", .kind = text, .value = "NAME", .environment = "APP APPNAME",
            .unsupported = "this version does not run SCIF apps; call the program by its path below "
                           "/scif/apps"},

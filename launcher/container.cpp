@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "launcher/environment.hpp"
 #include "launcher/executor.hpp"
+#include "launcher/fake_root.hpp"
 #include "launcher/init.hpp"
 #include "launcher/join/join.hpp"
 #include "launcher/namespaces.hpp"
@@ -46,6 +47,22 @@ Result<UserFacts> user_of(const join::Request& request) {
         }
     }
     return user;
+}
+
+/// Who the user is in the container's user namespace.
+struct Identity {
+    std::optional<RootMapping> root; ///< with --fakeroot
+    std::optional<UserFacts> user;   ///< likewise; else the name service is asked later
+};
+
+Result<Identity> enter_user_namespace(const join::Request& request) {
+    if (!request.fake_root) {
+        TRY(enter_own_user_namespace());
+        return Identity{};
+    }
+    TRY_ASSIGN(const auto caller, user_of(request));
+    TRY_ASSIGN(const auto mapping, enter_root_user_namespace(caller));
+    return Identity{mapping, root_facts(caller)};
 }
 
 /// First of the candidates that is a directory that the user can enter.
@@ -116,12 +133,14 @@ Result<join::JoinRecord> build_container(Parts parts, const Warn& warn) {
     const auto& request = parts.request;
     TRY_ASSIGN(const auto proc, base::open_file("/proc", O_PATH | O_DIRECTORY));
     // The name service may be slow; the image's server gets ready meanwhile.
-    TRY_ASSIGN(const auto user, user_of(request));
+    if (!parts.user) {
+        TRY_ASSIGN(parts.user, user_of(request));
+    }
     TRY(prepare_work_area(request));
     Plan plan;
     {
         MountableHost host;
-        TRY_ASSIGN(plan, plan_for(request, parts.config, user, parts.images,
+        TRY_ASSIGN(plan, plan_for(request, parts.config, *parts.user, parts.images,
                                   parts.mounts.front().get(), host, warn));
         TRY(execute_plan(plan, std::move(parts.mounts), host, warn));
     }
@@ -148,7 +167,7 @@ Result<InsideContainer> enter_container(const join::Request& request, const conf
                                         const Warn& warn) {
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
-    TRY(enter_own_user_namespace());
+    TRY_ASSIGN(auto identity, enter_user_namespace(request));
     MountRootsOptions options;
     options.server_threads = config.launcher.squashfs_threads;
     options.null_fd = null.get();
@@ -159,8 +178,10 @@ Result<InsideContainer> enter_container(const join::Request& request, const conf
         TRY_ASSIGN(processes, PidNamespace::enter());
     }
     TRY_ASSIGN(auto record,
-               build_container({request, config, roots, std::move(mounted.mounts)}, warn));
-    TRY(join::drop_privileges_for_good());
+               build_container({request, config, roots, std::move(mounted.mounts),
+                                std::move(identity.user)},
+                               warn));
+    TRY(identity.root ? keep_root_privileges(*identity.root) : join::drop_privileges_for_good());
     if (processes && request.namespaces.init) {
         TRY(processes->start_init());
     }
@@ -190,13 +211,15 @@ Result<Plan> plan_container(const join::Request& request, const config::Config& 
                             const Warn& warn) {
     TRY_ASSIGN(const auto roots, open_root_images(request, config));
     const auto null = open_null();
-    TRY(enter_own_user_namespace());
+    TRY_ASSIGN(auto identity, enter_user_namespace(request));
     MountRootsOptions options;
     options.null_fd = null.get();
     TRY_ASSIGN(const auto mounted, mount_roots(roots, options));
-    TRY_ASSIGN(const auto user, user_of(request));
+    if (!identity.user) {
+        TRY_ASSIGN(identity.user, user_of(request));
+    }
     UntouchedHost host(work_area_part(request, "."));
-    return plan_for(request, config, user, roots, mounted.mounts.front().get(), host, warn);
+    return plan_for(request, config, *identity.user, roots, mounted.mounts.front().get(), host, warn);
 }
 
 } // namespace slipway::launcher

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "launcher/identity.hpp"
 #include "launcher/join/request.hpp"
 #include "launcher/plan.hpp"
 #include "launcher/root_image.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,7 @@ struct Parts {
     const config::Config& config;
     std::span<const RootImage> images;
     std::vector<base::UniqueFd> mounts; ///< of mount_roots(); used up
+    std::optional<UserFacts> user;      ///< where it is not whom the name service says
 };
 
 /// Plans, mounts everything, changes the root, finds the environment: afterwards the root directory

@@ -21,6 +21,8 @@ struct UserFacts {
     std::string home;                                  ///< absolute; "/" when unknown
     std::string shell;                                 ///< "/bin/sh" when unknown
     std::vector<std::pair<gid_t, std::string>> groups; ///< primary first; names may be ""
+    /// What the host has to be shown at `home`, where that is another directory; else "".
+    std::string host_home{};
 };
 
 /// Asks the host's name service (files, SSSD, LDAP, nss_slurm, …) about the calling process' user

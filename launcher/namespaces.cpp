@@ -94,15 +94,19 @@ base::Error userns_error(int err, std::string_view what, std::string_view settin
                        advice_for(err, setting)};
 }
 
+Result<void> map_one_user(const UserMap& map) {
+    TRY(write_map("/proc/self/setgroups", "deny"));
+    TRY(write_map("/proc/self/uid_map", fmt::format("{} {} 1\n", map.uid_inside, map.uid)));
+    return write_map("/proc/self/gid_map", fmt::format("{} {} 1\n", map.gid_inside, map.gid));
+}
+
 Result<void> enter_own_user_namespace() {
     const uid_t uid = ::geteuid();
     const gid_t gid = ::getegid();
     if (::unshare(CLONE_NEWUSER) != 0) {
         return Unexpected(userns_error(errno, "cannot create a user namespace"));
     }
-    TRY(write_map("/proc/self/setgroups", "deny"));
-    TRY(write_map("/proc/self/uid_map", fmt::format("{} {} 1\n", uid, uid)));
-    TRY(write_map("/proc/self/gid_map", fmt::format("{} {} 1\n", gid, gid)));
+    TRY(map_one_user({uid, uid, gid, gid}));
     if (::geteuid() != uid || ::getegid() != gid) {
         return base::fail(Code::system,
                           "the user is somebody else after entering a user namespace");

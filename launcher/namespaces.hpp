@@ -8,10 +8,22 @@
 
 namespace slipway::launcher {
 
+/// Who is who in a user namespace with a single user.
+struct UserMap {
+    uid_t uid_inside = 0;
+    uid_t uid = 0;
+    gid_t gid_inside = 0;
+    gid_t gid = 0;
+};
+
 /// Moves this single-threaded process into a new user namespace in which its user and group are
 /// themselves and setgroups is refused. Needs no privilege; supplementary groups stay in force but
 /// show as nobody. Code::userns_unavailable, with the kernel setting that forbids it in the hint.
 base::Result<void> enter_own_user_namespace();
+
+/// For a process that has just entered a user namespace of its own; setgroups is refused there.
+/// Code::userns_unavailable.
+base::Result<void> map_one_user(const UserMap& map);
 
 /// Moves this process into a new mount namespace. Mounts of the host keep arriving (slaves), none
 /// of ours gets out, because the namespace belongs to a less privileged user namespace.

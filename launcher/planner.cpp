@@ -202,7 +202,7 @@ Result<void> Planner::add_written(const std::string& target, Operation operation
 
 /// --home SRC[:DST], else the passwd home at its own path.
 Result<void> Planner::read_home() {
-    home_source_ = in_.user.home;
+    home_source_ = in_.user.host_home.empty() ? in_.user.home : in_.user.host_home;
     plan_.home = in_.user.home;
     if (request_.home.empty()) {
         return {};

@@ -166,7 +166,7 @@ Result<void> Supervisor::start() {
     TRY_ASSIGN(auto mounted, mount_roots(roots, options));
     servers_ = std::move(mounted.servers);
     TRY_ASSIGN(const auto record,
-               build_container({request, config, roots, std::move(mounted.mounts)},
+               build_container({request, config, roots, std::move(mounted.mounts), {}},
                                [this](std::string_view line) { warn(line); }));
     // The namespace descriptors through /proc of the container, which the user may have left out.
     TRY(make_offer(record));

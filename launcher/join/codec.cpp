@@ -19,7 +19,7 @@ using base::Result;
 
 constexpr std::uint32_t request_magic = 0x51525753; // "SWRQ"
 constexpr std::uint32_t record_magic = 0x524a5753;  // "SWJR"
-constexpr std::uint16_t codec_version = 4;
+constexpr std::uint16_t codec_version = 5;
 
 /// Longest single string: Linux lets no environment entry or argument be longer (MAX_ARG_STRLEN).
 constexpr std::size_t max_text = 128U << 10U;
@@ -32,12 +32,13 @@ concept Either = std::same_as<std::remove_const_t<T>, Struct>;
 template <Either<Request> T>
 auto fields_of(T& request) noexcept {
     auto& [image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home, mount_home,
-           writable, containment, namespaces, dns, work_area, clean_environment, shell_evaluation,
-           keep_environment, set_environment, environment, required_files, hostname_text, job_id, step_id] = request;
+           writable, containment, namespaces, fake_root, dns, work_area, clean_environment,
+           shell_evaluation, keep_environment, set_environment, environment, required_files,
+           hostname_text, job_id, step_id] = request;
     return std::tie(image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home,
-                    mount_home, writable, containment, namespaces, dns, work_area, clean_environment,
-                    shell_evaluation, keep_environment, set_environment, environment, required_files, hostname_text,
-                    job_id, step_id);
+                    mount_home, writable, containment, namespaces, fake_root, dns, work_area,
+                    clean_environment, shell_evaluation, keep_environment, set_environment,
+                    environment, required_files, hostname_text, job_id, step_id);
 }
 
 template <Either<Namespaces> T>

@@ -73,6 +73,7 @@ struct Request {
         Switch::site_default; ///< on: writable root (tmpfs or overlay), off: read-only
     Containment containment = Containment::none;
     Namespaces namespaces;
+    bool fake_root = false;       ///< --fakeroot: the user is root inside
     std::vector<std::string> dns; ///< --dns: addresses of name servers; empty: the node's
     /// --workdir: host directory whose parts stand in for what would be in memory (/tmp, home,
     /// scratch directories); empty: none.

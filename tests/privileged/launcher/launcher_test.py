@@ -15,6 +15,7 @@ import lab
 import world
 from harness import described, processes, wait_until
 from lab import Prompt
+from fakeroot import FakeRoot  # noqa: F401, found by unittest.main()
 from namespaces import Namespaces  # noqa: F401, found by unittest.main()
 from steps import Steps  # noqa: F401
 

@@ -193,6 +193,12 @@ TEST_CASE("namespaces") {
     CHECK(error_of({"--dns", "ns.example", "i", "c"}).starts_with("option-invalid: --dns: 'ns.example'"));
 }
 
+TEST_CASE("root in the container") {
+    CHECK_FALSE(good({"i", "c"}).request.fake_root);
+    CHECK(good({"-f", "i", "c"}).request.fake_root);
+    CHECK(good({"i", "c"}, {"APPTAINER_FAKEROOT=1"}).request.fake_root);
+}
+
 TEST_CASE("directories in the container") {
     const auto request =
         good({"--pwd", "/w", "-S", "/s,/t", "--no-mount", "tmp,/etc/hosts", "i", "c"},
@@ -239,7 +245,7 @@ TEST_CASE("shell, dry run and JSON") {
 
 TEST_CASE("options of other runtimes that have no effect here are refused") {
     for (const auto* option :
-         {"--nv", "--rocm", "--writable", "-w", "-f", "--fakeroot",
+         {"--nv", "--rocm", "--writable", "-w",
           "--keep-privs", "--oci", "--nvccli", "--sharens"}) {
         INFO(option);
         CHECK(error_of({option, "i", "c"}).starts_with("unsupported: option "));

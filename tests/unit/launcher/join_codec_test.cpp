@@ -24,6 +24,7 @@ Request full_request() {
     request.writable = Switch::on;
     request.containment = Containment::contain_all;
     request.namespaces = {true, false, true, true, true, "box"};
+    request.fake_root = true;
     request.dns = {"192.0.2.1"};
     request.work_area = "/w";
     request.clean_environment = true;
