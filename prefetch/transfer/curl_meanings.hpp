@@ -62,7 +62,7 @@ inline constexpr std::array meanings{
                 "the connection broke", ""},
     CurlMeaning{CURLE_UNSUPPORTED_PROTOCOL, base::Code::source_protocol, Again::no,
                 "the server does not speak HTTP", ""},
-    CurlMeaning{CURLE_WEIRD_SERVER_REPLY, base::Code::source_protocol, Again::no,
+    CurlMeaning{CURLE_WEIRD_SERVER_REPLY, base::Code::source_protocol, Again::yes,
                 "the server does not speak HTTP as it should", ""},
     CurlMeaning{CURLE_OUT_OF_MEMORY, base::Code::system, Again::no, "out of memory", ""},
 };

@@ -128,7 +128,7 @@ requests() { tail -n "+$((MARK + 1))" "$LOG" | grep -cE "\"$1 [^\"]*$2|method=$1
     [ ! -e "$STORE" ]
     [ "$(ls "$dir")" = b.sif ]
     run alice_slipway exec --disable-cache --pull never "$BUSYBOX" true
-    expect_status 255
+    expect_status 1
     expect_output 'usage: --pull=never .* --disable-cache'
 }
 
@@ -522,9 +522,9 @@ group_gone() { ! kill -0 -- "-$JOB"; }
 }
 
 @test "JSON lines say how far a download is, and how far a layout" {
-    run -0 --separate-stderr slip stage --json "docker://$SLOW/drip-good:latest"
+    run -0 --separate-stderr alice_slipway stage --json "docker://$SLOW/drip-good:latest"
     jq -se 'any(.[]; .event == "downloading" and .bytes > 0 and .bytes < .total)' <<<"$output"
-    run -0 --separate-stderr slip stage --json "oci:$STORES/layouts/good"
+    run -0 --separate-stderr alice_slipway stage --json "oci:$STORES/layouts/good"
     jq -se 'all(.[]; .event != "downloading")' <<<"$output"
 }
 

@@ -25,7 +25,7 @@ class FakeRoot(Prompt):
         line = f"slipwaytest:x:{world.UID}:{world.UID}::{world.WORK}:/bin/sh\n"
         with open("/etc/passwd") as file:
             mount_over("/etc/passwd", file.read() + line)
-        cls.shared = world.AREA / "shared"
+        cls.shared = world.AREA / "fakeroot"
         cls.shared.mkdir()
         cls.shared.chmod(0o777)
 

@@ -299,7 +299,7 @@ class Commands(Prompt):
 
     def test_missing_commands(self):
         for word, code in (("nosuchcmd", "command-not-found"), ("/nosuch", "command-not-found"),
-                           ("/etc/passwd", "system")):
+                           ("/etc/passwd", "command-not-found")):
             done = self.run_as(word)
             self.assertEqual(done.returncode, 255)
             self.assertIn(f"slipway: error: {code}: ", done.stderr)
