@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "cli/env_file.hpp"
+#include "launcher/join/mount_spec.hpp"
 
 #include <algorithm>
 
@@ -43,6 +44,15 @@ void read_mounts(launcher::join::Request& request, const Arguments& arguments) {
     }
 }
 
+/// Which of them contradict each other shows when they have been opened (launcher/root_image.cpp).
+Result<void> read_overlays(launcher::join::Request& request, const Arguments& arguments) {
+    for (const auto& text : arguments.list("overlay")) {
+        TRY_ASSIGN(auto overlay, launcher::join::parse_overlay(text));
+        request.overlays.push_back(std::move(overlay));
+    }
+    return {};
+}
+
 void read_home(launcher::join::Request& request, const Arguments& arguments) {
     const bool without = arguments.flag("no-home");
     const auto home = arguments.text("home");
@@ -62,7 +72,8 @@ void read_isolation(Action& action, const Arguments& arguments) {
     request.clean_environment =
         arguments.flag("cleanenv") || request.containment == Containment::contain_all;
     request.fake_root = arguments.flag("fakeroot");
-    if (arguments.flag("writable-tmpfs") || compat) {
+    request.write_image = arguments.flag("writable");
+    if (arguments.flag("writable-tmpfs") || (compat && !request.write_image)) {
         request.writable = Switch::on;
     }
     request.shell_evaluation = !(arguments.flag("no-eval") || compat);
@@ -112,6 +123,7 @@ Result<Action> read_action(ActionKind kind, const Arguments& arguments,
     action.request.cwd = cwd;
     action.request.environment = environment.variables();
     read_mounts(action.request, arguments);
+    TRY(read_overlays(action.request, arguments));
     read_home(action.request, arguments);
     read_isolation(action, arguments);
     read_namespaces(action.request, arguments);

@@ -131,6 +131,16 @@ constexpr std::array mount_options{
            .doc = "Let the whole file system of the container appear writable. Changes are kept in "
                   "memory and vanish with the container.",
            .environment = "WRITABLE_TMPFS"},
+    Option{.name = "overlay", .letter = 'o', .kind = list, .value = "PATH[:ro],…",
+           .doc = "Lay a file system over the image's. A directory keeps what the container changes, "
+                  "in PATH/upper (PATH/work belongs to it; both are made); with :ro it only shows "
+                  "what is there. SquashFS and SIF files are read-only. May be given more than once: "
+                  "the first lies on top, one of them may be writable.",
+           .environment = "OVERLAY OVERLAYIMAGE", .files = "file"},
+    Option{.name = "writable", .letter = 'w',
+           .doc = "Write into the image itself, which must be a directory. Mount points that it "
+                  "lacks are made in it if it is yours.",
+           .environment = "WRITABLE"},
 };
 
 constexpr std::array isolation_options{

@@ -90,8 +90,6 @@ constexpr std::string_view no_gpu = "this version passes no GPU libraries into c
                                     "device files are there, unless --contain is given";
 constexpr std::string_view no_network =
     "without root a container has the node's network or, with --network none, none";
-constexpr std::string_view no_overlay =
-    "use --writable-tmpfs to change files for one run, or bind a writable directory";
 constexpr std::string_view no_privilege =
     "Slipway runs every container without privileges; remove the option";
 constexpr std::string_view no_cgroup = "let Slurm limit resources, or use systemd-run";
@@ -115,10 +113,6 @@ constexpr std::array refused_table{
            .unsupported = no_network},
     Option{.name = "netns-path", .kind = text, .value = "PATH", .environment = "NETNS_PATH",
            .unsupported = no_network},
-    Option{.name = "writable", .letter = 'w', .environment = "WRITABLE",
-           .unsupported = no_overlay},
-    Option{.name = "overlay", .letter = 'o', .kind = list, .value = "PATH",
-           .environment = "OVERLAY OVERLAYIMAGE", .unsupported = no_overlay},
     Option{.name = "fusemount", .kind = texts, .value = "SPEC", .environment = "FUSESPEC",
            .unsupported = "mount it on the host and use --bind"},
     Option{.name = "data", .kind = list, .value = "SPEC", .environment = "DATA",

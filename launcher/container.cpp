@@ -12,10 +12,12 @@
 #include "launcher/namespaces.hpp"
 #include "launcher/planner.hpp"
 #include "launcher/read_ahead.hpp"
+#include "launcher/root_layers.hpp"
 #include "launcher/shell_runner.hpp"
 #include "launcher/work_area.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -92,7 +94,12 @@ Result<Plan> plan_for(const join::Request& request, const config::Config& config
                       HostView& host, const Warn& warn) {
     std::vector<ImageRoot> roots;
     for (const auto& image : images) {
-        roots.push_back({image.path, image.image.directory});
+        struct stat st {};
+        if (::fstat(image.image.fd.get(), &st) != 0) {
+            return fail_errno(Code::io, errno, "cannot look at the image");
+        }
+        roots.push_back({image.path, image.image.directory, image.overlay, image.writable,
+                         image.image.directory && st.st_uid == ::geteuid()});
     }
     const MountedImage view(root);
     view.learn("/");
@@ -140,9 +147,11 @@ Result<join::JoinRecord> build_container(Parts parts, const Warn& warn) {
     Plan plan;
     {
         MountableHost host;
-        TRY_ASSIGN(plan, plan_for(request, parts.config, *parts.user, parts.images,
-                                  parts.mounts.front().get(), host, warn));
-        TRY(execute_plan(plan, std::move(parts.mounts), host, warn));
+        TRY_ASSIGN(auto root, lay_roots(parts.images, std::move(parts.mounts),
+                                        LayerUse::container));
+        TRY_ASSIGN(plan, plan_for(request, parts.config, *parts.user, parts.images, root.get(),
+                                  host, warn));
+        TRY(execute_plan(plan, std::move(root), host, warn));
     }
     join::JoinRecord record;
     record.image_name =
@@ -214,12 +223,13 @@ Result<Plan> plan_container(const join::Request& request, const config::Config& 
     TRY_ASSIGN(auto identity, enter_user_namespace(request));
     MountRootsOptions options;
     options.null_fd = null.get();
-    TRY_ASSIGN(const auto mounted, mount_roots(roots, options));
+    TRY_ASSIGN(auto mounted, mount_roots(roots, options));
     if (!identity.user) {
         TRY_ASSIGN(identity.user, user_of(request));
     }
+    TRY_ASSIGN(const auto root, lay_roots(roots, std::move(mounted.mounts), LayerUse::plan));
     UntouchedHost host(work_area_part(request, "."));
-    return plan_for(request, config, *identity.user, roots, mounted.mounts.front().get(), host, warn);
+    return plan_for(request, config, *identity.user, roots, root.get(), host, warn);
 }
 
 } // namespace slipway::launcher

@@ -5,6 +5,8 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "launcher/mount_calls.hpp"
+#include "launcher/root_layers.hpp"
+#include "launcher/stage.hpp"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -29,17 +31,6 @@ using base::UniqueFd;
 constexpr std::size_t max_bound_back = 1024;
 /// Of a host's file that is copied; /etc/hosts of a large site is the longest.
 constexpr std::size_t max_copied_bytes = 16U << 20U;
-
-/// A tmpfs without a size gets the kernel's own: half of the memory.
-std::vector<std::pair<std::string, std::string>> tmpfs_settings(std::uint32_t mode,
-                                                                std::uint64_t size) {
-    std::vector<std::pair<std::string, std::string>> settings{{"source", "slipway"},
-                                                              {"mode", fmt::format("{:o}", mode)}};
-    if (size != 0) {
-        settings.emplace_back("size", std::to_string(size));
-    }
-    return settings;
-}
 
 /// Makes a directory or an empty file `path` below `dir`, with its parents; what exists is kept.
 /// Every step stays below `dir` and follows no symlink, except where `in_root` asks to resolve them
@@ -85,17 +76,14 @@ Result<UniqueFd> kernel_filesystem(const std::string& type, const std::string& t
 
 class Executor {
   public:
-    Executor(const Plan& plan, std::vector<UniqueFd> roots, const MountableHost& host,
+    Executor(const Plan& plan, UniqueFd image, const MountableHost& host,
              const std::function<void(std::string_view)>& warn)
-        : plan_(plan), roots_(std::move(roots)), host_(host), warn_(warn) {}
+        : plan_(plan), host_(host), warn_(warn), image_(std::move(image)) {}
 
     Result<void> run();
 
   private:
-    Result<void> make_stage();
-    Result<UniqueFd> stage_directory(const std::string& name);
     Result<void> make_root();
-    Result<UniqueFd> overlay_root();
     Result<void> add_underlay(const Underlay& layer);
     Result<UniqueFd> rebuilt(const Underlay& layer, int image_dir);
     Result<UniqueFd> layered(const Underlay& layer, int image_dir);
@@ -109,7 +97,6 @@ class Executor {
     Result<UniqueFd> target_of(const Operation& operation);
 
     const Plan& plan_;
-    std::vector<UniqueFd> roots_; ///< lowest first
     const MountableHost& host_;
     const std::function<void(std::string_view)>& warn_;
     UniqueFd stage_; ///< tmpfs for mount points and generated files; out of sight after the end
@@ -118,41 +105,14 @@ class Executor {
     int counter_ = 0;
 };
 
-/// Somewhere to put things together. Any directory of the host will do: it is covered in this
-/// namespace only, and all host paths that are needed have been opened already.
-Result<void> Executor::make_stage() {
-    TRY_ASSIGN(
-        stage_,
-        new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "64m"}}, {}));
-    base::Error last;
-    for (const char* place : {"/tmp", "/mnt", "/var", "/opt", "/usr"}) {
-        const UniqueFd target(::open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!target) {
-            continue;
-        }
-        auto done = attach(stage_.get(), target.get(), place);
-        if (done) {
-            return done;
-        }
-        last = std::move(done).error();
-    }
-    return Unexpected(std::move(last).context("no place to put the container together"));
-}
-
-Result<UniqueFd> Executor::stage_directory(const std::string& name) {
-    if (::mkdirat(stage_.get(), name.c_str(), 0755) != 0) {
-        return fail_errno(Code::mount_failed, errno, "cannot make a directory in a new tmpfs");
-    }
-    return base::open_at(stage_.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-}
-
 Result<void> Executor::make_root() {
-    for (std::size_t i = 0; i < roots_.size(); ++i) {
-        TRY_ASSIGN(const auto place, stage_directory(fmt::format("image{}", i)));
-        TRY(attach(roots_[i].get(), place.get(), "the image"));
+    TRY_ASSIGN(const auto place, stage_directory(stage_.get(), "image"));
+    TRY(attach(image_.get(), place.get(), "the image"));
+    if (plan_.changes == Changes::memory) {
+        TRY_ASSIGN(image_, lay_memory(stage_.get(), image_.get(), plan_.writable_size));
+        TRY_ASSIGN(const auto over, stage_directory(stage_.get(), "root"));
+        TRY(attach(image_.get(), over.get(), "the root directory"));
     }
-    const bool plain = roots_.size() == 1 && !plan_.writable;
-    TRY_ASSIGN(image_, plain ? base::duplicate(roots_.front().get()) : overlay_root());
     TRY_ASSIGN(root_, base::duplicate(image_.get()));
     for (const auto& layer : plan_.underlays) {
         auto done = add_underlay(layer);
@@ -164,51 +124,14 @@ Result<void> Executor::make_root() {
     return {};
 }
 
-/// The roots above each other and, in a writable container, memory for changes on top.
-Result<UniqueFd> Executor::overlay_root() {
-    std::string lower; // overlayfs wants the topmost first
-    for (auto root = roots_.rbegin(); root != roots_.rend(); ++root) {
-        lower += fmt::format("{}/proc/self/fd/{}", lower.empty() ? "" : ":", root->get());
-    }
-    std::vector<std::pair<std::string, std::string>> settings{{"lowerdir", lower}};
-    UniqueFd upper;
-    UniqueFd work;
-    if (plan_.writable) {
-        TRY_ASSIGN(const auto memory,
-                   new_filesystem("tmpfs", tmpfs_settings(0755, plan_.writable_size), {}));
-        TRY_ASSIGN(const auto place, stage_directory("memory"));
-        TRY(attach(memory.get(), place.get(), "memory for changes"));
-        if (::mkdirat(memory.get(), "upper", 0755) != 0 ||
-            ::mkdirat(memory.get(), "work", 0755) != 0) {
-            return fail_errno(Code::mount_failed, errno, "cannot prepare memory for changes");
-        }
-        TRY_ASSIGN(upper, base::open_at(memory.get(), "upper", O_PATH | O_DIRECTORY));
-        TRY_ASSIGN(work, base::open_at(memory.get(), "work", O_PATH | O_DIRECTORY));
-        settings.emplace_back("upperdir", fmt::format("/proc/self/fd/{}", upper.get()));
-        settings.emplace_back("workdir", fmt::format("/proc/self/fd/{}", work.get()));
-        settings.emplace_back("userxattr", "");
-    }
-    auto overlay = new_filesystem("overlay", settings, {.readonly = !plan_.writable});
-    if (!overlay) {
-        return Unexpected(
-            std::move(overlay)
-                .error()
-                .context("cannot make the root directory writable")
-                .with_hint("a writable root needs overlayfs in user namespaces (Linux "
-                           "5.11, better 6.6); bind a directory to write to instead"));
-    }
-    TRY_ASSIGN(const auto place, stage_directory("root"));
-    TRY(attach(overlay->get(), place.get(), "the root directory"));
-    return overlay;
-}
-
 /// A tmpfs, attached so that things can be mounted in it, with the mount points and the image's own
 /// entries.
 Result<UniqueFd> Executor::rebuilt(const Underlay& layer, int image_dir) {
     TRY_ASSIGN(
         auto skeleton,
         new_filesystem("tmpfs", {{"source", "slipway"}, {"mode", "0755"}, {"size", "16m"}}, {}));
-    TRY_ASSIGN(const auto place, stage_directory(fmt::format("layer{}", counter_++)));
+    TRY_ASSIGN(const auto place,
+               stage_directory(stage_.get(), fmt::format("layer{}", counter_++)));
     TRY(attach(skeleton.get(), place.get(), layer.target));
     for (const auto& [path, kind] : layer.make) {
         TRY(make_point(skeleton.get(), path, kind, false));
@@ -221,7 +144,8 @@ Result<UniqueFd> Executor::rebuilt(const Underlay& layer, int image_dir) {
 /// An overlay where the kernel can: it refuses images that already lie on two overlays (a container
 /// in a container). Then every entry is bound back, within reason.
 Result<UniqueFd> Executor::layered(const Underlay& layer, int image_dir) {
-    TRY_ASSIGN(const auto skeleton, stage_directory(fmt::format("layer{}", counter_++)));
+    TRY_ASSIGN(const auto skeleton,
+               stage_directory(stage_.get(), fmt::format("layer{}", counter_++)));
     for (const auto& [path, kind] : layer.make) {
         TRY(make_point(skeleton.get(), path, kind, false));
     }
@@ -410,7 +334,7 @@ Result<void> Executor::apply(const Operation& operation) {
 }
 
 Result<void> Executor::run() {
-    TRY(make_stage());
+    TRY_ASSIGN(stage_, make_stage());
     TRY(make_root());
     for (const auto& operation : plan_.operations) {
         auto done = apply(operation);
@@ -428,9 +352,9 @@ Result<void> Executor::run() {
 
 } // namespace
 
-Result<void> execute_plan(const Plan& plan, std::vector<UniqueFd> roots, const MountableHost& host,
+Result<void> execute_plan(const Plan& plan, UniqueFd root, const MountableHost& host,
                           const std::function<void(std::string_view)>& warn) {
-    return Executor(plan, std::move(roots), host, warn).run();
+    return Executor(plan, std::move(root), host, warn).run();
 }
 
 } // namespace slipway::launcher

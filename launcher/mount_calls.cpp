@@ -128,6 +128,16 @@ Result<UniqueFd> new_filesystem(const std::string& type,
     return UniqueFd(mount);
 }
 
+std::vector<std::pair<std::string, std::string>> tmpfs_settings(std::uint32_t mode,
+                                                                std::uint64_t size) {
+    std::vector<std::pair<std::string, std::string>> settings{{"source", "slipway"},
+                                                              {"mode", fmt::format("{:o}", mode)}};
+    if (size != 0) {
+        settings.emplace_back("size", std::to_string(size));
+    }
+    return settings;
+}
+
 Result<void> attach(int mount_fd, int target_fd, std::string_view what) {
     if (::move_mount(mount_fd, "", target_fd, "",
                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0) {

@@ -38,6 +38,10 @@ new_filesystem(const std::string& type,
                const std::vector<std::pair<std::string, std::string>>& settings,
                const MountFlags& flags);
 
+/// Settings of a tmpfs of `size` bytes; 0: the kernel's own limit, half of the memory.
+std::vector<std::pair<std::string, std::string>> tmpfs_settings(std::uint32_t mode,
+                                                                std::uint64_t size);
+
 /// move_mount(2): attaches a detached mount on what `target_fd` (O_PATH) stands for.
 base::Result<void> attach(int mount_fd, int target_fd, std::string_view what);
 

@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/json.hpp"
+#include "base/path.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 
@@ -119,7 +120,10 @@ OrderedValue underlay_json(const Underlay& layer) {
 }
 
 OrderedValue root_json(const ImageRoot& root) {
-    return {{"path", text_of(root.path)}, {"directory", root.directory}};
+    return {{"path", text_of(root.path)},
+            {"directory", root.directory},
+            {"overlay", root.overlay},
+            {"writable", root.writable}};
 }
 
 std::string name_of(const std::pair<const std::string, std::string>& variable) {
@@ -155,10 +159,26 @@ bool has_init(const join::Namespaces& namespaces) noexcept {
     return namespaces.pid && namespaces.init;
 }
 
+std::string changes_text(const Plan& plan) {
+    switch (plan.changes) {
+    case Changes::none:
+        return "ro,nosuid,nodev";
+    case Changes::memory:
+        return fmt::format("writable, changes in memory, {}", size_of(plan.writable_size));
+    case Changes::overlay:
+        return fmt::format("writable, changes in {}",
+                           in_quotes(base::join_path(plan.roots.back().path, "upper")));
+    case Changes::image:
+        return "writable, changes in the image itself";
+    }
+    return {};
+}
+
 OrderedValue plan_object(const Plan& plan) {
     return {{"roots", array_of(plan.roots, root_json)},
-            {"writable", plan.writable},
-            {"writable_size", plan.writable ? plan.writable_size : 0},
+            {"writable", plan.changes != Changes::none},
+            {"changes", changes_names.name(plan.changes)},
+            {"writable_size", plan.changes == Changes::memory ? plan.writable_size : 0},
             {"namespaces", array_of(names_of(plan.namespaces), text_of)},
             {"init", has_init(plan.namespaces)},
             {"hostname", text_of(plan.namespaces.hostname)},
@@ -176,12 +196,11 @@ OrderedValue plan_object(const Plan& plan) {
 std::string plan_text(const Plan& plan) {
     std::string out;
     for (const auto& root : plan.roots) {
-        out +=
-            fmt::format("image   {}{}\n", in_quotes(root.path), root.directory ? " directory" : "");
+        out += fmt::format("{} {}{}{}\n", root.overlay ? "overlay" : "image  ",
+                           in_quotes(root.path), root.directory ? " directory" : "",
+                           root.overlay && !root.writable ? " ro" : "");
     }
-    out += plan.writable ? fmt::format("root    writable, changes in memory, {}\n",
-                                       size_of(plan.writable_size))
-                         : std::string("root    ro,nosuid,nodev\n");
+    out += fmt::format("root    {}\n", changes_text(plan));
     out += fmt::format("spaces  {}{}{}\n", base::joined(names_of(plan.namespaces), " "),
                        has_init(plan.namespaces) ? ", with init" : "",
                        plan.namespaces.hostname.empty()

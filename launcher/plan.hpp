@@ -93,14 +93,26 @@ inline constexpr base::EnumTable underlay_methods =
 struct ImageRoot {
     std::string path;       ///< of the image, absolute
     bool directory = false; ///< else a file, whose SquashFS the image server shows
+    bool overlay = false;   ///< lies over the image; of a directory its part `upper` does
+    bool writable = false;  ///< takes the container's changes
+    bool own = false;       ///< for directories: it belongs to the user
 };
+
+/// Where changes to the root directory go.
+enum class Changes : std::uint8_t {
+    none,    ///< the root is read-only
+    memory,  ///< upper layer in memory, gone with the container
+    overlay, ///< the topmost root, a directory of the user's, keeps them
+    image,   ///< the only root, a directory, is written to itself
+};
+inline constexpr base::EnumTable changes_names =
+    std::array{base::EnumRow{Changes::none, "none"}, base::EnumRow{Changes::memory, "memory"},
+               base::EnumRow{Changes::overlay, "overlay"}, base::EnumRow{Changes::image, "image"}};
 
 struct Plan {
     std::vector<ImageRoot> roots; ///< lowest first, at least one
-    /// true: the root is an overlay with an upper layer in memory of `writable_size` bytes (0: half
-    /// of the node's memory).
-    bool writable = false;
-    std::uint64_t writable_size = 0;
+    Changes changes = Changes::none;
+    std::uint64_t writable_size = 0; ///< bytes, of changes in memory; 0: half of the node's memory
     join::Namespaces namespaces;     ///< besides those of users and mounts
     std::vector<Underlay> underlays; ///< parents come before what lies below them
     std::vector<Operation> operations;

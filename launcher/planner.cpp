@@ -25,6 +25,22 @@ constexpr std::array<std::string_view, 9> never_cwd{"/",    "/etc", "/bin",  "/m
 
 } // namespace
 
+Changes Planner::changes_of(const PlannerInput& input) noexcept {
+    const auto& top = input.roots.back();
+    if (top.writable) {
+        return top.overlay ? Changes::overlay : Changes::image;
+    }
+    return input.request.writable == join::Switch::on ? Changes::memory : Changes::none;
+}
+
+MissingPoints Planner::missing_points(const PlannerInput& input, Changes changes) noexcept {
+    if (changes == Changes::none) {
+        return MissingPoints::layered;
+    }
+    return changes == Changes::image && !input.roots.front().own ? MissingPoints::refused
+                                                                 : MissingPoints::made;
+}
+
 bool Planner::unwanted(std::string_view name) const {
     return std::find(request_.no_mount.begin(), request_.no_mount.end(), name) !=
            request_.no_mount.end();
@@ -78,7 +94,9 @@ Result<void> Planner::add_bind(const Bind& bind) {
         return bind.only_if_present && absent ? Result<void>()
                                               : tolerate(bind.origin, Unexpected(error));
     }
-    auto place = targets_.place(bind.target, entry->kind, bind.replace_link);
+    // A symlink in the user's own image is not replaced: what it leads to is mounted on.
+    auto place = targets_.place(bind.target, entry->kind,
+                                bind.replace_link && changes_ != Changes::image);
     if (!place) {
         return tolerate(bind.origin, Unexpected(std::move(place).error().context(
                                          fmt::format("mount {}", in_quotes(bind.written)))));
@@ -145,7 +163,7 @@ Result<void> Planner::add_file(const std::string& target, std::string content) {
     if (writable_) {
         return add_written(target, std::move(operation));
     }
-    auto place = targets_.place(target, EntryKind::file, true);
+    auto place = targets_.place(target, EntryKind::file, changes_ != Changes::image);
     if (!place) {
         return tolerate(Origin::system, Unexpected(std::move(place).error().context(
                                             fmt::format("mount {}", in_quotes(target)))));
@@ -272,7 +290,7 @@ Result<void> Planner::add_home() {
     const bool asked = home_given_ || request_.mount_home == join::Switch::on;
     const Bind home{.source = home_source_,
                     .target = plan_.home,
-                    .origin = asked ? Origin::user : Origin::system,
+                    .origin = asked || changes_ == Changes::image ? Origin::user : Origin::system,
                     .written = request_.home.empty() ? plan_.home : request_.home,
                     .directory = true};
     if (asked) {
@@ -414,7 +432,7 @@ void Planner::plan_variables() {
 
 Result<Plan> Planner::make() {
     plan_.roots = in_.roots;
-    plan_.writable = writable_;
+    plan_.changes = changes_;
     plan_.namespaces = request_.namespaces;
     plan_.writable_size = in_.site.tmpfs_size;
     TRY(read_home());

@@ -22,6 +22,9 @@ struct PlannerInput {
 /// directories, the user's mounts in the order given, the current directory, required files. The
 /// environment is planned as far as it does not depend on what is in the image.
 ///
+/// Missing mount points are made in a layer under a read-only root, in a writable root itself, and
+/// in an image that is written to only if it is the user's own.
+///
 /// Targets are resolved inside the image, symlinks included, so nothing can land outside. What
 /// cannot be had is an error when the user asked for it and a warning otherwise. Code::
 /// mount_source_missing, Code::mount_target_invalid, Code::mount_invalid.

@@ -14,9 +14,10 @@ namespace slipway::launcher {
 class Planner {
   public:
     explicit Planner(const PlannerInput& input)
-        : in_(input), request_(input.request), writable_(request_.writable == join::Switch::on),
+        : in_(input), request_(input.request), changes_(changes_of(input)),
+          writable_(changes_ == Changes::memory || changes_ == Changes::overlay),
           contained_(request_.containment != join::Containment::none),
-          targets_(input.image, writable_) {}
+          targets_(input.image, missing_points(input, changes_)) {}
 
     base::Result<Plan> make();
 
@@ -36,6 +37,8 @@ class Planner {
         bool only_if_present = false; ///< a missing source is no reason for a word
     };
 
+    static Changes changes_of(const PlannerInput& input) noexcept;
+    static MissingPoints missing_points(const PlannerInput& input, Changes changes) noexcept;
     base::Result<void> read_home();
     base::Result<void> add_kernel_directories();
     base::Result<void> add_minimal_dev();
@@ -71,6 +74,9 @@ class Planner {
 
     const PlannerInput& in_;
     const join::Request& request_;
+    Changes changes_;
+    /// What every container has in /etc becomes part of the root. Not where that is the user's own
+    /// image: nobody has asked for the node's files in there.
     bool writable_;
     bool contained_;
     Targets targets_;

@@ -19,6 +19,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 
 namespace slipway::launcher {
 namespace {
@@ -31,6 +32,9 @@ using base::in_quotes;
 using base::Result;
 using base::Unexpected;
 using base::UniqueFd;
+
+/// As many as overlayfs can be told of in one setting, which holds 255 characters.
+constexpr std::size_t max_overlays = 12;
 
 constexpr const char* fuse_path = "/dev/fuse";
 
@@ -120,6 +124,21 @@ base::Unexpected server_is_gone(int err) {
                       "look for a killed process slipway in the system log");
 }
 
+/// The kernel reads ext3 only for root: a damaged file system could take it over.
+Result<void> require_overlay(const image::ImageFile& file, const std::string& name) {
+    for (const auto& part : file.roots) {
+        if (part.fs == image::SifFs::ext3) {
+            return fail(Code::image_unsupported,
+                        fmt::format("the overlay {} is an ext3 file system, which the kernel mounts "
+                                    "for root only",
+                                    in_quotes(name)),
+                        "use --overlay DIRECTORY to keep changes; debugfs -R 'rdump / DIR' takes "
+                        "the files out, and mksquashfs makes a read-only overlay of them");
+        }
+    }
+    return {};
+}
+
 /// Takes the server's report and lets it serve, when the image can run here.
 Result<void> start_server(int control, const RootImage& root) {
     TRY_ASSIGN(const auto packet, base::recv_packet(control, image_server::max_report_bytes));
@@ -127,6 +146,9 @@ Result<void> start_server(int control, const RootImage& root) {
         return server_is_gone(EPIPE);
     }
     TRY_ASSIGN(const auto file, image_server::decode_report(packet.body));
+    if (root.overlay) {
+        TRY(require_overlay(file, root.name));
+    }
     TRY(image::require_runnable(file, root.name, image::host_architecture()));
     // The socket raises no SIGPIPE for a server that has died.
     if (::send(control, "", 1, MSG_NOSIGNAL) != 1) {
@@ -162,7 +184,7 @@ Result<UniqueFd> mount_directory(const RootImage& root) {
                     fmt::format("the image {} was replaced just now", in_quotes(root.path)),
                     "try again");
     }
-    TRY(restrict_tree(tree->get(), {.readonly = true}, root.path));
+    TRY(restrict_tree(tree->get(), {.readonly = !root.writable}, root.path));
     return tree;
 }
 
@@ -184,21 +206,98 @@ Result<RootImage> open_staged_image(const join::Request& request, const std::str
     return root;
 }
 
+std::string absolute(const std::string& path, const std::string& cwd) {
+    return path.starts_with('/') ? path : base::join_path(cwd, path);
+}
+
+Result<RootImage> open_overlay(const join::OverlayRequest& asked, const std::string& cwd) {
+    RootImage root;
+    root.path = absolute(asked.path, cwd);
+    root.name = asked.path;
+    root.overlay = true;
+    auto opened = image::open_image(root.path);
+    if (!opened) {
+        auto error = std::move(opened).error().context("overlay " + in_quotes(asked.path));
+        return Unexpected(error.code == Code::image_not_found
+                              ? std::move(error).with_hint("make the directory first, or name a "
+                                                           "SquashFS or SIF file")
+                              : std::move(error));
+    }
+    root.image = std::move(*opened);
+    root.writable = root.image.directory && !asked.readonly;
+    return root;
+}
+
+/// Lowest first. Overlayfs has what takes the changes on top of everything else.
+Result<void> add_overlays(const join::Request& request, std::vector<RootImage>& roots) {
+    std::vector<RootImage> writable;
+    for (auto asked = request.overlays.rbegin(); asked != request.overlays.rend(); ++asked) {
+        TRY_ASSIGN(auto root, open_overlay(*asked, request.cwd));
+        (root.writable ? writable : roots).push_back(std::move(root));
+    }
+    if (writable.size() > 1) {
+        return fail(Code::usage,
+                    fmt::format("the overlays {} and {} would both be writable",
+                                in_quotes(writable[1].name), in_quotes(writable[0].name)),
+                    "add :ro to all but one");
+    }
+    std::move(writable.begin(), writable.end(), std::back_inserter(roots));
+    return {};
+}
+
+/// Changes go to one place.
+Result<void> check_changes(const join::Request& request, const std::vector<RootImage>& roots) {
+    const bool memory = request.writable == join::Switch::on;
+    const auto& image = roots.front();
+    const auto& top = roots.back();
+    if (top.overlay && top.writable && memory) {
+        return fail(Code::usage,
+                    fmt::format("the overlay {} is writable, and --writable-tmpfs would keep changes "
+                                "in memory",
+                                in_quotes(top.name)),
+                    "add :ro to the overlay, or leave out --writable-tmpfs and --compat");
+    }
+    if (!image.writable) {
+        return {};
+    }
+    if (!image.image.directory) {
+        return fail(Code::usage,
+                    fmt::format("--writable: the image {} is a file, and only directories can be "
+                                "written to",
+                                in_quotes(image.name)),
+                    "use --overlay DIRECTORY to keep changes, or --writable-tmpfs for one run");
+    }
+    if (memory || roots.size() > 1) {
+        return fail(Code::usage,
+                    fmt::format("--writable writes into the image itself and {}",
+                                memory ? "--writable-tmpfs into memory" : "takes no overlay over it"),
+                    memory ? "leave one of them out" : "leave out --writable or --overlay");
+    }
+    return {};
+}
+
 } // namespace
 
 Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                 const config::Config& config) {
+    if (request.overlays.size() > max_overlays) {
+        return fail(Code::limit_exceeded,
+                    fmt::format("{} overlays are too many", request.overlays.size()),
+                    fmt::format("at most {} can be used at once", max_overlays));
+    }
     RootImage root;
     if (!request.image_id.empty()) {
         TRY_ASSIGN(root, open_staged_image(request, config.store.path));
     } else {
-        root.path = request.image.starts_with('/') ? request.image
-                                                   : base::join_path(request.cwd, request.image);
+        root.path = absolute(request.image, request.cwd);
         root.name = request.image;
         TRY_ASSIGN(root.image, image::open_image(root.path));
     }
+    root.writable = request.write_image;
     std::vector<RootImage> roots;
     roots.push_back(std::move(root));
+    TRY(add_overlays(request, roots));
+    TRY(check_changes(request, roots));
     return roots;
 }
 

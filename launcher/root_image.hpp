@@ -19,12 +19,16 @@ struct RootImage {
     std::string path; ///< absolute
     std::string name; ///< what the user called it
     image::OpenImage image;
+    bool overlay = false;  ///< of --overlay; of a directory its part `upper` lies over the image
+    bool writable = false; ///< a directory that takes the container's changes
 };
 
 /// Opens what the request names, by path or by id in a store (image/stored_image.hpp), with the
 /// caller's rights, before anything is set up, and reads nothing of it: see mount_roots(). A
-/// relative path is taken against the request's cwd. Lowest first, at least one. Errors as of
-/// image::open_image() and image::open_stored_image().
+/// relative path is taken against the request's cwd. Lowest first, at least one: the image, then
+/// the overlays, a writable one last. Errors as of image::open_image() and
+/// image::open_stored_image(); Code::usage when what should be writable cannot be, or contradicts
+/// something else.
 base::Result<std::vector<RootImage>> open_root_images(const join::Request& request,
                                                       const config::Config& config);
 
@@ -41,7 +45,8 @@ struct MountRootsOptions {
 };
 
 struct MountedRoots {
-    std::vector<base::UniqueFd> mounts; ///< as the images came; detached, nosuid,nodev,read-only
+    std::vector<base::UniqueFd> mounts; ///< as the images came; detached, nosuid,nodev,
+                                        ///< read-only but for writable ones
     std::vector<base::Child> servers;   ///< only when they die with us
 };
 

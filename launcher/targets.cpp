@@ -184,7 +184,13 @@ Result<Targets::Place> Targets::place(const std::string& target, EntryKind kind,
         }
         return Place{found.path};
     }
-    if (writable_) {
+    if (missing_ == MissingPoints::refused) {
+        return fail(Code::mount_target_invalid,
+                    fmt::format("destination {} doesn't exist in container", in_quotes(found.path)),
+                    "the image's directory is somebody else's: leave out --writable, or ask its "
+                    "owner to make it");
+    }
+    if (missing_ == MissingPoints::made) {
         return Place{found.path, create};
     }
     // A ".." in a dangling symlink can have led back above the deepest directory seen.

@@ -10,11 +10,19 @@
 
 namespace slipway::launcher {
 
+/// What is done about mount points that the root lacks.
+enum class MissingPoints : std::uint8_t {
+    layered, ///< the root is read-only: a layer over or under it has them
+    made,    ///< in the root, which can be written to
+    refused, ///< nothing: the root is somebody else's directory
+};
+
 /// Where a mount may go: knows the image, what is already planned on top of it, and which mount
 /// points have to be made. The planner's memory while it goes through the mounts.
 class Targets {
   public:
-    Targets(const ImageView& image, bool writable) noexcept : image_(image), writable_(writable) {}
+    Targets(const ImageView& image, MissingPoints missing) noexcept
+        : image_(image), missing_(missing) {}
 
     struct Place {
         std::string path; ///< canonical: no symlink on the way as far as the image is concerned
@@ -59,7 +67,7 @@ class Targets {
     void note(const std::string& directory, const std::string& path, EntryKind kind);
 
     const ImageView& image_;
-    bool writable_;
+    MissingPoints missing_;
     std::vector<Operation> covers_;
     std::map<std::string, std::vector<std::pair<std::string, EntryKind>>> made_;
     mutable std::map<std::string, Entry> seen_;

@@ -476,4 +476,20 @@ Result<std::string> absolute_mounts(std::string_view text, std::string_view cwd)
     return out;
 }
 
+Result<OverlayRequest> parse_overlay(std::string_view text) {
+    OverlayRequest overlay;
+    for (const std::string_view flag : {":ro", ":rw"}) {
+        if (text.ends_with(flag)) {
+            text.remove_suffix(flag.size());
+            overlay.readonly = flag == ":ro";
+            break;
+        }
+    }
+    if (text.empty()) {
+        return fail(Code::usage, "--overlay needs a path", "name a directory or an image file");
+    }
+    overlay.path = text;
+    return overlay;
+}
+
 } // namespace slipway::launcher::join

@@ -49,4 +49,7 @@ base::Result<std::string> absolute_mounts(std::string_view text, std::string_vie
 /// and what lies below it, "/sys" and "/dev" themselves. `written` goes into the message.
 base::Result<void> check_target(std::string_view target, std::string_view written);
 
+/// PATH[:ro], as --overlay has it. Code::usage when there is no path.
+base::Result<OverlayRequest> parse_overlay(std::string_view text);
+
 } // namespace slipway::launcher::join

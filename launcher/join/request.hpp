@@ -30,6 +30,14 @@ struct MountRequest {
     bool operator==(const MountRequest&) const = default;
 };
 
+/// A file system that lies over the image's.
+struct OverlayRequest {
+    std::string path;      ///< of a directory that holds `upper` and `work`, or of an image file
+    bool readonly = false; ///< image files are, whatever this says
+
+    bool operator==(const OverlayRequest&) const = default;
+};
+
 enum class Switch : std::uint8_t { site_default, off, on };
 
 /// How much of the host's environment and directories the container sees (native-image.md §6, §8).
@@ -71,6 +79,8 @@ struct Request {
     Switch mount_home = Switch::site_default;
     Switch writable =
         Switch::site_default; ///< on: writable root (tmpfs or overlay), off: read-only
+    bool write_image = false; ///< --writable: changes go into the image, which must be a directory
+    std::vector<OverlayRequest> overlays; ///< --overlay, the topmost first
     Containment containment = Containment::none;
     Namespaces namespaces;
     bool fake_root = false;       ///< --fakeroot: the user is root inside

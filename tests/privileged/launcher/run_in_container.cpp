@@ -4,6 +4,7 @@
 #include "base/inherited_state.hpp"
 #include "base/text.hpp"
 #include "launcher/container.hpp"
+#include "launcher/join/mount_spec.hpp"
 #include "tests/privileged/launcher/from_here.hpp"
 
 #include <grp.h>
@@ -48,6 +49,14 @@ bool apply(Request& request, const std::string& name, const std::string& value) 
         request.set_environment.emplace_back(value.substr(0, equals), value.substr(equals + 1));
     } else if (name == "--writable") {
         request.writable = value == "1" ? Switch::on : Switch::off;
+    } else if (name == "--write-image") {
+        request.write_image = value == "1";
+    } else if (name == "--overlay") {
+        auto overlay = parse_overlay(value);
+        if (!overlay) {
+            return false;
+        }
+        request.overlays.push_back(std::move(*overlay));
     } else if (name == "--contain") {
         request.containment = value == "all" ? Containment::contain_all : Containment::contain;
     } else if (name == "--work-area") {

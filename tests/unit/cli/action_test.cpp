@@ -138,6 +138,26 @@ TEST_CASE("home") {
     CHECK(error_of({"--home=", "i", "c"}).starts_with("usage: --home"));
 }
 
+TEST_CASE("overlays and images that are written to") {
+    using launcher::join::OverlayRequest;
+    const auto request = good({"--overlay", "/a,b.sqsh:ro", "-o", "c", "i", "x"},
+                              {"SINGULARITY_OVERLAYIMAGE=/d"})
+                             .request;
+    CHECK(request.overlays == std::vector<OverlayRequest>{
+                                  {"/a", false}, {"b.sqsh", true}, {"c", false}, {"/d", false}});
+    CHECK_FALSE(request.write_image);
+    CHECK(request.writable == Switch::site_default);
+    CHECK(error_of({"--overlay", ":ro", "i", "x"}) ==
+          "usage: --overlay needs a path (hint: name a directory or an image file)");
+    for (const auto kind : {ActionKind::exec, ActionKind::run, ActionKind::shell}) {
+        CHECK(good({"-w", "i", "x"}, {}, kind).request.write_image);
+    }
+    CHECK(good({"i", "x"}, {"APPTAINER_WRITABLE=1"}).request.write_image);
+    // What --compat implies gives way; what was asked for by name does not.
+    CHECK(good({"--compat", "--writable", "i", "x"}).request.writable == Switch::site_default);
+    CHECK(good({"--writable-tmpfs", "--writable", "i", "x"}).request.writable == Switch::on);
+}
+
 TEST_CASE("containment") {
     CHECK(good({"-c", "i", "c"}).request.containment == Containment::contain);
     CHECK_FALSE(good({"-c", "i", "c"}).request.clean_environment);
@@ -245,13 +265,13 @@ TEST_CASE("shell, dry run and JSON") {
 
 TEST_CASE("options of other runtimes that have no effect here are refused") {
     for (const auto* option :
-         {"--nv", "--rocm", "--writable", "-w",
+         {"--nv", "--rocm",
           "--keep-privs", "--oci", "--nvccli", "--sharens"}) {
         INFO(option);
         CHECK(error_of({option, "i", "c"}).starts_with("unsupported: option "));
     }
     for (const auto* option :
-         {"--overlay", "-o", "--network-args", "--netns-path", "--security", "--add-caps",
+         {"--network-args", "--netns-path", "--security", "--add-caps",
           "--app", "--apply-cgroups", "--pem-path"}) {
         INFO(option);
         CHECK(error_of({option, "x", "i", "c"}).starts_with("unsupported: option "));

@@ -22,6 +22,8 @@ Request full_request() {
     request.home = "/h:/home/u";
     request.mount_home = Switch::off;
     request.writable = Switch::on;
+    request.write_image = true;
+    request.overlays = {{"/over", false}, {"tools.sqsh", true}};
     request.containment = Containment::contain_all;
     request.namespaces = {true, false, true, true, true, "box"};
     request.fake_root = true;

@@ -204,3 +204,19 @@ TEST_CASE("mounts: absolute spelling for a reader elsewhere") {
     }
     CHECK_FALSE(absolute_mounts(many, "/w"));
 }
+
+TEST_CASE("overlays are written as a path and perhaps :ro", "[join]") {
+    const auto of = [](const std::string& text) {
+        const auto overlay = parse_overlay(text);
+        REQUIRE(overlay);
+        return *overlay;
+    };
+    CHECK(of("/a/b") == OverlayRequest{"/a/b", false});
+    CHECK(of("b.sqsh:ro") == OverlayRequest{"b.sqsh", true});
+    CHECK(of("/a:rw") == OverlayRequest{"/a", false});
+    CHECK(of("/a:b") == OverlayRequest{"/a:b", false});
+    CHECK(of("/a:ro:ro") == OverlayRequest{"/a:ro", true});
+    for (const char* text : {"", ":ro", ":rw"}) {
+        CHECK(parse_overlay(text).error().code == base::Code::usage);
+    }
+}

@@ -36,7 +36,7 @@ TEST_CASE("plan: the usual container") {
     CHECK(find(plan, "/etc/passwd")->content ==
           "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000:Ann:/home/ann:/bin/bash\n");
     CHECK(find(plan, "/etc/group")->content == "root:x:0:\nann:x:1000:ann\nhpc:x:50:ann\n");
-    CHECK_FALSE(plan.writable);
+    CHECK(plan.changes == Changes::none);
     CHECK(plan.cwd == "/home/ann");
     CHECK_FALSE(plan.cwd_asked_for);
     // The home directory is missing in the image's /home, and only there.
@@ -275,7 +275,7 @@ TEST_CASE("plan: a writable root makes its mount points in itself") {
     world.request.writable = Switch::on;
     world.mount("/data:/new/place");
     const auto plan = world.good();
-    CHECK(plan.writable);
+    CHECK(plan.changes == Changes::memory);
     CHECK(plan.writable_size == world.site.tmpfs_size);
     CHECK(plan.underlays.empty());
     CHECK(find(plan, "/new/place")->create == Create::directory);
@@ -431,7 +431,10 @@ TEST_CASE("plan: the image's roots are listed") {
     const auto plan = world.good();
     CHECK_THAT(plan_text(plan), Catch::StartsWith("image   '/images/tree' directory\n"));
     CHECK(json_of(plan).at("roots") ==
-          base::json::Value::array({{{"path", "/images/tree"}, {"directory", true}}}));
+          base::json::Value::array({{{"path", "/images/tree"},
+                                     {"directory", true},
+                                     {"overlay", false},
+                                     {"writable", false}}}));
 }
 
 TEST_CASE("plan: the environment is shown, values of the user's variables are not") {
