@@ -14,6 +14,7 @@ import lab  # noqa: E402
 from after import AfterTheJob, Scripts  # noqa: E402, F401, found by unittest.main()
 from attacks import populate  # noqa: E402
 from files import Images, ImageFiles  # noqa: E402, F401
+from layers import Layers  # noqa: E402, F401
 from mounts import Inside, Sources, StepSources, Targets  # noqa: E402, F401
 from privileges import Devices, Privileges, StepPrivileges  # noqa: E402, F401
 from processes import Loading, Others, Programs  # noqa: E402, F401
