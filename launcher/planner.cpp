@@ -288,11 +288,11 @@ Result<void> Planner::add_home() {
         return {};
     }
     const bool asked = home_given_ || request_.mount_home == join::Switch::on;
-    const Bind home{.source = home_source_,
-                    .target = plan_.home,
-                    .origin = asked || changes_ == Changes::image ? Origin::user : Origin::system,
-                    .written = request_.home.empty() ? plan_.home : request_.home,
-                    .directory = true};
+    Bind home{.source = home_source_,
+              .target = plan_.home,
+              .origin = asked ? Origin::user : Origin::system,
+              .written = request_.home.empty() ? plan_.home : request_.home,
+              .directory = true};
     if (asked) {
         TRY(open_source(home));
     }
@@ -312,8 +312,15 @@ Result<void> Planner::add_home() {
         }
         return {};
     }
+    // Where the image is written to, a missing place for the home directory stops the start: files
+    // that are meant for it would land in the image. A node without that directory is as ever.
+    const bool place_needed = changes_ == Changes::image;
     if (contained_ && !asked) {
-        return add_private(plan_.home, 0700, Origin::system, plan_.home, "home");
+        return add_private(plan_.home, 0700, place_needed ? Origin::user : Origin::system,
+                           plan_.home, "home");
+    }
+    if (place_needed && open_source(home)) {
+        home.origin = Origin::user;
     }
     return add_bind(home);
 }

@@ -79,8 +79,18 @@ TEST_CASE("plan: in somebody else's directory no mount point is made") {
         const auto error = world.bad();
         CHECK(error.code == base::Code::mount_target_invalid);
         CHECK_THAT(error.message,
-                   Catch::EndsWith("destination /home/ann doesn't exist in container") ||
-                       Catch::EndsWith("destination '/home/ann' doesn't exist in container"));
+                   Catch::EndsWith("destination '/home/ann' doesn't exist in container"));
+    }
+    SECTION("fatal for an empty home directory, too") {
+        world.request.containment = Containment::contain;
+        CHECK_THAT(world.bad().message, Catch::EndsWith("doesn't exist in container"));
+    }
+    SECTION("a home directory that the node lacks is a warning as ever") {
+        world.user.home = "/home/bob";
+        world.image.add("/home/ann/");
+        const auto plan = world.good();
+        REQUIRE(plan.warnings.size() == 1);
+        CHECK_THAT(plan.warnings[0], Catch::Contains("cannot open '/home/bob'"));
     }
     SECTION("fatal for the user's binds") {
         world.image.add("/home/ann/");
