@@ -171,7 +171,7 @@ main() {
         heading "unit tests and corpus replay under ASan and UBSan"
         # What looks at the tree or at whole programs has run already.
         UBSAN_OPTIONS=print_stacktrace=1 run_ctest asan-ubsan 'asan: ' -L 'unit|fuzz' \
-            -E '^tree\.|^unit\.(cli_program|cli_promises|every_program|man_pages|plugin_symbols)$' -j "$(nproc)"
+            -E '^tree\.|^unit\.(cli_program|cli_promises|cli_question|every_program|man_pages|plugin_symbols)$' -j "$(nproc)"
     fi
     local threaded='store|convert|prefetch_transfer|prefetch_sources|service|squashfs|image_server'
     if step "build tsan" build_sanitized tsan "unit_($threaded)"; then
