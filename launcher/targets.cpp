@@ -130,6 +130,10 @@ Result<Targets::Walk> Targets::walk(const std::string& path, bool replace_link) 
         } else {
             enter_missing(walk, pending);
             walk.kind = entry.kind == EntryKind::file ? EntryKind::file : EntryKind::missing;
+            // A mount may have been planned below a directory that the image lacks.
+            if (const auto* cover = covering(walk.path)) {
+                enter_cover(walk, *cover, {});
+            }
             return walk;
         }
     }

@@ -265,6 +265,11 @@ TEST_CASE("plan: tmpfs and scratch make what is below them") {
     CHECK(find(plan, "/scratch")->kind == Operation::Kind::tmpfs);
     CHECK(find(plan, "/scratch/in")->create == Create::directory);
     CHECK(find(plan, "/mnt")->origin == Origin::user);
+    World deep; // in a directory that the image lacks
+    deep.request.scratch = {"/new/scratch"};
+    deep.mount("/data:/new/scratch/in/there");
+    CHECK(find(deep.good(), "/new/scratch/in/there")->create == Create::directory);
+    CHECK(layer(deep.good(), "/")->make.size() == 1);
     World wrong;
     wrong.request.scratch = {"relative"};
     CHECK(wrong.bad().code == base::Code::mount_target_invalid);
