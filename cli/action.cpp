@@ -73,6 +73,8 @@ void read_isolation(Action& action, const Arguments& arguments) {
         arguments.flag("cleanenv") || request.containment == Containment::contain_all;
     request.fake_root = arguments.flag("fakeroot");
     request.write_image = arguments.flag("writable");
+    request.nv = arguments.flag("nv");
+    request.rocm = arguments.flag("rocm");
     if (arguments.flag("writable-tmpfs") || (compat && !request.write_image)) {
         request.writable = Switch::on;
     }

@@ -194,6 +194,17 @@ constexpr std::array isolation_options{
            .environment = "NO_PRIVS"},
 };
 
+constexpr std::array device_options{
+    Option{.name = "nv",
+           .doc = "Use NVIDIA GPUs: the libraries, programs and sockets of the node's driver appear "
+                  "in the container, and with --contain its devices.",
+           .environment = "NV"},
+    Option{.name = "rocm",
+           .doc = "Use AMD GPUs: with --contain their devices appear in the container, and those "
+                  "few libraries of the node that the image lacks. With --nv it has no effect.",
+           .environment = "ROCM"},
+};
+
 constexpr std::array environment_options{
     Option{.name = "env", .kind = texts, .value = "NAME=VALUE[,NAME=VALUE…]",
            .doc = "Set variables in the container. An argument with a single = is taken whole, "
@@ -226,6 +237,7 @@ constexpr std::array shell_only_options{
 
 constexpr OptionGroup mounts{"Files and directories", mount_options};
 constexpr OptionGroup isolation{"Isolation", isolation_options};
+constexpr OptionGroup devices{"Devices", device_options};
 constexpr OptionGroup variables{"Environment and arguments", environment_options};
 constexpr OptionGroup output{"Output", output_options};
 constexpr OptionGroup shell_choice{"Shell", shell_only_options};
@@ -233,8 +245,8 @@ constexpr OptionGroup shell_choice{"Shell", shell_only_options};
 } // namespace
 
 std::span<const OptionGroup> exec_options() {
-    static const std::array groups{mounts, isolation,       variables,
-                                   fetch_options(), output, refused_options()};
+    static const std::array groups{mounts,          isolation, devices,          variables,
+                                   fetch_options(), output,    refused_options()};
     return groups;
 }
 
@@ -243,8 +255,8 @@ std::span<const OptionGroup> run_options() {
 }
 
 std::span<const OptionGroup> shell_options() {
-    static const std::array groups{shell_choice,    mounts, isolation,        variables,
-                                   fetch_options(), output, refused_options()};
+    static const std::array groups{shell_choice, mounts,          isolation, devices,
+                                   variables,    fetch_options(), output,    refused_options()};
     return groups;
 }
 

@@ -86,8 +86,7 @@ constexpr std::array build_table{
     json_lines,
 };
 
-constexpr std::string_view no_gpu = "this version passes no GPU libraries into containers; the "
-                                    "device files are there, unless --contain is given";
+constexpr std::string_view no_gpu = "this version knows --nv and --rocm only";
 constexpr std::string_view no_network =
     "without root a container has the node's network or, with --network none, none";
 constexpr std::string_view no_privilege =
@@ -101,9 +100,7 @@ constexpr std::string_view no_oci = "images always run in native mode; remove th
 
 /// Recognised so that nobody believes that they had an effect.
 constexpr std::array refused_table{
-    Option{.name = "nv", .environment = "NV", .unsupported = no_gpu},
     Option{.name = "nvccli", .environment = "NVCCLI", .unsupported = no_gpu},
-    Option{.name = "rocm", .environment = "ROCM", .unsupported = no_gpu},
     Option{.name = "intel-hpu", .environment = "INTEL_HPU", .unsupported = no_gpu},
     Option{.name = "device", .kind = list, .value = "DEVICE", .environment = "DEVICE",
            .unsupported = no_gpu},
@@ -186,6 +183,8 @@ constexpr std::array refused_in_build{
     Option{.name = "mount", .kind = texts, .value = "SPEC", .unsupported = no_definition},
     Option{.name = "writable-tmpfs", .unsupported = no_definition},
     Option{.name = "userns", .unsupported = no_definition},
+    Option{.name = "nv", .unsupported = no_definition},
+    Option{.name = "rocm", .unsupported = no_definition},
     Option{.name = "remote", .letter = 'r', .unsupported = no_remote},
     Option{.name = "detached", .unsupported = no_remote},
     Option{.name = "builder", .kind = text, .value = "URL", .unsupported = no_remote},

@@ -69,6 +69,8 @@ struct LauncherConfig {
     bool passwd = true;                     ///< user's line added to /etc/passwd
     bool group = true;                      ///< user's groups added to /etc/group
     bool resolv_conf = true;                ///< host's /etc/resolv.conf
+    std::string nv_library_list;            ///< file; empty: the list that is built in
+    std::string rocm_library_list;
     /// Bytes of a writable root, a contained tmp or home, a scratch directory; 0: half of the
     /// node's memory.
     std::uint64_t tmpfs_size = 0;

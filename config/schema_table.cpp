@@ -170,6 +170,15 @@ constexpr std::array launcher_fields{
                                            "Add the user's groups to the container's /etc/group."),
     value<Boolean, &LauncherConfig::resolv_conf>("resolv_conf",
                                                  "Give containers the node's /etc/resolv.conf."),
+    value<AbsolutePath, &LauncherConfig::nv_library_list>(
+        "nv_library_list",
+        "File on the node with what --nv gives containers, in place of the list that is built in: "
+        "an entry in each line, as in nvliblist.conf. libNAME.so: libraries whose name begins so; "
+        "?libNAME.so: the same, if the image has none of that name; /PATH: a file, at the same "
+        "place; NAME: a program, in /usr/bin.",
+        "/etc/slipway/nvliblist.conf"),
+    value<AbsolutePath, &LauncherConfig::rocm_library_list>(
+        "rocm_library_list", "The same for --rocm.", "/etc/slipway/rocmliblist.conf"),
     value<SizeOrAuto<mib>, &LauncherConfig::tmpfs_size>(
         "tmpfs_size",
         "Size of each file system in memory: a contained /tmp and home, a scratch directory, the "
@@ -177,7 +186,7 @@ constexpr std::array launcher_fields{
         "counts as well."),
 };
 constexpr std::array launcher_refusals{
-    Refusal{"gpu", "this version does not read GPU settings"},
+    Refusal{"gpu", "which files --nv and --rocm give containers is set by nv_library_list and rocm_library_list"},
 };
 constexpr Record launcher_record{.fields = launcher_fields,
                                  .refusals = launcher_refusals,

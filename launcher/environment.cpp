@@ -5,6 +5,7 @@
 #include "base/path.hpp"
 #include "base/text.hpp"
 #include "base/words.hpp"
+#include "launcher/devices/edits.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,7 +17,7 @@ namespace {
 using base::Result;
 
 constexpr const char* script_directory = "/.singularity.d/env";
-constexpr const char* library_directory = "/.singularity.d/libs";
+using devices::library_directory;
 constexpr std::size_t max_scripts = 256;
 constexpr std::size_t max_script_bytes = 1U << 20U;
 /// Left behind by the shell that ran the scripts, not by the scripts.
@@ -132,6 +133,7 @@ class Evaluation {
     Result<Variables> evaluate_in_shell(const Variables& before);
     void read_plain_environment(Variables& variables) const;
     [[nodiscard]] bool has_shell() const;
+    void add_library_directories(std::map<std::string, std::string>& variables) const;
     ContainerEnvironment compare(const Variables& inside);
 
     const EnvironmentInput& in_;
@@ -301,6 +303,25 @@ Result<Variables> Evaluation::evaluate_in_shell(const Variables& before) {
     return variables;
 }
 
+/// Images with scripts have the directory there already, as long as these are the usual ones. A user
+/// who wants no such variable gets none.
+void Evaluation::add_library_directories(std::map<std::string, std::string>& variables) const {
+    constexpr const char* name = "LD_LIBRARY_PATH";
+    const bool removed = !variables.contains(name) &&
+                         std::any_of(plan_.user.begin(), plan_.user.end(),
+                                     [&](const auto& variable) { return variable.first == name; });
+    for (const auto& directory : plan_.library_directories) {
+        if (removed) {
+            continue;
+        }
+        auto& path = variables[name];
+        const auto parts = base::split(path, ':');
+        if (std::find(parts.begin(), parts.end(), directory) == parts.end()) {
+            path.append(path.empty() ? "" : ":").append(directory);
+        }
+    }
+}
+
 /// What has to change in the caller's environment so that it becomes the container's.
 ContainerEnvironment Evaluation::compare(const Variables& inside) {
     std::map<std::string, std::string> final;
@@ -345,6 +366,7 @@ ContainerEnvironment Evaluation::compare(const Variables& inside) {
             final[keep] = value->second;
         }
     }
+    add_library_directories(final);
     for (const auto& [name, value] : host) {
         if (!final.contains(name)) {
             out_.changes.push_back({name, std::nullopt});

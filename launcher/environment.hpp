@@ -28,6 +28,8 @@ inline constexpr std::string_view default_path =
 struct EnvironmentPlan {
     std::map<std::string, std::string> site; ///< launcher.env of the site file
     std::map<std::string, std::string> host; ///< goes in, unless the image sets the name
+    /// Directories that LD_LIBRARY_PATH has to have, whatever image and scripts make of it.
+    std::vector<std::string> library_directories;
     /// Set on top of the image, in order; later ones win. Values are shell text unless evaluation
     /// is off.
     std::vector<std::pair<std::string, std::string>> user;

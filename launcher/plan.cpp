@@ -137,6 +137,7 @@ OrderedValue environment_json(const EnvironmentPlan& environment) {
         site[text_of(name)] = text_of(value);
     }
     return {{"host", array_of(environment.host, name_of)},
+            {"library_directories", array_of(environment.library_directories, text_of)},
             {"site", std::move(site)},
             {"user", array_of(environment.user,
                               [](const auto& variable) { return text_of(variable.first); })}};
@@ -221,6 +222,9 @@ std::string plan_text(const Plan& plan) {
     }
     for (const auto& [name, value] : plan.environment.user) {
         out += fmt::format("env     {} (user)\n", base::printable(name));
+    }
+    for (const auto& directory : plan.environment.library_directories) {
+        out += fmt::format("env     LD_LIBRARY_PATH with {}\n", in_quotes(directory));
     }
     out += fmt::format("cwd     {}{}\n", in_quotes(plan.cwd), plan.cwd_asked_for ? " (user)" : "");
     out += fmt::format("home    {}\n", in_quotes(plan.home));

@@ -64,7 +64,8 @@ void Planner::push(Operation operation) {
 /// container shows it already: a path that somebody gave and that is missing is an error either
 /// way.
 Result<HostEntry> Planner::open_source(const Bind& bind) {
-    auto entry = in_.host.open(bind.source);
+    auto entry =
+        bind.opened != nullptr ? Result<HostEntry>(*bind.opened) : in_.host.open(bind.source);
     if (!entry) {
         auto error =
             std::move(entry).error().context(fmt::format("mount {}", in_quotes(bind.written)));
@@ -435,6 +436,8 @@ void Planner::plan_variables() {
     const ContainerNames names{in_.roots.front().path, request_.reference, plan_.home, mounted_,
                                in_.user.uid,           in_.user.gid};
     plan_.environment = plan_environment(request_, in_.site.env, names, plan_.warnings);
+    plan_.environment.host.insert(edits_.environment.begin(), edits_.environment.end());
+    plan_.environment.library_directories = edits_.library_directories;
 }
 
 Result<Plan> Planner::make() {
@@ -448,6 +451,7 @@ Result<Plan> Planner::make() {
     TRY(add_home());
     TRY(add_etc_files());
     TRY(add_site_binds());
+    TRY(add_gpu());
     TRY(add_scratch());
     TRY(add_user_mounts());
     TRY(add_cwd());

@@ -18,8 +18,8 @@ struct PlannerInput {
 };
 
 /// Decides what the container looks like (reference native-image.md 8). Order of the mounts, later
-/// ones on top: /proc, /sys, /dev, /tmp and /var/tmp, home, /etc files, the site's binds, scratch
-/// directories, the user's mounts in the order given, the current directory, required files. The
+/// ones on top: /proc, /sys, /dev, /tmp and /var/tmp, home, /etc files, the site's binds,
+/// files of GPU drivers, scratch directories, the user's mounts in the order given, the current directory, required files. The
 /// environment is planned as far as it does not depend on what is in the image.
 ///
 /// Missing mount points are made in a layer under a read-only root, in a writable root itself, and

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/devices/edits.hpp"
+#include "launcher/devices/library_list.hpp"
 #include "launcher/planner.hpp"
 #include "launcher/targets.hpp"
 
@@ -34,6 +36,7 @@ class Planner {
         bool replace_link = false;
         bool directory = false;       ///< nothing else will do
         bool own = false;             ///< as in Operation
+        const HostEntry* opened = nullptr; ///< the source, where it is open already
         bool only_if_present = false; ///< a missing source is no reason for a word
     };
 
@@ -52,6 +55,13 @@ class Planner {
     base::Result<void> add_home();
     base::Result<void> add_etc_files();
     base::Result<void> add_site_binds();
+    base::Result<void> add_gpu();
+    base::Result<void> add_library_directories();
+    base::Result<void> add_device_mounts(const std::vector<devices::Mount>& mounts,
+                                         const std::vector<HostEntry>& opened);
+    base::Result<void> add_device_links();
+    bool leads_to_host(const std::string& target);
+    devices::LibraryList library_list(devices::Vendor vendor);
     base::Result<void> add_scratch();
     base::Result<void> add_user_mounts();
     base::Result<void> add_cwd();
@@ -68,6 +78,7 @@ class Planner {
     base::Result<void> add_written(const std::string& target, Operation operation);
     void push(Operation operation);
     base::Result<void> tolerate(Origin origin, base::Result<void> outcome);
+    [[nodiscard]] bool has_own_dev() const;
     [[nodiscard]] bool unwanted(std::string_view name) const;
     [[nodiscard]] bool host_path_visible(const std::string& path) const;
     [[nodiscard]] const Operation* in_the_way_of(const std::string& target) const;
@@ -81,6 +92,7 @@ class Planner {
     bool contained_;
     Targets targets_;
     Plan plan_;
+    devices::ContainerEdits edits_;
     std::vector<std::string> mounted_; ///< targets of the user's mounts, as written
     std::string home_source_;
     bool home_given_ = false;

@@ -26,6 +26,11 @@ Result<void> Planner::add_filesystem(Operation::Kind kind, const std::string& ta
     return {};
 }
 
+bool Planner::has_own_dev() const {
+    return !unwanted("dev") &&
+           (contained_ || in_.site.mount_dev == config::DeviceMode::minimal);
+}
+
 Result<void> Planner::add_kernel_directories() {
     if (!unwanted("proc")) {
         TRY(request_.namespaces.pid
@@ -38,7 +43,7 @@ Result<void> Planner::add_kernel_directories() {
     if (unwanted("dev")) {
         return {};
     }
-    if (contained_ || in_.site.mount_dev == config::DeviceMode::minimal) {
+    if (has_own_dev()) {
         return add_minimal_dev();
     }
     TRY(add_bind({.source = "/dev", .target = "/dev", .written = "/dev", .nodev = false}));

@@ -59,6 +59,20 @@ Result<std::string> read_link(int dir, const char* name) {
     return std::string(buffer, static_cast<std::size_t>(length));
 }
 
+/// For files of unknown kind: neither waits for a FIFO's other end nor becomes a terminal's owner.
+constexpr int content_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+
+bool is_regular(const Result<UniqueFd>& fd) noexcept {
+    struct stat st {};
+    return fd && ::fstat(fd->get(), &st) == 0 && S_ISREG(st.st_mode);
+}
+
+std::optional<std::string> content_of(const Result<UniqueFd>& fd, std::size_t max) {
+    auto content = is_regular(fd) ? base::read_to_end(fd->get(), max)
+                                  : Result<std::string>(fail(Code::io, "not a regular file"));
+    return content ? std::optional(std::move(*content)) : std::nullopt;
+}
+
 /// The user's own rights, without the capabilities that this process has for mounting.
 bool user_may(int fd, int mode) noexcept {
     return ::syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH) == 0;
@@ -123,16 +137,7 @@ Result<std::vector<std::pair<std::string, Entry>>> MountedImage::list(const std:
 }
 
 std::optional<std::string> MountedImage::read(const std::string& path, std::size_t max) const {
-    const auto fd = open_followed(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    struct stat st {};
-    if (!fd || ::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) {
-        return std::nullopt;
-    }
-    auto content = base::read_to_end(fd->get(), max);
-    if (!content) {
-        return std::nullopt;
-    }
-    return std::move(*content);
+    return content_of(open_followed(root_, path, content_flags), max);
 }
 
 void MountedImage::learn(const std::string& path) const noexcept {
@@ -165,6 +170,36 @@ Result<HostEntry> MountableHost::open(const std::string& path) {
     entry.handle = static_cast<int>(trees_.size());
     trees_.push_back(std::move(*tree));
     return entry;
+}
+
+std::optional<std::string> MountableHost::start_of(int handle, std::size_t max) {
+    // The clone is a descriptor for mounting; this is the same file, for reading.
+    const auto fd =
+        base::open_file(fmt::format("/proc/self/fd/{}", descriptor(handle)), content_flags);
+    if (!is_regular(fd)) {
+        return std::nullopt;
+    }
+    std::string bytes(max, '\0');
+    const ssize_t count = ::pread(fd->get(), bytes.data(), bytes.size(), 0);
+    if (count < 0) {
+        return std::nullopt;
+    }
+    bytes.resize(static_cast<std::size_t>(count));
+    return bytes;
+}
+
+std::optional<std::string> MountableHost::read(const std::string& path, std::size_t max) {
+    return content_of(base::open_file(path, content_flags), max);
+}
+
+std::vector<std::string> MountableHost::names(const std::string& directory) {
+    constexpr std::size_t max_names = 100'000;
+    auto names = base::names_in(directory, max_names);
+    if (!names) {
+        return {};
+    }
+    std::sort(names->begin(), names->end());
+    return std::move(*names);
 }
 
 int MountableHost::descriptor(int handle) const noexcept {

@@ -55,6 +55,13 @@ class HostView {
     /// Opens a path with the user's rights, once: what is mounted later is what was seen here.
     /// Code::mount_source_missing with the errno and a message without the path's purpose.
     [[nodiscard]] virtual base::Result<HostEntry> open(const std::string& path) = 0;
+    /// The first bytes, at most `max`, of a regular file that was opened.
+    [[nodiscard]] virtual std::optional<std::string> start_of(int handle, std::size_t max) = 0;
+    /// A regular file of at most `max` bytes; nothing when it is missing, not regular or bigger.
+    [[nodiscard]] virtual std::optional<std::string> read(const std::string& path,
+                                                          std::size_t max) = 0;
+    /// Names in a directory, sorted; none when it cannot be read.
+    [[nodiscard]] virtual std::vector<std::string> names(const std::string& directory) = 0;
 };
 
 /// The real image: looks below a directory descriptor (the mounted but perhaps not yet attached
@@ -82,6 +89,10 @@ class MountedImage final : public ImageView {
 class MountableHost : public HostView {
   public:
     [[nodiscard]] base::Result<HostEntry> open(const std::string& path) override;
+    [[nodiscard]] std::optional<std::string> start_of(int handle, std::size_t max) override;
+    [[nodiscard]] std::optional<std::string> read(const std::string& path,
+                                                  std::size_t max) override;
+    [[nodiscard]] std::vector<std::string> names(const std::string& directory) override;
     /// The clone behind a handle; still owned by this object.
     [[nodiscard]] int descriptor(int handle) const noexcept;
 

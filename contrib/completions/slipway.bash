@@ -13,21 +13,21 @@ _slipway() {
     done
     case $verb in
         run)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --nv --rocm --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--bind|-B|--overlay|-o|--env-file|--authfile|--config|"
             with_dir="|--home|-H|--workdir|-W|"
             with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--hostname|--network|--dns|--env|--pull|--platform|--arch|"
             stops=1
             ;;
         exec)
-            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --nv --rocm --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--bind|-B|--overlay|-o|--env-file|--authfile|--config|"
             with_dir="|--home|-H|--workdir|-W|"
             with_value="|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--hostname|--network|--dns|--env|--pull|--platform|--arch|"
             stops=1
             ;;
         shell)
-            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
+            options="--shell -s --bind -B --mount --home -H --no-home --no-mount --scratch -S --workdir -W --cwd --pwd --writable-tmpfs --overlay -o --writable -w --contain -c --containall -C --compat --fakeroot -f --pid -p --no-pid --no-init --ipc -i --uts --hostname --net -n --network --dns --userns -u --no-privs --nv --rocm --env --env-file --cleanenv -e --no-eval --no-umask --pull --platform --arch --authfile --no-https --nohttps --disable-cache --dry-run --json --quiet -q --silent -s --verbose -v --debug -d --config --help"
             with_file="|--bind|-B|--overlay|-o|--env-file|--authfile|--config|"
             with_dir="|--home|-H|--workdir|-W|"
             with_value="|--shell|-s|--mount|--no-mount|--scratch|-S|--cwd|--pwd|--hostname|--network|--dns|--env|--pull|--platform|--arch|"

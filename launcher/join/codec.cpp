@@ -19,7 +19,7 @@ using base::Result;
 
 constexpr std::uint32_t request_magic = 0x51525753; // "SWRQ"
 constexpr std::uint32_t record_magic = 0x524a5753;  // "SWJR"
-constexpr std::uint16_t codec_version = 6;
+constexpr std::uint16_t codec_version = 7;
 
 /// Longest single string: Linux lets no environment entry or argument be longer (MAX_ARG_STRLEN).
 constexpr std::size_t max_text = 128U << 10U;
@@ -32,12 +32,12 @@ concept Either = std::same_as<std::remove_const_t<T>, Struct>;
 template <Either<Request> T>
 auto fields_of(T& request) noexcept {
     auto& [image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home, mount_home,
-           writable, write_image, overlays, containment, namespaces, fake_root, dns, work_area,
+           writable, write_image, overlays, containment, namespaces, fake_root, nv, rocm, dns, work_area,
            clean_environment, shell_evaluation, keep_environment, set_environment, environment,
            required_files, hostname_text, job_id, step_id] = request;
     return std::tie(image, image_id, image_store, reference, mounts, scratch, no_mount, workdir, cwd, home,
                     mount_home, writable, write_image, overlays, containment, namespaces, fake_root,
-                    dns, work_area, clean_environment, shell_evaluation, keep_environment,
+                    nv, rocm, dns, work_area, clean_environment, shell_evaluation, keep_environment,
                     set_environment, environment, required_files, hostname_text, job_id, step_id);
 }
 

@@ -84,6 +84,8 @@ struct Request {
     Containment containment = Containment::none;
     Namespaces namespaces;
     bool fake_root = false;       ///< --fakeroot: the user is root inside
+    bool nv = false;                  ///< --nv: files and devices of NVIDIA's driver
+    bool rocm = false;                ///< --rocm: the same of AMD's; --nv wins
     std::vector<std::string> dns; ///< --dns: addresses of name servers; empty: the node's
     /// --workdir: host directory whose parts stand in for what would be in memory (/tmp, home,
     /// scratch directories); empty: none.

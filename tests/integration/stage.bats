@@ -308,9 +308,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$answer" "$@"
     local dir verb
     dir=$(work_dir)
     for verb in pull build stage; do
-        run alice_slipway "$verb" --nv "$dir/x.sif" "$BUSYBOX"
+        run alice_slipway "$verb" --nvccli "$dir/x.sif" "$BUSYBOX"
         expect_status 255
-        expect_output 'unsupported: option --nv is not supported'
+        expect_output 'unsupported: option --nvccli is not supported'
         run alice_slipway "$verb" --docker-login "$dir/x.sif" "$BUSYBOX"
         expect_output 'unsupported: option --docker-login'
     done

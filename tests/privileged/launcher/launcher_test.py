@@ -16,6 +16,7 @@ import world
 from harness import described, processes, wait_until
 from lab import Prompt
 from fakeroot import FakeRoot  # noqa: F401, found by unittest.main()
+from gpu import Gpu  # noqa: F401
 from namespaces import Namespaces  # noqa: F401, found by unittest.main()
 from overlays import Overlays, WritableDirectories  # noqa: F401
 from steps import Steps  # noqa: F401

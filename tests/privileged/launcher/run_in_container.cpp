@@ -71,6 +71,8 @@ bool apply(Request& request, const std::string& name, const std::string& value) 
          : value == "ipc" ? request.namespaces.ipc
          : value == "uts" ? request.namespaces.uts
                           : request.namespaces.network) = true;
+    } else if (name == "--nv" || name == "--rocm") {
+        (name == "--nv" ? request.nv : request.rocm) = value == "1";
     } else if (name == "--fakeroot") {
         request.fake_root = value == "1";
     } else if (name == "--init") {

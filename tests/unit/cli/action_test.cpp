@@ -219,6 +219,17 @@ TEST_CASE("root in the container") {
     CHECK(good({"i", "c"}, {"APPTAINER_FAKEROOT=1"}).request.fake_root);
 }
 
+TEST_CASE("GPUs") {
+    CHECK_FALSE(good({"i", "c"}).request.nv);
+    CHECK_FALSE(good({"i", "c"}).request.rocm);
+    CHECK(good({"--nv", "i", "c"}).request.nv);
+    CHECK(good({"--rocm", "i", "c"}).request.rocm);
+    for (const char* prefix : {"SINGULARITY", "APPTAINER", "SLIPWAY"}) {
+        CHECK(good({"i", "c"}, {std::string(prefix) + "_NV=1"}).request.nv);
+        CHECK(good({"i", "c"}, {std::string(prefix) + "_ROCM=1"}).request.rocm);
+    }
+}
+
 TEST_CASE("directories in the container") {
     const auto request =
         good({"--pwd", "/w", "-S", "/s,/t", "--no-mount", "tmp,/etc/hosts", "i", "c"},
@@ -265,7 +276,7 @@ TEST_CASE("shell, dry run and JSON") {
 
 TEST_CASE("options of other runtimes that have no effect here are refused") {
     for (const auto* option :
-         {"--nv", "--rocm",
+         {
           "--keep-privs", "--oci", "--nvccli", "--sharens"}) {
         INFO(option);
         CHECK(error_of({option, "i", "c"}).starts_with("unsupported: option "));
@@ -276,6 +287,6 @@ TEST_CASE("options of other runtimes that have no effect here are refused") {
         INFO(option);
         CHECK(error_of({option, "x", "i", "c"}).starts_with("unsupported: option "));
     }
-    CHECK(
-        error_of({"i", "c"}, {"SINGULARITY_NV=1"}).starts_with("unsupported: option --nv, asked"));
+    CHECK(error_of({"i", "c"}, {"SINGULARITY_NVCCLI=1"})
+              .starts_with("unsupported: option --nvccli, asked"));
 }

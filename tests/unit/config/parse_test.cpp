@@ -144,9 +144,9 @@ TEST_CASE("mistakes are reported with file, line and a way out: sections and key
          "config-invalid: f.yaml:1: 'policy' is not supported: this version does not enforce "
          "policy, "
          "and rules that nobody enforces would be a false comfort (hint: remove 'policy')"},
-        {"launcher:\n  gpu: {nv: auto}\n", "config-invalid: f.yaml:2: 'gpu' is not supported: this "
-                                           "version does not read GPU settings "
-                                           "(hint: remove 'gpu')"},
+        {"launcher:\n  gpu: {nv: auto}\n",
+         "config-invalid: f.yaml:2: 'gpu' is not supported: which files --nv and --rocm give "
+         "containers is set by nv_library_list and rocm_library_list (hint: remove 'gpu')"},
         {"slurm: {batch: container}\n",
          "config-invalid: f.yaml:1: 'slurm' is not supported: the plugin takes its settings from "
          "its "

@@ -35,7 +35,8 @@ struct World {
     }
     base::Result<ContainerEnvironment> make() {
         std::vector<std::string> warnings;
-        const auto plan = plan_environment(request, site, names, warnings);
+        auto plan = plan_environment(request, site, names, warnings);
+        plan.library_directories = library_directories;
         auto made = make_environment({request, plan, cwd, image, shell});
         if (made) {
             made->warnings.insert(made->warnings.begin(), warnings.begin(), warnings.end());
@@ -65,6 +66,7 @@ struct World {
 
     test::FakeImage image;
     Request request;
+    std::vector<std::string> library_directories;
     std::map<std::string, std::string> site;
     ContainerNames names;
     std::string cwd = "/work";
@@ -358,4 +360,25 @@ TEST_CASE("environment: tests of files follow symlinks and know no empty or rela
     world.image.add("/bin/sh");
     world.run();
     CHECK(world.outcome.used_shell); // where it would run is for the shell to know
+}
+
+TEST_CASE("environment: directories with a driver's libraries are in LD_LIBRARY_PATH, once") {
+    World world;
+    world.library_directories = {"/.singularity.d/libs"};
+    CHECK(world.run().at("LD_LIBRARY_PATH") == "/.singularity.d/libs");
+    world.script("99-zzz.sh", "export LD_LIBRARY_PATH=/opt/lib\n");
+    CHECK(world.run().at("LD_LIBRARY_PATH") == "/opt/lib:/.singularity.d/libs");
+
+    World plain; // an image without scripts
+    plain.image = {};
+    CHECK_FALSE(plain.run().contains("LD_LIBRARY_PATH"));
+    plain.library_directories = {"/.singularity.d/libs"};
+    CHECK(plain.run().at("LD_LIBRARY_PATH") == "/.singularity.d/libs");
+    plain.request.set_environment = {{"LD_LIBRARY_PATH", "/my/lib"}};
+    CHECK(plain.run().at("LD_LIBRARY_PATH") == "/my/lib:/.singularity.d/libs");
+    plain.request.set_environment = {{"LD_LIBRARY_PATH", ""}};
+    CHECK_FALSE(plain.run().contains("LD_LIBRARY_PATH"));
+    plain.request.set_environment.clear();
+    plain.request.keep_environment = {"LD_LIBRARY_PATH"};
+    CHECK(plain.run().at("LD_LIBRARY_PATH") == "/host/lib:/.singularity.d/libs");
 }

@@ -4,6 +4,7 @@
 #include "base/path.hpp"
 #include "launcher/views.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -109,13 +110,43 @@ class FakeHost final : public launcher::HostView {
                                     "cannot open '" + path + "'");
         }
         auto entry = found->second;
-        entry.handle = opened_++;
+        entry.handle = static_cast<int>(opened_.size());
+        opened_.push_back(path);
         return entry;
+    }
+    std::optional<std::string> start_of(int handle, std::size_t max) override {
+        const auto found = contents_.find(opened_.at(static_cast<std::size_t>(handle)));
+        return found == contents_.end() ? std::nullopt
+                                        : std::optional(found->second.substr(0, max));
+    }
+    std::optional<std::string> read(const std::string& path, std::size_t max) override {
+        const auto found = contents_.find(path);
+        return found == contents_.end() || found->second.size() > max
+                   ? std::nullopt
+                   : std::optional(found->second);
+    }
+    std::vector<std::string> names(const std::string& directory) override {
+        std::vector<std::string> list;
+        for (const auto& [path, entry] : entries_) {
+            if (base::dir_name(path) == directory && path != "/") {
+                list.emplace_back(base::base_name(path));
+            }
+        }
+        return list;
+    }
+    /// How often a path was opened.
+    [[nodiscard]] std::size_t opened(const std::string& path) const {
+        return static_cast<std::size_t>(std::count(opened_.begin(), opened_.end(), path));
+    }
+    void file(const std::string& path, const std::string& content) {
+        add(path);
+        contents_[path] = content;
     }
 
   private:
     std::map<std::string, launcher::HostEntry> entries_;
-    int opened_ = 0;
+    std::vector<std::string> opened_; ///< by handle
+    std::map<std::string, std::string> contents_;
 };
 
 } // namespace slipway::test

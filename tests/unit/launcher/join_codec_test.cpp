@@ -29,6 +29,8 @@ Request full_request() {
     request.fake_root = true;
     request.dns = {"192.0.2.1"};
     request.work_area = "/w";
+    request.nv = true;
+    request.rocm = true;
     request.clean_environment = true;
     request.shell_evaluation = false;
     request.keep_environment = {"A", "B"};
